@@ -1,0 +1,37 @@
+"""What can be wrong with a data set.
+
+    DataError
+    ├── UnreadableData      the file or folder is missing, damaged, too large or no known layout
+    ├── WrongShape          arrays whose shapes, types or lengths do not fit together
+    ├── NoLabels            no class, a single class, or labels outside the named classes
+    ├── TooFewImages        not enough images or patients for what was asked
+    └── BadPartition        a partition or split that is described wrongly
+
+Every message is one line: what was wrong, where, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+
+class DataError(Exception):
+    """Base of every error about a data set."""
+
+
+class UnreadableData(DataError):
+    """A file or folder that is missing, damaged, too large, or of no known layout."""
+
+
+class WrongShape(DataError):
+    """Arrays whose shapes, types or lengths do not fit together."""
+
+
+class NoLabels(DataError):
+    """No class, a single class, or labels outside the named classes."""
+
+
+class TooFewImages(DataError):
+    """Not enough images or patients for what was asked."""
+
+
+class BadPartition(DataError):
+    """A partition or split that is described wrongly."""

@@ -1,0 +1,57 @@
+"""Plain convolutional networks, the baselines a capsule network is measured against."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from node.learning.classifier import Classifier, standardise, weighted_mean
+
+
+class PlainNet(Classifier):
+    """A body from images ``[B, 1, S, S]`` to logits ``[B, J]``, trained by cross-entropy."""
+
+    def __init__(self, body: nn.Sequential) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[B, J]``."""
+        return self.body(standardise(images))  # type: ignore[no-any-return]
+
+    def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The class-weighted mean cross-entropy."""
+        return weighted_mean(nn.functional.cross_entropy(output, labels, reduction="none"), labels, weights)
+
+    def probabilities(self, output: Tensor) -> Tensor:
+        """The softmax."""
+        return torch.softmax(output, dim=1)
+
+
+def small_cnn(classes: int) -> PlainNet:
+    """Four convolutions of 16, 32, 64, 64 channels with group normalisation and global average pooling; any S >= 16."""
+    layers: list[nn.Module] = []
+    before = 1
+    for width in (16, 32, 64, 64):
+        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.ReLU(inplace=True)]
+        layers.append(nn.MaxPool2d(2))
+        before = width
+    return PlainNet(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes)))
+
+
+def benchmark_cnn(classes: int) -> PlainNet:
+    """The network other federated systems are timed with: 529,347 parameters for 3 classes at 64x64 pixels exactly."""
+    return PlainNet(
+        nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32 * 16 * 16, 64),
+            nn.ReLU(inplace=True),
+            nn.Linear(64, classes),
+        )
+    )

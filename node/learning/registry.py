@@ -1,0 +1,42 @@
+"""Networks by name. The name is part of a plan and of every model file, so one once used is never given away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from node.learning.capsnet import CapsNet
+from node.learning.cnn import benchmark_cnn, small_cnn
+from node.learning.errors import UnknownArchitecture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from node.learning.classifier import Classifier
+
+MIN_CLASSES: Final = 2
+MAX_CLASSES: Final = 64
+DEFAULT: Final = "capsnet"
+
+_BUILDERS: Final[dict[str, Callable[[int], Classifier]]] = {
+    "capsnet": CapsNet,
+    "cnn": small_cnn,
+    "cnn-529k": benchmark_cnn,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every network that :func:`build` knows."""
+    return tuple(_BUILDERS)
+
+
+def build(name: str, classes: int) -> Classifier:
+    """A network with freshly drawn parameters (torch's global generator; see ``parameters.initial`` for seeded ones).
+
+    Raises:
+        UnknownArchitecture: no such name, or a number of classes out of 2 to 64.
+    """
+    if name not in _BUILDERS:
+        raise UnknownArchitecture(f"architecture {name!r} is not known; choose one of {', '.join(_BUILDERS)}")
+    if not MIN_CLASSES <= classes <= MAX_CLASSES:
+        raise UnknownArchitecture(f"architecture {name}: {classes} classes, expected {MIN_CLASSES} to {MAX_CLASSES}")
+    return _BUILDERS[name](classes)
