@@ -1,0 +1,27 @@
+"""The consortium's contracts as Python objects: one class per contract, deployment, keystores and a local chain.
+
+=====================  ===========================================================================
+module                 what it is
+=====================  ===========================================================================
+``client``             ``Chain``: the four contracts of one deployment, events, the chain's clock
+``deployment``         deploys the contracts; the record of where they are
+``registry``           HospitalRegistry: the members
+``epochs``             KeyEpochs: the key ceremonies
+``rounds``             TrainingRounds: open, propose, finalise, abort
+``models``             ModelLedger: the lineage
+``outcome``            what a quorum signs at a round's end (EIP-712)
+``leader``             the leaders' order of a round, from its seed
+``events``             what the contracts emitted, typed
+``keystore``           keys at rest (Web3 Secret Storage version 3)
+``anvil``              a local chain as a child process
+``compile``, ``forge``  for developers: the artefacts and the Solidity tests
+=====================  ===========================================================================
+
+Synchronous. Knows neither training nor encryption: hashes come in and go out as bytes.
+"""
+
+from __future__ import annotations
+
+from chain.outcome import recover_outcome_signer
+
+__all__ = ["recover_outcome_signer"]
