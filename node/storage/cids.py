@@ -105,7 +105,7 @@ class CidHasher:
         >>> hasher.update(b"hello ")
         >>> hasher.update(b"world")
         >>> hasher.cid()
-        'bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
+        'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
     """
 
     size: int = 0

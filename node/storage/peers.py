@@ -192,8 +192,8 @@ def _check_head(response: httpx.Response, limits: FetchLimits) -> None:
         phrase = httpx.codes.get_reason_phrase(response.status_code)  # not the peer's own words
         raise _Refused(f"it answered {response.status_code} {phrase}".rstrip())
     announced = response.headers.get("Content-Length", "0")
-    if announced.isdecimal() and int(announced[:20]) > limits.max_bytes:
-        raise _Refused(f"it announces {announced[:20]} bytes where {limits.max_bytes} are allowed")
+    if announced.isdecimal() and int(announced) > limits.max_bytes:
+        raise _Refused(f"it announces {announced} bytes where {limits.max_bytes} are allowed")
 
 
 def _direct() -> dict[str, None]:

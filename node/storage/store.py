@@ -18,7 +18,7 @@ class Incoming(Protocol):
         >>> with store.incoming() as blob:
         ...     blob.write(b"hello world")
         ...     blob.commit()
-        'bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
+        'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
     """
 
     def write(self, piece: Buffer) -> None:
