@@ -27,7 +27,6 @@ Each message says what was wrong, where, what was expected and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 
 class ChainError(Exception):
@@ -211,21 +210,6 @@ class BadKeystore(ChainError):
 
 class MalformedAnswer(ChainError):
     """The endpoint's answer does not follow the contracts' ABI."""
-
-
-def tail_of(log: Path, limit: int = 400) -> str:
-    """The end of a log on one line, for an error's message; empty if there is none.
-
-    Args:
-        log: The file.
-        limit: Most bytes to read.
-    """
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - limit))
-            return " ".join(file.read().decode("utf-8", "replace").split())
-    except OSError:
-        return ""
 
 
 def _show(value: object) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eth_utils.address import is_address, to_checksum_address
 
-from chain.errors import BadArgument
+from chain.errors import BadArgument, MalformedAnswer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
 
 DIGEST_BYTES = 32
 MAX_MEMBERS = 256
@@ -82,6 +87,9 @@ class Epoch:
     confirmed: int
     complained: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", EpochStatus(self.status))
+
 
 class RoundStatus(IntEnum):
     """Where a round stands (ITrainingRounds.Status)."""
@@ -115,6 +123,9 @@ class Round:
     collect_by: int
     finalise_by: int
     status: RoundStatus
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", RoundStatus(self.status))
 
 
 @dataclass(frozen=True)
@@ -264,14 +275,18 @@ def checked_url(value: str) -> str:
     return value
 
 
-def from_abi(fields: Mapping[str, Any], values: Any) -> dict[str, Any]:
-    """Matches a struct's decoded values with a record's fields, in order.
+def from_abi(record: type[R], values: Sequence[Any]) -> R:
+    """Makes a record of a struct, whose members come in the order of the record's fields.
 
     Args:
-        fields: The record's ``__dataclass_fields__``.
+        record: The record's class.
         values: The struct's members as the ABI decoder gave them.
 
-    Returns:
-        Keyword arguments for the record.
+    Raises:
+        MalformedAnswer: If they do not fit.
     """
-    return dict(zip(fields, values, strict=True))
+    names = [field.name for field in fields(record)]
+    try:
+        return record(**dict(zip(names, values, strict=True)))
+    except (BadArgument, ValueError) as error:
+        raise MalformedAnswer(f"{record.__name__} from the chain: {error}") from error

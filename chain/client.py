@@ -1,0 +1,140 @@
+"""A consortium's chain as one object: four contracts, their events, the chain's clock."""
+
+from __future__ import annotations
+
+from eth_account.signers.local import LocalAccount
+
+from chain.artifact import load
+from chain.connection import Connection
+from chain.deployment import Deployment
+from chain.epochs import KeyEpochs
+from chain.errors import NotDeployed, WrongChain
+from chain.events import Event, decode_log
+from chain.models import ModelLedger
+from chain.records import checked_integer
+from chain.registry import HospitalRegistry
+from chain.rounds import TrainingRounds
+from chain.sender import Sender
+
+
+class Chain:
+    """The contracts of one deployment, seen through one endpoint; with an account, also written.
+
+    Opening it makes no request: call ``verify`` once before trusting an endpoint. Safe to use from several threads.
+    Confirmed transactions may be undone: a local chain that was killed comes back a second older, so whoever acts on
+    events must cope with ``block_number`` going back.
+
+    Attributes:
+        deployment: Where the contracts are.
+        account: The address that writes, checksummed hex; None if this client only reads.
+        registry: The members.
+        epochs: The key ceremonies.
+        rounds: The rounds.
+        models: The lineage.
+    """
+
+    def __init__(
+        self,
+        rpc_url: str,
+        deployment: Deployment,
+        account: LocalAccount | None = None,
+        *,
+        timeout: float = 10.0,
+        attempts: int = 6,
+        patience: float = 60.0,
+    ) -> None:
+        """Makes no request yet.
+
+        Args:
+            rpc_url: An http or https JSON-RPC endpoint.
+            deployment: Where the contracts are.
+            account: Signs and pays; None to only read.
+            timeout: Seconds to wait for one answer.
+            attempts: How often to ask before ChainUnreachable.
+            patience: Seconds to wait for a receipt before TransactionLost.
+        """
+        self.deployment = deployment
+        self.account = None if account is None else str(account.address)
+        self._connection = Connection(rpc_url, timeout, attempts)
+        sender = None if account is None else Sender(self._connection, account, deployment.chain_id, patience)
+        self.registry = HospitalRegistry(deployment.registry, self._connection, sender)
+        self.epochs = KeyEpochs(deployment.epochs, self._connection, sender)
+        self.rounds = TrainingRounds(deployment, self._connection, sender)
+        self.models = ModelLedger(deployment.models, self._connection, sender)
+
+    def verify(self) -> None:
+        """Checks that the endpoint serves the deployment: the chain's id, the four contracts' code, how they are wired.
+
+        Raises:
+            WrongChain: If it serves another chain.
+            NotDeployed: Naming the first contract that is missing, is another, or belongs to another consortium.
+            ChainUnreachable: If it does not answer.
+        """
+        found = self._connection.chain_id()
+        if found != self.deployment.chain_id:
+            raise WrongChain(self._connection.url, self.deployment.chain_id, found)
+        for name, address in self.deployment.addresses.items():
+            code = self._connection.code(address)
+            if not load(name).matches(code):
+                what = f"other code ({len(code)} bytes)" if code else "no contract"
+                raise NotDeployed(name, address, what)
+        self._verify_wiring()
+
+    def now(self) -> int:
+        """The latest block's time, in Unix seconds.
+
+        A chain that mines on demand makes no block while nothing is sent: a deadline may have passed although this
+        has not moved. The contracts judge by the time of the block a transaction gets.
+        """
+        return int(self._connection.block()["timestamp"])
+
+    def block_number(self) -> int:
+        """The latest block's number."""
+        return int(self._connection.block()["number"])
+
+    def balance(self, address: str) -> int:
+        """An account's funds, in wei.
+
+        Args:
+            address: Checksummed hex.
+        """
+        w3 = self._connection.w3
+        return int(self._connection.run("eth_getBalance", lambda: w3.eth.get_balance(w3.to_checksum_address(address))))
+
+    def events(self, from_block: int, to_block: int | None = None) -> list[Event]:
+        """What the four contracts emitted, in order; one request.
+
+        Args:
+            from_block: The first block, such as ``deployment.block``.
+            to_block: The last block, inclusive; None for the latest.
+
+        Returns:
+            The events; none if ``from_block`` lies beyond the chain's end.
+
+        Raises:
+            MalformedAnswer: If a log does not follow the ABI.
+        """
+        checked_integer("from_block", from_block, 0, 2**63 - 1)
+        head = self.block_number()
+        last = head if to_block is None else min(checked_integer("to_block", to_block, 0, 2**63 - 1), head)
+        if from_block > last:
+            return []
+        query = {
+            "fromBlock": from_block,
+            "toBlock": last,
+            "address": list(self.deployment.addresses.values()),
+        }
+        logs = self._connection.run("eth_getLogs", lambda: self._connection.w3.eth.get_logs(query))  # type: ignore[arg-type]
+        events = [event for event in map(decode_log, logs) if event is not None]
+        return sorted(events, key=lambda event: (event.block, event.log_index))
+
+    def _verify_wiring(self) -> None:
+        here = self.deployment
+        if self.registry.consortium() != here.consortium:
+            raise NotDeployed("HospitalRegistry", here.registry, "the registry of another consortium")
+        if self.epochs.registry() != here.registry:
+            raise NotDeployed("KeyEpochs", here.epochs, "the epochs of another registry")
+        if self.rounds.wiring() != (here.registry, here.epochs, here.models):
+            raise NotDeployed("TrainingRounds", here.rounds, "the rounds of another deployment")
+        if self.models.writer() != here.rounds:
+            raise NotDeployed("ModelLedger", here.models, "a ledger written by another contract")

@@ -1,0 +1,156 @@
+"""Deploys a consortium's contracts, and the record that tells nodes where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eth_account.signers.local import LocalAccount
+from web3.utils.address import get_create_address
+
+from chain.artifact import load
+from chain.connection import Connection
+from chain.errors import BadArgument, BadDeployment
+from chain.records import MAX_MEMBERS, Hospital, Receipt, checked_address, checked_digest, checked_integer
+from chain.sender import Sender, wei
+
+MAX_FILE_BYTES = 65_536
+_ADDRESSES = ("registry", "epochs", "rounds", "models")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where one consortium's contracts are.
+
+    Attributes:
+        chain_id: The chain (EIP-155).
+        consortium: The consortium's identifier, 32 bytes.
+        registry: HospitalRegistry's address; addresses are checksummed hex.
+        epochs: KeyEpochs' address.
+        rounds: TrainingRounds' address.
+        models: ModelLedger's address.
+        block: The block of the first contract; no event of the consortium is older.
+    """
+
+    chain_id: int
+    consortium: bytes
+    registry: str
+    epochs: str
+    rounds: str
+    models: str
+    block: int
+
+    def __post_init__(self) -> None:
+        checked_integer("chain_id", self.chain_id, 1, 2**63 - 1)
+        checked_digest("consortium", self.consortium)
+        checked_integer("block", self.block, 0, 2**63 - 1)
+        for field in _ADDRESSES:
+            object.__setattr__(self, field, checked_address(field, getattr(self, field)))
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The contracts' addresses by name."""
+        return {
+            "HospitalRegistry": self.registry,
+            "KeyEpochs": self.epochs,
+            "TrainingRounds": self.rounds,
+            "ModelLedger": self.models,
+        }
+
+    def to_json(self) -> str:
+        """The record as JSON text, the consortium in hex."""
+        return json.dumps({**asdict(self), "consortium": f"0x{self.consortium.hex()}"}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Deployment:
+        """Reads what ``to_json`` wrote; strict, as the file may come from anywhere.
+
+        Args:
+            text: At most 64 KiB.
+
+        Raises:
+            BadDeployment: Naming the first bad field.
+        """
+        record = _parse(text)
+        names = set(cls.__dataclass_fields__)
+        if set(record) != names:
+            raise BadDeployment("file", f"exactly the fields {sorted(names)}", sorted(record))
+        consortium = record["consortium"]
+        try:
+            if not isinstance(consortium, str) or not consortium.startswith("0x"):
+                raise BadArgument("consortium", "0x and 64 hex digits", consortium)
+            return cls(**{**record, "consortium": bytes.fromhex(consortium[2:])})
+        except BadArgument as error:
+            raise BadDeployment(error.field, "a value as `to_json` writes it", record.get(error.field)) from error
+        except ValueError as error:
+            raise BadDeployment("consortium", "0x and 64 hex digits", consortium) from error
+
+
+def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: Sequence[Hospital]) -> Deployment:
+    """Deploys the four contracts with their founding members.
+
+    The deployer has no right in them afterwards. It must not send anything else meanwhile: ModelLedger is told the
+    address TrainingRounds will have, which depends on the deployer's nonce, and TrainingRounds checks it.
+
+    Args:
+        rpc_url: The chain's endpoint.
+        deployer: Pays.
+        consortium: The consortium's identifier, 32 bytes.
+        hospitals: The founding members, 1 to 256; their order gives the indices.
+
+    Raises:
+        BadArgument: If an argument is out of its range.
+        ContractReverted: If a contract refuses it, such as DuplicateMember.
+        ChainUnreachable: If the endpoint does not answer.
+    """
+    checked_digest("consortium", consortium)
+    if not 1 <= len(hospitals) <= MAX_MEMBERS:
+        raise BadArgument("hospitals", f"1 to {MAX_MEMBERS} of them", len(hospitals))
+    connection = Connection(rpc_url)
+    chain_id = connection.chain_id()
+    sender = Sender(connection, deployer, chain_id)
+    members = [(h.account, h.box_key, h.data_size, h.name, h.url) for h in hospitals]
+    first, registry = _create(connection, sender, "HospitalRegistry", consortium, members)
+    _, epochs = _create(connection, sender, "KeyEpochs", registry)
+    rounds_to_be = get_create_address(connection.w3.to_checksum_address(deployer.address), sender.nonce() + 1)
+    _, models = _create(connection, sender, "ModelLedger", rounds_to_be)
+    _, rounds = _create(connection, sender, "TrainingRounds", registry, epochs, models)
+    return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)
+
+
+def fund(rpc_url: str, payer: LocalAccount, addresses: Sequence[str], ether: object) -> tuple[Receipt, ...]:
+    """Gives each address the same amount, so that it can pay for its transactions.
+
+    Args:
+        rpc_url: The chain's endpoint.
+        payer: Pays.
+        addresses: The receivers.
+        ether: The amount each gets, in ether; an integer, a Decimal or decimal text.
+
+    Raises:
+        RpcRefused: If the payer's funds do not suffice.
+    """
+    connection = Connection(rpc_url)
+    sender = Sender(connection, payer, connection.chain_id())
+    amount = wei(ether)
+    return tuple(sender.send("fund", checked_address("addresses", address), value=amount) for address in addresses)
+
+
+def _create(connection: Connection, sender: Sender, name: str, *arguments: Any) -> tuple[Receipt, str]:
+    artifact = load(name)
+    constructor = connection.w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode).constructor(*arguments)
+    return sender.create(f"{name} deployment", bytes.fromhex(str(constructor.data_in_transaction)[2:]))
+
+
+def _parse(text: str | bytes) -> dict[str, Any]:
+    if len(text) > MAX_FILE_BYTES:
+        raise BadDeployment("file", f"at most {MAX_FILE_BYTES} bytes", f"{len(text)} bytes")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadDeployment("file", "JSON", str(error)) from error
+    if not isinstance(record, dict):
+        raise BadDeployment("file", "a JSON object", type(record).__name__)
+    return record

@@ -1,0 +1,55 @@
+"""Runs the Solidity tests: ``python -m chain.forge [forge test options]``. For developers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from chain.errors import ChainError
+from chain.toolchain import ROOT, find_forge, node_first_path
+
+
+def run_tests(options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Runs ``forge test`` over contracts/test with npm's compiler (foundry.toml); downloads nothing.
+
+    Args:
+        options: Further options of ``forge test``.
+
+    Returns:
+        Its exit status and output, stderr merged in.
+
+    Raises:
+        CompilerMissing: If forge or Node.js is not installed.
+    """
+    return subprocess.run(
+        [str(find_forge()), "test", "--root", str(ROOT), *options],
+        env={**os.environ, "PATH": node_first_path()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def main(options: Sequence[str]) -> int:
+    """Runs the tests and shows what forge said.
+
+    Args:
+        options: Further options of ``forge test``.
+
+    Returns:
+        forge's exit status, or 2 if it could not be started.
+    """
+    try:
+        done = run_tests(options)
+    except ChainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(done.stdout)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

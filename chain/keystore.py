@@ -1,0 +1,99 @@
+"""Chain keys at rest: Web3 Secret Storage version 3, as every Ethereum tool reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from chain.errors import BadKeystore
+
+SCRYPT_N = 2**14
+"""scrypt's cost: 16 MiB and about 50 ms. Wallets use 2^18 (1 s) against weak passwords; a node unlocks at every start,
+often several nodes on one machine, and its password is generated or comes from the operator's secret store."""
+
+MAX_SCRYPT_MEMORY = 2**29
+"""A keystore from elsewhere may ask for this much memory at most, in bytes (128 · n · r): wallets ask for 2^28."""
+
+MAX_PBKDF2_ROUNDS = 2**22
+MAX_FILE_BYTES = 16_384
+
+
+def create(password: str) -> tuple[LocalAccount, str]:
+    """Draws a new key from the operating system's randomness.
+
+    Args:
+        password: Protects it at rest, not empty.
+
+    Returns:
+        The unlocked account and the keystore's JSON text, which holds the key encrypted.
+
+    Raises:
+        BadKeystore: If the password is empty.
+    """
+    if not password:
+        raise BadKeystore("a keystore needs a password that is not empty")
+    account: LocalAccount = Account.create()
+    return account, json.dumps(
+        Account.encrypt(account.key, password, kdf="scrypt", iterations=SCRYPT_N), indent=2
+    ) + "\n"
+
+
+def unlock(text: str | bytes, password: str) -> LocalAccount:
+    """Opens a keystore.
+
+    Args:
+        text: Its JSON, at most 16 KiB.
+        password: What it was created with.
+
+    Raises:
+        BadKeystore: If it is malformed, asks for absurd work, or the password is wrong.
+    """
+    record = _parse(text)
+    _check_work(record)
+    try:
+        account: LocalAccount = Account.from_key(Account.decrypt(record, password))
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            raise BadKeystore("keystore: wrong password, or the file was changed") from None
+        raise BadKeystore("keystore: malformed") from None
+    except Exception:  # the library raises many kinds for malformed files, and their messages may quote the content
+        raise BadKeystore("keystore: malformed") from None
+    stated = record.get("address")
+    if isinstance(stated, str) and stated.lower().removeprefix("0x") != account.address.lower()[2:]:
+        raise BadKeystore(f"keystore: states address {stated[:42]}, holds the key of {account.address}")
+    return account
+
+
+def _parse(text: str | bytes) -> dict[str, Any]:
+    if len(text) > MAX_FILE_BYTES:
+        raise BadKeystore(f"keystore: {len(text)} bytes, at most {MAX_FILE_BYTES} expected")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadKeystore("keystore: not JSON") from None
+    if not isinstance(record, dict) or record.get("version") != 3:
+        raise BadKeystore("keystore: expected a JSON object with version 3 (Web3 Secret Storage)")
+    return record
+
+
+def _check_work(record: dict[str, Any]) -> None:
+    """Refuses a file that would cost gigabytes or hours before its password can be found wrong."""
+    crypto = record.get("crypto")
+    parameters = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    if not isinstance(crypto, dict) or not isinstance(parameters, dict):
+        raise BadKeystore("keystore: field crypto.kdfparams is missing")
+    names = {"scrypt": ("n", "r", "p"), "pbkdf2": ("c",)}.get(str(crypto.get("kdf")))
+    if names is None:
+        raise BadKeystore("keystore: field crypto.kdf must be scrypt or pbkdf2")
+    if parameters.get("dklen") != 32:
+        raise BadKeystore("keystore: field crypto.kdfparams.dklen must be 32")
+    work = [parameters.get(name) for name in names]
+    if not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in work):
+        raise BadKeystore(f"keystore: fields {', '.join(names)} of crypto.kdfparams must be positive integers")
+    cost = work[0] * 128 * work[1] * work[2] if names[0] == "n" else work[0]
+    limit = MAX_SCRYPT_MEMORY if names[0] == "n" else MAX_PBKDF2_ROUNDS
+    if cost > limit:
+        raise BadKeystore("keystore: its key derivation asks for more work than any wallet's; refused")
