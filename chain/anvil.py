@@ -10,18 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
 
 from chain.connection import Connection
 from chain.errors import AnvilFailed, ChainError, PortInUse
 from chain.toolchain import find_anvil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from eth_account.signers.local import LocalAccount
 
 HOST = "127.0.0.1"
 START_SECONDS = 20.0
@@ -87,13 +90,13 @@ class Anvil:
             raise PortInUse(self.port)
         self._state.parent.mkdir(parents=True, exist_ok=True)
         self._output = self._open_output()
-        self._process = subprocess.Popen(  # noqa: PLW1509  (the hook only makes system calls prepared before the fork)
+        self._process = subprocess.Popen(
             [str(binary), *self._options()],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509  (it only makes system calls prepared before the fork)
         )
         try:
             self._await_answer(self._process)

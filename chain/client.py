@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING
 
 from chain.artifact import load
 from chain.connection import Connection
-from chain.deployment import Deployment
 from chain.epochs import KeyEpochs
 from chain.errors import NotDeployed, WrongChain
 from chain.events import Event, decode_log
@@ -15,6 +14,11 @@ from chain.records import checked_integer
 from chain.registry import HospitalRegistry
 from chain.rounds import TrainingRounds
 from chain.sender import Sender
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from chain.deployment import Deployment
 
 
 class Chain:

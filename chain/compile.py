@@ -10,14 +10,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.artifact import CONTRACTS
 from chain.errors import ChainError, CompilationFailed, CompilerMissing
 from chain.toolchain import NODE_MODULES, ROOT, node_first_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 SOURCES = ROOT / "contracts" / "src"
 ARTIFACTS = Path(__file__).resolve().parent / "artifacts"

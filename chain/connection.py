@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from requests.exceptions import RequestException
 from web3 import HTTPProvider, Web3
@@ -23,6 +22,9 @@ from web3.types import BlockData, RPCEndpoint, TxReceipt
 
 from chain.errors import ChainUnreachable, MalformedAnswer, RpcRefused
 from chain.reverts import decode_revert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 

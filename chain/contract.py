@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from web3.contract import Contract
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from chain.artifact import load
-from chain.connection import Connection
 from chain.errors import ReadOnly
-from chain.records import Receipt
-from chain.sender import Sender
+
+if TYPE_CHECKING:
+    from web3.contract import Contract
+
+    from chain.connection import Connection
+    from chain.records import Receipt
+    from chain.sender import Sender
 
 
 class DeployedContract:

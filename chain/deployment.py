@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_account.signers.local import LocalAccount
+from web3.types import Nonce
 from web3.utils.address import get_create_address
 
 from chain.artifact import load
@@ -15,6 +15,11 @@ from chain.connection import Connection
 from chain.errors import BadArgument, BadDeployment
 from chain.records import MAX_MEMBERS, Hospital, Receipt, checked_address, checked_digest, checked_integer
 from chain.sender import Sender, wei
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eth_account.signers.local import LocalAccount
 
 MAX_FILE_BYTES = 65_536
 _ADDRESSES = ("registry", "epochs", "rounds", "models")
@@ -78,14 +83,12 @@ class Deployment:
         if set(record) != names:
             raise BadDeployment("file", f"exactly the fields {sorted(names)}", sorted(record))
         consortium = record["consortium"]
+        if not isinstance(consortium, str) or re.fullmatch(r"0x[0-9a-fA-F]{64}", consortium) is None:
+            raise BadDeployment("consortium", "0x and 64 hex digits", consortium)
         try:
-            if not isinstance(consortium, str) or not consortium.startswith("0x"):
-                raise BadArgument("consortium", "0x and 64 hex digits", consortium)
             return cls(**{**record, "consortium": bytes.fromhex(consortium[2:])})
         except BadArgument as error:
             raise BadDeployment(error.field, "a value as `to_json` writes it", record.get(error.field)) from error
-        except ValueError as error:
-            raise BadDeployment("consortium", "0x and 64 hex digits", consortium) from error
 
 
 def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: Sequence[Hospital]) -> Deployment:
@@ -114,7 +117,7 @@ def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: S
     members = [(h.account, h.box_key, h.data_size, h.name, h.url) for h in hospitals]
     first, registry = _create(connection, sender, "HospitalRegistry", consortium, members)
     _, epochs = _create(connection, sender, "KeyEpochs", registry)
-    rounds_to_be = get_create_address(connection.w3.to_checksum_address(deployer.address), sender.nonce() + 1)
+    rounds_to_be = get_create_address(connection.w3.to_checksum_address(deployer.address), Nonce(sender.nonce() + 1))
     _, models = _create(connection, sender, "ModelLedger", rounds_to_be)
     _, rounds = _create(connection, sender, "TrainingRounds", registry, epochs, models)
     return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)

@@ -24,9 +24,14 @@
 Each message says what was wrong, where, what was expected and what to do.
 """
 
+# ruff: noqa: N818  (an error is named after what is wrong)
+
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ChainError(Exception):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
@@ -15,6 +14,9 @@ from eth_utils.crypto import keccak
 
 from chain.artifact import CONTRACTS, load
 from chain.errors import MalformedAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +232,7 @@ def decode_log(log: Mapping[str, Any]) -> Event | None:
     """
     try:
         topics = [bytes(topic) for topic in log["topics"]]
-        where = {
+        where: dict[str, Any] = {
             "block": int(log["blockNumber"]),
             "log_index": int(log["logIndex"]),
             "tx": bytes(log["transactionHash"]),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from chain.errors import ChainError
 from chain.toolchain import ROOT, find_forge, node_first_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def run_tests(options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:

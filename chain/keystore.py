@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
 
 from chain.errors import BadKeystore
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 SCRYPT_N = 2**14
 """scrypt's cost: 16 MiB and about 50 ms. Wallets use 2^18 (1 s) against weak passwords; a node unlocks at every start,
 often several nodes on one machine, and its password is generated or comes from the operator's secret store."""
 
-MAX_SCRYPT_MEMORY = 2**29
-"""A keystore from elsewhere may ask for this much memory at most, in bytes (128 · n · r): wallets ask for 2^28."""
+MAX_SCRYPT_WORK = 2**29
+"""A keystore from elsewhere may ask for this much work at most, in bytes (128 · n · r · p): wallets ask for 2^28."""
 
 MAX_PBKDF2_ROUNDS = 2**22
 MAX_FILE_BYTES = 16_384
@@ -59,7 +61,7 @@ def unlock(text: str | bytes, password: str) -> LocalAccount:
         if "MAC mismatch" in str(error):
             raise BadKeystore("keystore: wrong password, or the file was changed") from None
         raise BadKeystore("keystore: malformed") from None
-    except Exception:  # the library raises many kinds for malformed files, and their messages may quote the content
+    except Exception:  # noqa: BLE001  (the library raises many kinds for malformed files, and their messages may quote the content)
         raise BadKeystore("keystore: malformed") from None
     stated = record.get("address")
     if isinstance(stated, str) and stated.lower().removeprefix("0x") != account.address.lower()[2:]:
@@ -85,15 +87,22 @@ def _check_work(record: dict[str, Any]) -> None:
     parameters = crypto.get("kdfparams") if isinstance(crypto, dict) else None
     if not isinstance(crypto, dict) or not isinstance(parameters, dict):
         raise BadKeystore("keystore: field crypto.kdfparams is missing")
-    names = {"scrypt": ("n", "r", "p"), "pbkdf2": ("c",)}.get(str(crypto.get("kdf")))
-    if names is None:
-        raise BadKeystore("keystore: field crypto.kdf must be scrypt or pbkdf2")
+    kdf = crypto.get("kdf")
     if parameters.get("dklen") != 32:
         raise BadKeystore("keystore: field crypto.kdfparams.dklen must be 32")
-    work = [parameters.get(name) for name in names]
-    if not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in work):
-        raise BadKeystore(f"keystore: fields {', '.join(names)} of crypto.kdfparams must be positive integers")
-    cost = work[0] * 128 * work[1] * work[2] if names[0] == "n" else work[0]
-    limit = MAX_SCRYPT_MEMORY if names[0] == "n" else MAX_PBKDF2_ROUNDS
-    if cost > limit:
+    if kdf == "scrypt":
+        work = 128 * _positive(parameters, "n") * _positive(parameters, "r") * _positive(parameters, "p")
+        limit = MAX_SCRYPT_WORK
+    elif kdf == "pbkdf2":
+        work, limit = _positive(parameters, "c"), MAX_PBKDF2_ROUNDS
+    else:
+        raise BadKeystore("keystore: field crypto.kdf must be scrypt or pbkdf2")
+    if work > limit:
         raise BadKeystore("keystore: its key derivation asks for more work than any wallet's; refused")
+
+
+def _positive(parameters: dict[str, Any], name: str) -> int:
+    value = parameters.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise BadKeystore(f"keystore: field crypto.kdfparams.{name} must be a positive integer")
+    return value

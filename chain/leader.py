@@ -6,12 +6,15 @@ long, is the round's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from eth_utils.crypto import keccak
 
 from chain.errors import BadArgument
 from chain.records import MAX_MEMBERS, checked_digest, checked_integer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ADDRESS_BYTES = 20
 MAX_WEIGHT = 2**64 - 1

@@ -9,12 +9,12 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
 from chain.errors import BadArgument
-from chain.records import Outcome
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from chain.deployment import Deployment
+    from chain.records import Outcome
 
 SIGNATURE_BYTES = 65
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,8 @@ from eth_utils.address import is_address, to_checksum_address
 from chain.errors import BadArgument, MalformedAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from _typeshed import DataclassInstance
 
 R = TypeVar("R", bound="DataclassInstance")

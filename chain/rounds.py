@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from chain.contract import DeployedContract
@@ -19,6 +18,8 @@ from chain.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chain.connection import Connection
     from chain.deployment import Deployment
     from chain.sender import Sender

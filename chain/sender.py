@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_account.signers.local import LocalAccount
 from web3.exceptions import ContractLogicError, Web3Exception
-from web3.types import TxReceipt
 
-from chain.connection import Connection
 from chain.errors import BadArgument, ChainUnreachable, ContractReverted, RpcRefused, TransactionLost
 from chain.records import Receipt
 from chain.reverts import decode_revert
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+    from web3.types import TxReceipt
+
+    from chain.connection import Connection
 
 _NONCE_ATTEMPTS = 8
 _REBROADCAST_SECONDS = 2.0
@@ -112,7 +115,7 @@ class Sender:
 
     def _broadcast(self, call: str, body: dict[str, Any]) -> tuple[bytes, bytes]:
         with self._lock:
-            unsigned = {**body, **self._fees(), "nonce": self.nonce(), "chainId": self._chain_id}
+            unsigned: dict[str, Any] = {**body, **self._fees(), "nonce": self.nonce(), "chainId": self._chain_id}
             signed = self.account.sign_transaction(unsigned)
             raw, tx = bytes(signed.raw_transaction), bytes(signed.hash)
             self._offer(call, raw, tx)
@@ -159,7 +162,7 @@ class Sender:
         """Asks for the reason of a mined failure by repeating the call on the state before its block."""
         eth = self._connection.w3.eth
         try:
-            eth.call(request, block_identifier=receipt["blockNumber"] - 1)  # type: ignore[arg-type, operator]
+            eth.call(request, block_identifier=receipt["blockNumber"] - 1)  # type: ignore[arg-type]
         except ContractLogicError as error:
             return decode_revert(call, error.data, str(error.message))
         except (Web3Exception, ChainUnreachable, OSError) as error:
