@@ -13,7 +13,7 @@ from dag import codec
 from dag.bodies import CheckpointBody, Kind, ShareBody, VerdictBody
 from dag.errors import MalformedTransaction
 from dag.fields import as_map, check_keys
-from dag.transaction import MAX_BYTES, Transaction
+from dag.transaction import MAX_BYTES, Transaction, Unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ _LIMIT: Final = 2 * MAX_BYTES + 64
 _KEYS: Final = frozenset(("first", "second"))
 
 
-def subject_of(transaction: Transaction) -> bytes | None:
+def subject_of(transaction: Unsigned) -> bytes | None:
     """The question that a member answers at most once with this kind of transaction, or None for other kinds.
 
     Eight bytes of round number for an update; the proposal's id for a share, a verdict or a checkpoint.

@@ -20,6 +20,7 @@
     │   └── Equivocation               two transactions that no honest member signs both of
     │       └── DuplicateUpdate        two answers to the same question (update, share, verdict, checkpoint)
     ├── UnknownTransaction
+    ├── AlreadyPosted                  this node's member has answered before; nothing was signed
     ├── WaitingFull                    too many transactions wait for parents
     ├── NoParents                      no two transactions cover what a new one must refer to
     ├── ProofFailed                    a Merkle proof that does not prove
@@ -155,6 +156,18 @@ class UnknownTransaction(LedgerError):
 
     def __init__(self, tx_id: bytes) -> None:
         super().__init__(f"transaction {tx_id.hex()} is not in the ledger")
+        self.tx_id = tx_id
+
+
+class AlreadyPosted(LedgerError):
+    """The member has posted its one update of the round, or its one share, verdict or checkpoint of the proposal.
+
+    Attributes:
+        tx_id: id (32 bytes) of the transaction that it posted.
+    """
+
+    def __init__(self, tx_id: bytes, what: str) -> None:
+        super().__init__(f"the {what} was posted before, as {tx_id.hex()}; use that one")
         self.tx_id = tx_id
 
 

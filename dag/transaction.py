@@ -166,6 +166,21 @@ class Transaction(Unsigned):
         return transaction
 
 
+def restore(raw: bytes, issuer: bytes) -> Transaction:
+    """The transaction in bytes whose signature was verified before, when its issuer was stored beside it.
+
+    Args:
+        raw: the canonical bytes.
+        issuer: address (20 bytes) that was recovered from the signature then.
+
+    Raises:
+        MalformedTransaction: the bytes are no transaction.
+    """
+    transaction = Transaction.decode(raw)
+    transaction.__dict__["issuer"] = issuer
+    return transaction
+
+
 def signing_digest(unsigned: Unsigned) -> bytes:
     """What the issuer signs: sha2-256 of the domain prefix and the canonical bytes without a signature."""
     return sha256(SIGNING_DOMAIN + codec.encode(Unsigned.to_map(unsigned)))

@@ -1,10 +1,10 @@
 """Choosing two parents: weighted random walks from an entry point towards the tips (eq. 21-22 of the paper).
 
-A walker standing on x moves to one of the transactions y that approve x with P(y) ∝ exp(α · (rating(y) - max rating))
+A walker standing on x moves to one of the transactions y that approve x with P(y) ∝ exp(alpha · (rating(y) - max rating))
 and stops where nothing approves. Two defences are not in the paper. Ratings count distinct approving members, not
 transactions. And each member offers one candidate a step, its best rated: without that, a member that hangs many
 transactions under x fills the draw with its own.
-Source: Kumar et al. 2021, eq. 22; Popov, "The Tangle", section 4.1, for walks and α.
+Source: Kumar et al. 2021, eq. 22; Popov, "The Tangle", section 4.1, for walks and alpha.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def step_probabilities(
     ratings: list[float],
     alpha: float,
 ) -> list[float]:
-    """Eq. 22: exp(α · (rating - max)) for each candidate, normalised to sum 1."""
+    """Eq. 22: exp(alpha · (rating - max)) for each candidate, normalised to sum 1."""
     top = max(ratings)
     weights = [math.exp(alpha * (value - top)) for value in ratings]
     total = sum(weights)

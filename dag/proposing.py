@@ -1,0 +1,61 @@
+"""Which parents a proposal should take, so that its own past cone proves its updates confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Final
+
+from dag.errors import NoParents
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dag.tangle import Tangle
+
+_MAX_TIPS: Final = 64  # the newest; bounds the pairs looked at to about 2,000
+
+
+@dataclass(frozen=True)
+class ProposalBasis:
+    """Two parents, and what a proposal on them may list.
+
+    Attributes:
+        parents: ids for `Ledger.create(parents=…)`.
+        updates: ids of the updates confirmed inside the parents' past cone, ascending.
+        reveals: ids of acknowledgements there that reveal the secrets of these updates' issuers, ascending.
+    """
+
+    parents: tuple[bytes, bytes]
+    updates: tuple[bytes, ...]
+    reveals: tuple[bytes, ...]
+
+
+def confirmed_on(tangle: Tangle, updates: Sequence[bytes], heads: Sequence[bytes], member: int) -> tuple[bytes, ...]:
+    """The updates that a proposal by `member` on these heads may list: a quorum approves, the proposer included."""
+
+    def enough(update: bytes) -> bool:
+        approving = tangle.confirmed_within(update, heads)
+        return bool(approving) and len(approving | {member}) >= tangle.quorum
+
+    return tuple(sorted(update for update in updates if enough(update)))
+
+
+def best_parents(tangle: Tangle, updates: Sequence[bytes], member: int) -> tuple[bytes, bytes]:
+    """The pair of tips whose joint past cone confirms most of the updates; the newest pair among equals.
+
+    Members that approve an update inside either tip's cone approve it inside the joint one, so each tip is looked at once.
+
+    Raises:
+        NoParents: the graph is empty.
+    """
+    tips = tangle.tips()[-_MAX_TIPS:]
+    if not tips:
+        raise NoParents("the ledger is empty: attach genesis first")
+    approving = {tip: [tangle.confirmed_within(update, tip) for update in updates] for tip in tips}
+
+    def confirmed(pair: tuple[bytes, bytes]) -> int:
+        joint = zip(approving[pair[0]], approving[pair[1]], strict=True)
+        return sum(bool(one | two) and len(one | two | {member}) >= tangle.quorum for one, two in joint)
+
+    return max(combinations_with_replacement(reversed(tips), 2), key=confirmed)
