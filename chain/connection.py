@@ -83,14 +83,14 @@ class Connection:
                 return ask()
             except _TRANSIENT as error:
                 last = error
+            except TransactionNotFound:  # an answer, not a failure
+                raise
             except ContractLogicError as error:
                 raise decode_revert(what, error.data, str(error.message)) from error
             except BadFunctionCallOutput as error:
                 raise MalformedAnswer(f"{what}: {error}") from error
             except Web3RPCError as error:
                 raise RpcRefused(what, _reason(error)) from error
-            except TransactionNotFound:
-                raise
             except Web3Exception as error:
                 raise MalformedAnswer(f"{what}: {error}") from error
         raise ChainUnreachable(self.url, self.attempts, last) from last

@@ -68,7 +68,8 @@ contract KeyEpochs is IKeyEpochs {
 
     /// @inheritdoc IKeyEpochs
     function confirm(uint256 epoch, bytes32 jointKey) external {
-        Epoch storage e = _running(epoch, jointKey);
+        // A member that is late still puts on record which key it derived.
+        Epoch storage e = active == epoch && jointKey != bytes32(0) ? _epochs[epoch] : _running(epoch, jointKey);
         uint256 index = registry.indexOf(msg.sender);
         if (!e.tested.has(index)) revert NotTested(epoch, msg.sender);
         e.confirmed = _mark(epoch, e.confirmed);
@@ -76,7 +77,9 @@ contract KeyEpochs is IKeyEpochs {
         _votes[epoch][jointKey] = votes;
         emit Confirmed(epoch, msg.sender, jointKey);
         uint256 count = votes.count();
-        if (count >= e.threshold && count >= registry.quorum()) _activate(epoch, jointKey);
+        if (e.status == Status.Running && count >= e.threshold && count >= registry.quorum()) {
+            _activate(epoch, jointKey);
+        }
     }
 
     /// @inheritdoc IKeyEpochs

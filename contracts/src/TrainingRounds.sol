@@ -13,8 +13,8 @@ import {ITrainingRounds} from "./interfaces/ITrainingRounds.sol";
 contract TrainingRounds is ITrainingRounds, EIP712 {
     using Bitmap for uint256;
 
-    /// @dev A round in three words. `result` is the base until the round made a model of its own; the base is then that
-    ///      model's parent, so it needs no word here.
+    /// @dev A round in three words. `result` is the model the round ended with, its own or the one it started from, and is
+    ///      written at its end; the next round starts from it, so a base needs no word. Entry 0 stands for the genesis.
     struct Entry {
         bytes32 plan;
         bytes32 result;
@@ -68,9 +68,13 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
     /// @inheritdoc ITrainingRounds
     function genesis(bytes32 model, bytes32 plan) external {
         registry.indexOf(msg.sender);
-        bytes32 head = models.head();
-        if (head != bytes32(0)) revert GenesisExists(head);
-        models.record(model, IModelLedger.Model(0, plan, 0, 0, 0, 0, address(0), 0, 0));
+        Entry storage entry = _rounds[0];
+        if (entry.status != Status.None) revert GenesisExists(entry.result);
+        entry.plan = plan;
+        entry.result = model;
+        entry.openedAt = uint48(block.timestamp);
+        entry.status = Status.Finalised;
+        models.record(model, bytes32(0), IModelLedger.Entry(0, 0, 0, 0, address(0), 0, 0));
     }
 
     /// @inheritdoc ITrainingRounds
@@ -79,28 +83,27 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         returns (uint256 round)
     {
         registry.indexOf(msg.sender);
-        if (_rounds[current].status == Status.Open) revert RoundStillOpen(current);
+        Entry storage last = _rounds[current];
+        if (last.status == Status.None) revert NoGenesis();
+        if (last.status == Status.Open) revert RoundStillOpen(current);
         if (plan == bytes32(0)) revert EmptyDigest();
+        if (base != last.result) revert WrongBase(base, last.result);
         if (collectSeconds == 0 || collectSeconds >= roundSeconds || roundSeconds > MAX_ROUND_SECONDS) {
             revert BadDeadlines(collectSeconds, roundSeconds);
         }
-        bytes32 head = models.head();
-        if (head == bytes32(0)) revert NoGenesis();
-        if (base != head) revert WrongBase(base, head);
         uint256 epoch = epochs.active();
         if (epoch == 0) revert NoActiveEpoch();
         round = ++current;
-        Entry memory entry = Entry({
-            plan: plan,
-            result: base,
-            epoch: uint32(epoch),
-            openedAt: uint48(block.timestamp),
-            collectBy: uint48(block.timestamp + collectSeconds),
-            finaliseBy: uint48(block.timestamp + roundSeconds),
-            status: Status.Open
-        });
-        _rounds[round] = entry;
-        emit RoundOpened(round, epoch, plan, base, seed, msg.sender, entry.collectBy, entry.finaliseBy);
+        uint256 collectBy = block.timestamp + collectSeconds;
+        uint256 finaliseBy = block.timestamp + roundSeconds;
+        Entry storage entry = _rounds[round];
+        entry.plan = plan;
+        entry.epoch = uint32(epoch);
+        entry.openedAt = uint48(block.timestamp);
+        entry.collectBy = uint48(collectBy);
+        entry.finaliseBy = uint48(finaliseBy);
+        entry.status = Status.Open;
+        emit RoundOpened(round, epoch, plan, base, seed, msg.sender, collectBy, finaliseBy);
     }
 
     /// @inheritdoc ITrainingRounds
@@ -119,7 +122,8 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
     function finalise(Outcome calldata outcome, uint256 signers, bytes calldata signatures) external {
         registry.indexOf(msg.sender);
         Entry storage entry = _requireOpen(outcome.round);
-        if (outcome.base != entry.result) revert WrongBase(outcome.base, entry.result);
+        bytes32 base = _rounds[outcome.round - 1].result;
+        if (outcome.base != base) revert WrongBase(outcome.base, base);
         if (outcome.plan != entry.plan) revert WrongPlan(outcome.plan, entry.plan);
         if (outcome.statement == bytes32(0)) revert EmptyDigest();
         Pledge memory pledge = _pledges[outcome.leader];
@@ -129,10 +133,8 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         ) revert NotProposed(outcome.round, outcome.leader);
         _verifyQuorum(outcomeDigest(outcome), signers, signatures);
         entry.status = Status.Finalised;
-        if (outcome.model != outcome.base) {
-            entry.result = outcome.model;
-            _record(outcome);
-        }
+        entry.result = outcome.model;
+        if (outcome.model != outcome.base) _record(outcome);
         bytes32 next = _advanceSeed(outcome.seedMaterial, outcome.round);
         emit RoundFinalised(
             outcome.round,
@@ -152,16 +154,18 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         if (entry.status != Status.Open) revert RoundNotOpen(round);
         if (block.timestamp <= entry.finaliseBy) revert RoundNotExpired(round, entry.finaliseBy);
         entry.status = Status.Aborted;
+        entry.result = _rounds[round - 1].result;
         emit RoundAborted(round, _advanceSeed(bytes32(0), round));
     }
 
     /// @inheritdoc ITrainingRounds
     function get(uint256 round) external view returns (Round memory) {
         Entry memory entry = _rounds[round];
+        bytes32 base = round == 0 || entry.status == Status.None ? bytes32(0) : _rounds[round - 1].result;
         return Round({
             plan: entry.plan,
-            base: _baseOf(round, entry),
-            model: entry.result,
+            base: base,
+            model: entry.status == Status.Open ? base : entry.result,
             epoch: entry.epoch,
             openedAt: entry.openedAt,
             collectBy: entry.collectBy,
@@ -179,9 +183,8 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
     function _record(Outcome calldata outcome) private {
         models.record(
             outcome.model,
-            IModelLedger.Model({
-                parent: outcome.base,
-                plan: outcome.plan,
+            outcome.base,
+            IModelLedger.Entry({
                 updatesRoot: outcome.updatesRoot,
                 sumsRoot: outcome.sumsRoot,
                 proposal: outcome.proposal,
@@ -207,7 +210,7 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         uint256 quorum = registry.quorum();
         if (signed < quorum) revert NoQuorum(signed, quorum);
         uint256 offset = 0;
-        for (uint256 index = 0; index < members; index++) {
+        for (uint256 index = 0; offset < signatures.length; index++) {
             if (!signers.has(index)) continue;
             address member = registry.accountAt(index);
             (address signer, ECDSA.RecoverError error,) =
@@ -221,12 +224,6 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         entry = _rounds[round];
         if (entry.status != Status.Open) revert RoundNotOpen(round);
         if (block.timestamp > entry.finaliseBy) revert RoundExpired(round, entry.finaliseBy);
-    }
-
-    function _baseOf(uint256 round, Entry memory entry) private view returns (bytes32) {
-        if (entry.status != Status.Finalised) return entry.result;
-        IModelLedger.Model memory model = models.get(entry.result);
-        return model.round == round ? model.parent : entry.result;
     }
 
     function _pledgeDigest(bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) private pure returns (bytes24) {

@@ -96,7 +96,7 @@ interface IKeyEpochs {
     function test(uint256 epoch, bytes32 report) external;
 
     /// @notice Confirms the joint key. Activates the epoch, and retires the one before, as soon as
-    ///         max(threshold, quorum) members confirmed the same key.
+    ///         max(threshold, quorum) members confirmed the same key; later confirmations are recorded only.
     function confirm(uint256 epoch, bytes32 jointKey) external;
 
     /// @notice Accuses a member's message. The ceremony aborts once a quorum of members complained.

@@ -21,7 +21,7 @@ interface ITrainingRounds {
     /// @param epoch The key epoch its updates are sealed under.
     /// @param openedAt Unix seconds of the opening block.
     /// @param collectBy Unix seconds until which updates count.
-    /// @param finaliseBy Unix seconds until which (inclusive) an outcome is accepted.
+    /// @param finaliseBy Unix seconds until which, inclusive, an outcome is accepted.
     /// @param status Where it stands.
     struct Round {
         bytes32 plan;
@@ -154,7 +154,7 @@ interface ITrainingRounds {
     /// @notice The last round opened; 0 before the first.
     function current() external view returns (uint256);
 
-    /// @notice One round; all zero if it does not exist.
+    /// @notice One round; all zero if it does not exist. Round 0 stands for the genesis: its model has no base.
     function get(uint256 round) external view returns (Round memory);
 
     /// @notice The seed of the open round, or else of the next one.
