@@ -1,0 +1,122 @@
+"""A node's configuration: one TOML file, validated; every key documented here and overridable from the environment.
+
+`MEDWEAVE_<SECTION>_<KEY>` (for example `MEDWEAVE_CHAIN_RPC`) overrides the key of the same name.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from node.errors import BadConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TESTING_VARIABLE = "MEDWEAVE_TESTING"
+"""Set to 1 only by the test suite: without it the `minimal` encryption parameters refuse to start."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hospital(_Section):
+    """`[hospital]`: who this node is."""
+
+    name: str = Field(min_length=1, max_length=80, description="Name shown to the other members.")
+    host: str = Field(default="127.0.0.1", description="Address the daemon listens on.")
+    port: int = Field(ge=1, le=65535, description="Port the daemon listens on.")
+    url: str = Field(pattern=r"^https?://[^\s]{1,200}$", description="URL under which other members reach this node.")
+
+
+class ChainSection(_Section):
+    """`[chain]`: where the contracts are."""
+
+    rpc: str = Field(pattern=r"^https?://[^\s]{1,200}$", description="JSON-RPC endpoint of the Ethereum chain.")
+    deployment: str = Field(default="consortium.json", description="File with the contracts' addresses.")
+    poll_seconds: float = Field(default=0.1, ge=0.02, le=60, description="Pause between looks for new events, seconds.")
+
+
+class Data(_Section):
+    """`[data]`: this hospital's own images; paths are relative to the hospital's directory."""
+
+    train: str = Field(default="data/train.npz", description="Images trained on.")
+    validation: str = Field(default="data/validation.npz", description="Held-out images; verdicts are scored on them.")
+    test: str = Field(default="", description="Optional images on which every finalised model is reported.")
+
+
+class Rounds(_Section):
+    """`[rounds]`: what this hospital takes part in."""
+
+    plan: str = Field(default="plan.toml", description="Plan this hospital opens rounds with.")
+    target: int = Field(default=0, ge=0, description="Open rounds until this many are finalised; 0 opens none.")
+    min_group: int = Field(default=3, ge=1, le=256, description="Refuse plans that open sums of fewer updates.")
+
+
+class Compute(_Section):
+    """`[compute]`: how much of the machine training and sealing may use."""
+
+    threads: int = Field(default=1, ge=1, le=256, description="Threads of the training.")
+
+
+class Debug(_Section):
+    """`[debug]`: never on in a real consortium."""
+
+    keep_quantised: bool = Field(
+        default=False,
+        description="Keep every quantised update in the clear in this hospital's own directory (demo --check-plaintext).",
+    )
+
+
+class NodeConfig(_Section):
+    """Everything one daemon is told; see the sections."""
+
+    hospital: Hospital
+    chain: ChainSection
+    data: Data = Data()
+    rounds: Rounds = Rounds()
+    compute: Compute = Compute()
+    debug: Debug = Debug()
+
+    @classmethod
+    def read(cls, path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
+        """Read and validate a configuration file.
+
+        Args:
+            path: The TOML file.
+            environment: Overrides; the process environment by default.
+
+        Raises:
+            BadConfig: The file is missing, is not TOML, or a key is wrong; the message names file and key.
+        """
+        try:
+            sections: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadConfig(f"{path}: no such file; `medweave init --home DIR` makes one") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+            raise BadConfig(f"{path}: cannot be read as TOML ({e})") from None
+        _override(sections, os.environ if environment is None else environment)
+        try:
+            return cls.model_validate(sections)
+        except ValidationError as e:
+            first = e.errors()[0]
+            raise BadConfig(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def write(self, path: Path) -> None:
+        """Write the configuration as TOML."""
+        path.write_text(tomli_w.dumps(self.model_dump(mode="json")), encoding="utf-8")
+
+
+def _override(sections: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for section, model in NodeConfig.model_fields.items():
+        keys = getattr(model.annotation, "model_fields", {})
+        for key in keys:
+            value = environment.get(f"MEDWEAVE_{section}_{key}".upper())
+            if value is not None and isinstance(sections.setdefault(section, {}), dict):
+                sections[section][key] = value

@@ -1,0 +1,94 @@
+"""The rows of a consortium's view: one epoch, one round, one model, as the chain tells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _none() -> Mapping[bytes, bytes]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class EpochView:
+    """A key epoch and its ceremony. The tables go from member address (20 bytes) to a digest (32 bytes)."""
+
+    epoch: int
+    parameter_set: bytes
+    """Id (16 bytes) of the encryption parameters."""
+    threshold: int
+    deadline: int
+    """Unix seconds until which the ceremony may run."""
+    commitments: Mapping[bytes, bytes] = field(default_factory=_none)
+    dealings: Mapping[bytes, bytes] = field(default_factory=_none)
+    reports: Mapping[bytes, bytes] = field(default_factory=_none)
+    confirmations: Mapping[bytes, bytes] = field(default_factory=_none)
+    joint_key: bytes | None = None
+    """Digest of the joint key once the epoch is active."""
+    running: bool = True
+
+
+@dataclass(frozen=True)
+class ProposedView:
+    """A proposal the chain recorded."""
+
+    leader: bytes
+    proposal: bytes
+    updates_root: bytes
+    sums_root: bytes
+    block: int
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round and how it ended."""
+
+    round: int
+    epoch: int
+    plan: bytes
+    base: bytes
+    seed: bytes
+    opener: str
+    collect_by: int
+    finalise_by: int
+    opened_in: int
+    """Block that opened it."""
+    proposals: tuple[ProposedView, ...] = ()
+    finalised: bool = False
+    aborted: bool = False
+    model: bytes | None = None
+    leader: str | None = None
+    proposal: bytes | None = None
+    statement: bytes | None = None
+    signers: int = 0
+    """Bitmap of the member indices that signed the outcome."""
+    ended_in: int | None = None
+    next_seed: bytes | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it neither was finalised nor aborted."""
+        return not (self.finalised or self.aborted)
+
+    @property
+    def status(self) -> str:
+        """`open`, `finalised` or `aborted`."""
+        return "finalised" if self.finalised else "aborted" if self.aborted else "open"
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A model of the lineage."""
+
+    model: bytes
+    parent: bytes
+    """Hash of the model it was trained from; zero bytes for the genesis model."""
+    round: int
+    statement: bytes
+    """Digest of its statement; zero bytes for the genesis model."""
+    block: int

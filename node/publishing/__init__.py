@@ -1,0 +1,1 @@
+"""Transactions between this hospital's ledger and its peers: attach, announce, receive, fetch what is missing."""

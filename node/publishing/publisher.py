@@ -1,0 +1,168 @@
+"""This hospital's ledger behind one lock: posting own transactions, taking in others'."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING, Any
+
+from dag.bodies import Kind
+from dag.errors import AlreadyPosted, WrongRound
+from dag.transaction import address_of
+from dag.walks import choose_parents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dag.bodies import Body
+    from dag.ledger import Ledger, Received
+    from dag.transaction import Transaction
+
+class Publisher:
+    """`RoundLedger` over a real ledger (see `node.rounds.ports`); safe to use from several threads.
+
+    Args:
+        ledger: The ledger; from now on touched only through this object.
+        private_key: This member's secp256k1 key, 32 bytes; signs own transactions.
+        members: Address (20 bytes) to member index.
+        attached: Called, under the lock and in order, with every transaction that enters and with who approves the
+            updates of its round (bitmask by update id).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        private_key: bytes,
+        members: Mapping[bytes, int],
+        attached: Callable[[Transaction, Mapping[bytes, int]], None],
+    ) -> None:
+        self._ledger = ledger
+        self._key = private_key
+        self._me = members[address_of(private_key)]
+        self._members = len(members)
+        self._attached = attached
+        self._lock = threading.RLock()
+        self._updates: dict[int, dict[bytes, None]] = {}
+        self._random = random.Random()  # noqa: S311  (walks need chance, not secrecy)
+
+    def post(
+        self,
+        kind: Kind,
+        body: Body,
+        *,
+        epoch: int,
+        round_number: int,
+        payload: str | None = None,
+        approve: bytes | None = None,
+    ) -> Transaction:
+        """Choose two tips by weighted walks, check them, sign, attach durably; it goes to the outbox.
+
+        Idempotent for what a member says once: the transaction that said it before is returned.
+
+        Args:
+            kind: The body's kind.
+            body: What it says.
+            epoch: Key epoch of the round.
+            round_number: The round.
+            payload: CID of its blob, for kinds that have one.
+            approve: An id that the past cone must hold.
+
+        Raises:
+            LedgerError: The rules refuse it, or the disk does; nothing was written.
+        """
+        with self._lock:
+            parents = self._parents(kind, round_number, approve)
+            try:
+                posted = self._ledger.create(
+                    kind, round_number, epoch, body, payload, self._key, self._random, parents=parents
+                )
+            except AlreadyPosted as error:
+                return self._ledger.get(error.tx_id)
+            self._tell(posted)
+            return posted
+
+    def _parents(self, kind: Kind, round_number: int, approve: bytes | None) -> tuple[bytes, bytes] | None:
+        if kind is Kind.PROPOSAL:
+            return self._ledger.proposal_basis(round_number, address_of(self._key)).parents
+        if approve is not None:
+            return choose_parents(self._ledger.tangle, self._random, through=approve, member=self._me)
+        return None
+
+    def receive(self, raw: bytes) -> Received:
+        """Take in bytes from a peer; `dag.ledger.Ledger.receive`.
+
+        Raises:
+            LedgerError: The bytes are no transaction, the rules refuse it, or the disk does.
+        """
+        with self._lock:
+            received = self._ledger.receive(raw)
+            for transaction in received.attached:
+                self._tell(transaction)
+            return received
+
+    def replay(self, round_number: int) -> None:
+        """Tell the listener again of every transaction of a round, in arrival order; after a restart."""
+        with self._lock:
+            after = None
+            while page := self._ledger.transactions(round=round_number, after=after, limit=500):
+                for transaction in page:
+                    self._tell(transaction)
+                after = page[-1].id
+
+    def proposal_basis(self, round_number: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """(updates, reveals) that a proposal of this member may list now."""
+        with self._lock:
+            basis = self._ledger.proposal_basis(round_number, address_of(self._key))
+            return basis.updates, basis.reveals
+
+    def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
+        """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
+        with self._lock:
+            tangle = self._ledger.tangle
+            updates = [i for i in self._ledger.round_ids(proposal) if tangle.kind(i) is Kind.UPDATE]
+            enough = (i for i in updates if len(self._ledger.confirmed_within(i, proposal)) >= tangle.quorum)
+            return tuple(sorted(enough))
+
+    def read(self, question: Callable[[Ledger], Any]) -> Any:
+        """Ask the ledger anything that does not change it, under the lock."""
+        with self._lock:
+            return question(self._ledger)
+
+    def get(self, tx_id: bytes) -> Transaction:
+        """An attached transaction."""
+        with self._lock:
+            return self._ledger.get(tx_id)
+
+    def knows(self, tx_id: bytes) -> bool:
+        """Whether it is attached."""
+        with self._lock:
+            return tx_id in self._ledger
+
+    def round_root(self, proposal: bytes) -> bytes:
+        """Merkle root over the round's transactions in a proposal's past cone."""
+        with self._lock:
+            return self._ledger.round_root(proposal)
+
+    def outbox(self) -> tuple[Transaction, ...]:
+        """Own transactions that peers should still hear of."""
+        with self._lock:
+            return tuple(self._ledger.get(tx_id) for tx_id in self._ledger.outbox())
+
+    def sent(self, tx_id: bytes) -> None:
+        """Enough peers have it."""
+        with self._lock:
+            self._ledger.sent(tx_id)
+
+    def _tell(self, transaction: Transaction) -> None:
+        if transaction.kind is Kind.UPDATE:
+            self._updates.setdefault(transaction.round, {})[transaction.id] = None
+        tangle = self._ledger.tangle
+        approvals = {
+            update: sum(1 << member for member in range(self._members) if tangle.approved_by(update, member))
+            for update in self._updates.get(transaction.round, ())
+        }
+        self._attached(transaction, approvals)
+
+
+RETRYABLE = (WrongRound,)
+"""Refusals that may turn into acceptance once this node has read more of the chain."""

@@ -1,0 +1,106 @@
+"""What a node checks about an update's ciphertexts before its ledger takes the transaction (DAG-3)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from crypto.sealing import verify_chunk
+from node.errors import LyingPeer
+from node.rounds.records import UpdateManifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crypto.keys import JointKey
+    from dag.transaction import Transaction
+
+MAX_ROUNDS = 4
+"""How many rounds' chunk owners are remembered."""
+
+
+class Obtain(Protocol):
+    """Gets a blob from here or from a peer, the named one first."""
+
+    def __call__(self, cid: str, first: str | None = None) -> bytes:
+        """The blob's bytes."""
+
+
+class UpdateChecks:
+    """Fetches and checks updates' manifests and chunks; safe to use from several threads.
+
+    Args:
+        obtain: Gets a blob.
+        joint_key: The joint key of an epoch; raises while it is not known.
+        chunks_of: The number of chunks an update of a round has, by (epoch, round); None while the plan is not known.
+    """
+
+    def __init__(
+        self,
+        obtain: Obtain,
+        joint_key: Callable[[int], JointKey],
+        size_of: Callable[[int], int],
+    ) -> None:
+        self._obtain = obtain
+        self._joint_key = joint_key
+        self._size_of = size_of
+        self._owners: dict[int, dict[str, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def check(self, transaction: Transaction, sender: str | None) -> None:
+        """Fetch everything an update points to and check it; afterwards it is all in the local store.
+
+        Raises:
+            LyingPeer: Manifest or chunks are not what the transaction says, or are another member's.
+            CryptoError: A chunk is malformed; the error names the field.
+            BlobUnavailable: Something cannot be had yet.
+        """
+        if transaction.payload is None:
+            raise LyingPeer(f"update {transaction.id.hex()[:16]}… has no payload")
+        manifest = UpdateManifest.from_bytes(self._obtain(transaction.payload, sender))
+        self._check_manifest(transaction, manifest)
+        self._claim(transaction, manifest)
+        joint = self._joint_key(transaction.epoch)
+        for cid in manifest.chunks:
+            verify_chunk(self._obtain(cid, sender), joint.params, transaction.epoch)
+
+    def _check_manifest(self, transaction: Transaction, manifest: UpdateManifest) -> None:
+        body = transaction.body
+        params = self._joint_key(transaction.epoch).params
+        size = self._size_of(transaction.round)
+        expected = {
+            "consortium": transaction.consortium,
+            "epoch": transaction.epoch,
+            "round": transaction.round,
+            "issuer": transaction.issuer,
+            "parameter_set": getattr(body, "parameter_set", b""),
+            "layout": getattr(body, "layout", b""),
+            "size": size,
+        }
+        for name, value in expected.items():
+            if getattr(manifest, name) != value:
+                raise LyingPeer(
+                    f"update {transaction.id.hex()[:16]}…: its manifest says another {name}",
+                    transaction=transaction.id.hex(),
+                    manifest=str(transaction.payload),
+                )
+        if len(manifest.chunks) != params.chunks(size) or len(set(manifest.chunks)) != len(manifest.chunks):
+            raise LyingPeer(
+                f"update {transaction.id.hex()[:16]}…: {len(manifest.chunks)} chunks, expected {params.chunks(size)} "
+                f"different ones for {size} parameters",
+                transaction=transaction.id.hex(),
+            )
+
+    def _claim(self, transaction: Transaction, manifest: UpdateManifest) -> None:
+        """No chunk belongs to two members: re-posting another's ciphertext would count it twice."""
+        with self._lock:
+            owners = self._owners.setdefault(transaction.round, {})
+            while len(self._owners) > MAX_ROUNDS:
+                self._owners.pop(min(self._owners))
+            for cid in manifest.chunks:
+                if owners.setdefault(cid, transaction.issuer) != transaction.issuer:
+                    raise LyingPeer(
+                        f"update {transaction.id.hex()[:16]}… re-posts a ciphertext of 0x{owners[cid].hex()[:8]}…",
+                        transaction=transaction.id.hex(),
+                        chunk=cid,
+                    )

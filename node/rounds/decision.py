@@ -1,0 +1,61 @@
+"""From verdicts and opened sums to the next model. Pure numbers; every member derives the same bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from node.rounds.state import Verdict
+
+PPM = 1_000_000
+
+
+def accepted_groups(verdicts: Sequence[Verdict], groups: int, quorum: int) -> tuple[bool, ...]:
+    """Which opened sums enter the model: all but those that a quorum of members refused.
+
+    Args:
+        verdicts: One per member that scored, each with one judgement a group.
+        groups: Number of groups.
+        quorum: ⌈2N/3⌉ of all members, so fewer than N/3 liars can neither refuse a good group nor save one that
+            every honest member refuses.
+    """
+    refusals = [sum(not v.accept[g] for v in verdicts) for g in range(groups)]
+    return tuple(count < quorum for count in refusals)
+
+
+def next_model(
+    base: NDArray[np.float32],
+    sums: Sequence[NDArray[np.int64]],
+    weights_ppm: Sequence[int],
+    steps: NDArray[np.float64] | float,
+) -> NDArray[np.float32]:
+    """base + Σ ωᵢ·Δᵢ / Σ ωᵢ over the accepted groups (Algorithm 1, with the weights of eq. 19).
+
+    Args:
+        base: Parameters trained from, float32 [D].
+        sums: Per accepted group, Σ round(ωᵢ·Δᵢ / step), int64 [D].
+        weights_ppm: Per accepted group, Σ ωᵢ in parts per million.
+        steps: Size of one quantisation step, scalar or float64 [D].
+
+    Returns:
+        float32 [D]. Integer sums and one rounding to float64 and one to float32 per element: the same on every
+        machine with IEEE 754 arithmetic. Without an accepted group, the base itself.
+    """
+    if not sums:
+        return base.copy()
+    total = np.zeros(base.shape, np.int64)
+    for group in sums:
+        total += group
+    mean = total.astype(np.float64) * steps * (PPM / sum(weights_ppm))
+    return (base.astype(np.float64) + mean).astype(np.float32)
+
+
+def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
+    """Whether a candidate's held-out accuracy fell by no more than the plan's tolerance."""
+    return score_ppm >= base_ppm - round(tolerance * PPM)

@@ -1,0 +1,113 @@
+"""Who is summed with whom, and under which blinding: everything a round draws from its seed.
+
+Draws use integers expanded from SHAKE256 (FIPS 202) and rejection, so every member and auditor draws the same. The group
+seed mixes the chain's round seed with what nobody could know while posting: the root of all included updates and the
+members' revealed commitments. So no member chooses who is grouped with a victim (DESIGN section 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SEED_BYTES = 32
+
+
+def group_seed(round_seed: bytes, updates_root: bytes, reveals: Iterable[bytes]) -> bytes:
+    """The 32-byte seed of the grouping.
+
+    Args:
+        round_seed: The seed the chain gave when the round was opened, 32 bytes.
+        updates_root: Merkle root over the included update ids, in sorted order.
+        reveals: The revealed 32-byte values, ordered by the id of the transaction that revealed them.
+    """
+    state = hashlib.sha256(b"medweave/groups" + round_seed + updates_root)
+    for reveal in reveals:
+        state.update(reveal)
+    return state.digest()
+
+
+def seed_material(reveals: Iterable[bytes], ledger_root: bytes) -> bytes:
+    """What a finalised round adds to the next round's seed (CHN-2): its reveals and its ledger root."""
+    state = hashlib.sha256(b"medweave/seed")
+    for reveal in reveals:
+        state.update(reveal)
+    state.update(ledger_root)
+    return state.digest()
+
+
+def blind_seed(seed: bytes, group: int) -> bytes:
+    """The seed of the public encryption of zero that is added to one group's sum before it is opened."""
+    return hashlib.sha256(b"medweave/blind" + seed + group.to_bytes(4, "big")).digest()
+
+
+def draw_groups(seed: bytes, count: int, min_group: int) -> tuple[tuple[int, ...], ...]:
+    """Split `count` updates into disjoint groups of at least `min_group`.
+
+    Args:
+        seed: The group seed.
+        count: How many updates are included; they are numbered 0 … count-1 in sorted order of id.
+        min_group: Fewest updates a group may hold.
+
+    Returns:
+        `count // min_group` groups whose sizes differ by at most one, each ascending, ordered by first member.
+
+    Raises:
+        ValueError: `count` is below `min_group`: such a sum must not be opened.
+    """
+    if min_group < 1 or count < min_group:
+        raise ValueError(f"{count} updates cannot form a group of at least {min_group}")
+    order = shuffled(seed, range(count))
+    groups = count // min_group
+    return tuple(sorted(tuple(sorted(order[g::groups])) for g in range(groups)))
+
+
+def tolerated_colluders(sizes: Iterable[int]) -> int:
+    """How many members of the smallest group may collude without learning another's single update.
+
+    Colluders subtract their own updates from the sum, so at least two others must be in it: size - 2 (DESIGN section 3).
+    """
+    return max(0, min(sizes) - 2)
+
+
+def shuffled(seed: bytes, items: Iterable[int]) -> list[int]:
+    """A Fisher-Yates shuffle driven by SHAKE256(seed)."""
+    order = list(items)
+    draw = _Draws(seed)
+    for i in range(len(order) - 1, 0, -1):
+        j = draw.below(i + 1)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def choose_openers(seed: bytes, willing: Sequence[int], others: Sequence[int], threshold: int) -> tuple[int, ...]:
+    """The T members asked to open: drawn from those seen alive, filled up from the rest.
+
+    Args:
+        seed: Any public seed; which T members open has no bearing on secrecy, only on load.
+        willing: Member indices seen alive in this round.
+        others: The remaining member indices.
+        threshold: T.
+    """
+    return tuple(sorted((shuffled(seed, willing) + shuffled(seed, others))[:threshold]))
+
+
+class _Draws:
+    """Uniform integers below a bound (rejection over 64-bit words of an extendable output)."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed, self._block, self._words = seed, 0, b""
+
+    def below(self, bound: int) -> int:
+        limit = (1 << 64) - (1 << 64) % bound
+        while True:
+            if not self._words:
+                block = self._block.to_bytes(8, "big")
+                self._words = hashlib.shake_256(b"medweave/draw" + self._seed + block).digest(512)
+                self._block += 1
+            word, self._words = int.from_bytes(self._words[:8], "big"), self._words[8:]
+            if word < limit:
+                return word % bound

@@ -1,0 +1,93 @@
+"""What a hospital must remember across a crash: promises it may make only once, models it holds, how rounds went.
+
+SQLite in WAL mode with synchronous=FULL: a promise is durable before anything that depends on it is visible.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+from node.errors import PolicyRefusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS promises (round INTEGER, subject TEXT, value BLOB NOT NULL, PRIMARY KEY (round, subject));
+CREATE TABLE IF NOT EXISTS facts (round INTEGER, name TEXT, value TEXT NOT NULL, PRIMARY KEY (round, name));
+CREATE TABLE IF NOT EXISTS models (hash BLOB PRIMARY KEY, epoch INTEGER, round INTEGER, sealed TEXT NOT NULL);
+"""
+
+
+class Journal:
+    """Durable memory of one hospital; safe to use from several threads."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    def promise(self, round_number: int, subject: str, value: bytes) -> None:
+        """Promise something once: the same value again is fine, another is refused.
+
+        Args:
+            round_number: The round the promise is about.
+            subject: What is promised, e.g. `opened` (the partition whose sums are opened) or `signed` (the outcome).
+            value: The promise itself.
+
+        Raises:
+            PolicyRefusal: Something else was promised before, in this run or one that crashed.
+        """
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO promises VALUES (?, ?, ?)", (round_number, subject, value))
+            row = self._db.execute(
+                "SELECT value FROM promises WHERE round = ? AND subject = ?", (round_number, subject)
+            ).fetchone()
+        if row[0] != value:
+            raise PolicyRefusal(
+                f"round {round_number}: {subject} {bytes(row[0]).hex()[:16]}… stands already; refusing {value.hex()[:16]}…"
+            )
+
+    def remember(self, round_number: int, name: str, value: Any) -> None:
+        """Store a JSON fact about a round, replacing an older one of the same name."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (round_number, name, json.dumps(value)))
+
+    def recall(self, round_number: int, name: str) -> Any | None:
+        """A JSON fact about a round, or None."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT value FROM facts WHERE round = ? AND name = ?", (round_number, name)
+            ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def facts(self, round_number: int) -> dict[str, Any]:
+        """Every fact about a round, by name."""
+        with self._lock:
+            rows = self._db.execute("SELECT name, value FROM facts WHERE round = ?", (round_number,)).fetchall()
+        return {name: json.loads(value) for name, value in rows}
+
+    def keep_model(self, model: bytes, epoch: int, round_number: int, sealed: str) -> None:
+        """Note under which CID a model lies sealed in the blob store."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)", (model, epoch, round_number, sealed))
+
+    def model(self, model: bytes) -> tuple[int, int, str] | None:
+        """(epoch, round, CID of the sealed bytes) of a model by hash, or None."""
+        with self._lock:
+            row = self._db.execute("SELECT epoch, round, sealed FROM models WHERE hash = ?", (model,)).fetchone()
+        return None if row is None else (row[0], row[1], row[2])
+
+    def models(self) -> list[tuple[bytes, int, int, str]]:
+        """Every model held, oldest round first: (hash, epoch, round, CID)."""
+        with self._lock:
+            rows = self._db.execute("SELECT hash, epoch, round, sealed FROM models ORDER BY round").fetchall()
+        return [(bytes(r[0]), r[1], r[2], r[3]) for r in rows]

@@ -1,0 +1,306 @@
+"""The round as a pure function: `apply(state, event) -> (state, effects)`; reads like DESIGN section 4.
+
+Level-triggered: an event only changes what is known, and `due` says what ought to be going on given what is known. An
+effect that is due and not running is emitted. After a crash nothing is running, so replaying chain, ledger and journal
+re-emits exactly what is still to be done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from dag.bodies import (
+    AcknowledgementBody,
+    CheckpointBody,
+    ProposalBody,
+    ShareBody,
+    UpdateBody,
+    VerdictBody,
+    commit,
+)
+from node.rounds import effects as do
+from node.rounds import state as ev
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dag.transaction import Transaction
+    from node.rounds.effects import Effect
+    from node.rounds.state import Event, Proposal, RoundState
+
+VERDICT_GRACE_SECONDS = 2.0
+"""Once a quorum has scored, the slower members get this long before the statement is written without them."""
+REVEAL_GRACE_SLOTS = 0.25
+"""The leader waits this share of a slot for the last reveals before proposing without them."""
+TURN_SECONDS = 2.0
+"""Member of rank k waits k times this before it writes or sends what the leader should have."""
+
+
+def apply(state: RoundState, event: Event) -> tuple[RoundState, tuple[Effect, ...]]:
+    """Take one event in and say what to start.
+
+    Args:
+        state: What this member knew.
+        event: What it learnt.
+
+    Returns:
+        The new state and the effects to start now; each is `running` until `Finished` or `Failed` comes back.
+    """
+    state = _note_times(_fold(state, event))
+    waiting = {effect for effect, at in state.retry_at.items() if at > state.now}
+    start = tuple(effect for effect in due(state) if effect not in state.running and effect not in waiting)
+    return replace(state, running=state.running | frozenset(start)), start
+
+
+# ---- what is known --------------------------------------------------------------------------------------------------
+
+
+def _fold(state: RoundState, event: Event) -> RoundState:
+    match event:
+        case ev.Tick(now):
+            return replace(state, now=max(now, state.now))
+        case ev.PlanRead(plan):
+            return replace(state, plan=plan)
+        case ev.Sealed(update):
+            return replace(state, sealed=update)
+        case ev.Attached(transaction, approvals):
+            return replace(_take(state, transaction), approvals=MappingProxyType(dict(approvals)))
+        case ev.Anchored(anchor):
+            return state if anchor in state.anchors else replace(state, anchors=(*state.anchors, anchor))
+        case ev.ProposalVerified(proposal):
+            return replace(state, verified=state.verified | {proposal})
+        case ev.Refused(subject, reason):
+            return replace(state, refused=MappingProxyType({**state.refused, subject: reason}))
+        case ev.Scored(scores):
+            return replace(state, scores=scores)
+        case ev.Endorsed(statement):
+            return replace(state, endorsed=statement)
+        case ev.Ended(ending):
+            return replace(state, ending=ending)
+        case ev.Adopted():
+            return replace(state, adopted=True)
+        case ev.Finished(effect):
+            rest = {e: at for e, at in state.retry_at.items() if e != effect}
+            return replace(state, running=state.running - {effect}, retry_at=MappingProxyType(rest))
+        case ev.Failed(effect, retry_at):
+            later = MappingProxyType({**state.retry_at, effect: retry_at})
+            count = MappingProxyType({**state.failures, effect: state.failures.get(effect, 0) + 1})
+            return replace(state, running=state.running - {effect}, retry_at=later, failures=count)
+
+
+def _take(state: RoundState, tx: Transaction) -> RoundState:
+    """What a ledger transaction of this round tells."""
+    issuer = state.members.index(tx.issuer) if tx.parents else None
+    if issuer is None or tx.round != state.facts.round or tx.epoch != state.facts.epoch:
+        return state
+    taken: dict[str, Any] = {}
+    match tx.body:
+        case UpdateBody() as body if tx.payload and not _known(state.updates, tx.id):
+            seen = ev.UpdateSeen(tx.id, issuer, body.weight_ppm, body.samples, body.commitment, tx.payload)
+            taken["updates"] = (*state.updates, seen)
+        case AcknowledgementBody(reveal=bytes() as reveal) if all(r[0] != tx.id for r in state.reveals):
+            if any(u.issuer == issuer and u.commitment == commit(reveal) for u in state.updates):
+                taken["reveals"] = tuple(sorted((*state.reveals, (tx.id, issuer, reveal))))
+        case ProposalBody() as body:
+            taken["proposals"] = MappingProxyType({**state.proposals, tx.id: _proposal(tx.id, issuer, body)})
+        case ShareBody() as body if tx.payload and body.member == issuer and not _known(state.shares, tx.id):
+            taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
+        case VerdictBody() as body if not _known(state.verdicts, tx.id):
+            taken["verdicts"] = (*state.verdicts, ev.Verdict(tx.id, issuer, body.proposal, body.accept))
+        case CheckpointBody() as body if not _known(state.checkpoints, tx.id):
+            point = ev.Checkpoint(tx.id, issuer, body.proposal, body.model, body.statement, body.outcome_signature)
+            taken["checkpoints"] = (*state.checkpoints, point)
+        case _:
+            pass
+    return replace(state, **taken)
+
+
+def _known(seen: tuple[Any, ...], tx_id: bytes) -> bool:
+    return any(item.id == tx_id for item in seen)
+
+
+def _proposal(tx_id: bytes, leader: int, body: ProposalBody) -> Proposal:
+    return ev.Proposal(
+        tx_id,
+        leader,
+        body.updates,
+        body.reveals,
+        body.groups,
+        body.sums,
+        body.openers,
+        body.attempt,
+        body.updates_root,
+        body.sums_root,
+    )
+
+
+def _note_times(state: RoundState) -> RoundState:
+    """The moments that later waiting is counted from."""
+    if state.closed_at is None and collecting_ended(state):
+        state = replace(state, closed_at=state.now)
+    opened = _opened(state)
+    if state.quorum_at is None and opened and len(state.verdicts_for(opened.sums_root)) >= state.members.quorum:
+        state = replace(state, quorum_at=state.now)
+    if state.sendable_at is None and len(signatures(state)) >= state.members.quorum:
+        state = replace(state, sendable_at=state.now)
+    return state
+
+
+def collecting_ended(state: RoundState) -> bool:
+    """All members' updates are confirmed, or the collecting deadline has passed."""
+    everyone = len({u.issuer for u in state.confirmed}) == len(state.members.addresses)
+    return everyone or state.now >= state.facts.collect_by
+
+
+def signatures(state: RoundState) -> dict[int, bytes]:
+    """The EIP-712 signatures under the endorsed statement, by member index."""
+    return {c.issuer: c.signature for c in state.checkpoints if c.statement == state.endorsed}
+
+
+def _opened(state: RoundState) -> Proposal | None:
+    return state.proposals.get(state.scores.proposal) if state.scores else None
+
+
+def anchored(state: RoundState, proposal: Proposal) -> bool:
+    """Whether the chain recorded this very proposal by its leader."""
+    wanted = ev.Anchor(proposal.leader, proposal.id, proposal.updates_root, proposal.sums_root)
+    return wanted in state.anchors
+
+
+# ---- what ought to be going on --------------------------------------------------------------------------------------
+
+
+def due(state: RoundState) -> Iterator[Effect]:
+    """Every effect that is called for by what is known, in the order of the steps of a round."""
+    if state.ending is not None:
+        if not state.adopted and state.ending.finalised:
+            yield do.Adopt(state.ending.model, state.ending.statement)
+        return
+    if state.now > state.facts.finalise_by:
+        yield do.Abort()
+        return
+    if state.plan is None:
+        yield do.ReadPlan()
+        return
+    for step in _STEPS:
+        yield from step(state)
+
+
+def _train_and_post(state: RoundState) -> Iterator[Effect]:
+    if state.mine_posted or state.now >= state.facts.collect_by:
+        return
+    yield do.PostUpdate() if state.sealed else do.TrainAndSeal()
+
+
+def _approve(state: RoundState) -> Iterator[Effect]:
+    """Approve every update this member checked and has not approved yet, one acknowledgement at a time."""
+    if any(isinstance(effect, do.Approve) for effect in state.running):
+        return
+    mine = 1 << state.members.me
+    for update in state.updates:
+        if not state.approvals.get(update.id, 0) & mine:
+            yield do.Approve(update.id)
+            return
+
+
+def _reveal(state: RoundState) -> Iterator[Effect]:
+    revealed = any(member == state.members.me for _, member, _ in state.reveals)
+    if state.closed_at is not None and state.mine_posted and not revealed:
+        yield do.Reveal()
+
+
+def _propose(state: RoundState) -> Iterator[Effect]:
+    plan, confirmed = state.plan, state.confirmed
+    if plan is None or state.closed_at is None or len(confirmed) < plan.min_group or state.slot < state.rank:
+        return
+    if any(a.leader == state.members.me for a in state.anchors) or state.scores:
+        return
+    if state.rank == 0 or not state.anchors:
+        waited = state.now - state.closed_at >= REVEAL_GRACE_SLOTS * plan.slot_seconds
+        if {u.issuer for u in confirmed} <= {member for _, member, _ in state.reveals} or waited:
+            updates = tuple(u.id for u in confirmed)
+            yield do.Propose(state.slot, updates, (), repeats=False)
+        return
+    # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
+    for proposal in state.proposals.values():
+        if proposal.id in state.verified and anchored(state, proposal):
+            yield do.Propose(state.slot, proposal.updates, proposal.reveals, repeats=True)
+            return
+
+
+def _verify(state: RoundState) -> Iterator[Effect]:
+    for proposal in state.proposals.values():
+        judged = proposal.id in state.verified or proposal.id in state.refused
+        in_turn = state.facts.ranking.index(proposal.leader) <= state.slot
+        if not judged and in_turn and anchored(state, proposal):
+            yield do.VerifyProposal(proposal.id)
+
+
+def _open(state: RoundState) -> Iterator[Effect]:
+    for proposal in state.proposals.values():
+        if proposal.id not in state.verified or state.scores:
+            continue
+        shares = state.shares_for(proposal)
+        if state.members.me in proposal.openers and all(s.member != state.members.me for s in shares):
+            yield do.ReleaseShare(proposal.id)
+        if len(shares) == len(proposal.openers):
+            yield do.OpenAndScore(proposal.id, tuple(s.id for s in shares))
+            return
+
+
+def _judge(state: RoundState) -> Iterator[Effect]:
+    opened = _opened(state)
+    if opened and all(v.issuer != state.members.me for v in state.verdicts_for(opened.sums_root)):
+        yield do.PostVerdict()
+
+
+def _write(state: RoundState) -> Iterator[Effect]:
+    opened = _opened(state)
+    if opened is None or state.quorum_at is None or state.endorsed:
+        return
+    verdicts = state.verdicts_for(opened.sums_root)
+    waited = state.now - state.quorum_at
+    everyone = len(verdicts) == len(state.members.addresses)
+    turn = 0.0 if opened.leader == state.members.me else TURN_SECONDS * (state.rank + 1)
+    if (everyone or waited >= VERDICT_GRACE_SECONDS) and waited >= turn:
+        yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
+
+
+def _endorse(state: RoundState) -> Iterator[Effect]:
+    if state.endorsed:
+        if all(c.issuer != state.members.me or c.statement != state.endorsed for c in state.checkpoints):
+            yield do.PostCheckpoint(state.endorsed)
+        return
+    opened = _opened(state)
+    if opened is None:
+        return
+    for point in state.checkpoints:
+        known = state.proposals.get(point.proposal)
+        if known and known.sums_root == opened.sums_root and point.statement not in state.refused:
+            yield do.VerifyStatement(point.statement, point.proposal)
+            return
+
+
+def _finalise(state: RoundState) -> Iterator[Effect]:
+    if state.endorsed is None or state.sendable_at is None:
+        return
+    opened = _opened(state)
+    turn = 0.0 if opened and opened.leader == state.members.me else TURN_SECONDS * (state.rank + 1)
+    if state.now - state.sendable_at >= turn:
+        yield do.Finalise(state.endorsed)
+
+
+_STEPS: tuple[Callable[[RoundState], Iterator[Effect]], ...] = (
+    _train_and_post,
+    _approve,
+    _reveal,
+    _propose,
+    _verify,
+    _open,
+    _judge,
+    _write,
+    _endorse,
+    _finalise,
+)

@@ -1,0 +1,73 @@
+"""A round's phases for people: which one a member is in, and how long each took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.rounds import effects as do
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from node.rounds.state import RoundState
+
+PHASES: tuple[tuple[str, Callable[[RoundState], bool]], ...] = (
+    ("plan", lambda s: s.plan is not None),
+    ("train", lambda s: s.sealed is not None or s.mine_posted),
+    ("post", lambda s: s.mine_posted),
+    ("confirm", lambda s: s.closed_at is not None),
+    ("propose", lambda s: bool(s.verified)),
+    ("open", lambda s: s.scores is not None),
+    ("score", lambda s: s.quorum_at is not None),
+    ("sign", lambda s: s.sendable_at is not None),
+    ("finalise", lambda s: s.ending is not None),
+    ("adopt", lambda s: s.adopted),
+)
+"""(name, whether it is over), in order. Train includes sealing; propose includes recomputing the sums."""
+
+_DOING = {
+    "plan": "reading the plan",
+    "train": "training",
+    "post": "posting",
+    "confirm": "confirming",
+    "propose": "adding sums",
+    "open": "opening sums",
+    "score": "scoring",
+    "sign": "signing",
+    "finalise": "finalising",
+    "adopt": "adopting",
+}
+
+
+def phase(state: RoundState) -> str:
+    """The first phase that is not over; `done` after the last, `aborted` where the chain aborted the round."""
+    if state.ending is not None and not state.ending.finalised:
+        return "aborted"
+    return next((name for name, over in PHASES if not over(state)), "done")
+
+
+def describe(state: RoundState) -> str:
+    """One short line for a person."""
+    name = phase(state)
+    members = len(state.members.addresses)
+    match name:
+        case "confirm":
+            return f"confirming {len(state.confirmed)}/{members} updates"
+        case "open":
+            return f"opening sums, {len({s.member for s in state.shares})}/{state.plan.threshold if state.plan else '?'} shares"
+        case "score":
+            return f"scoring, {len({v.issuer for v in state.verdicts})}/{state.members.quorum} verdicts"
+        case "sign":
+            return f"signing, {len({c.issuer for c in state.checkpoints})}/{state.members.quorum} signatures"
+        case _:
+            return _DOING.get(name, name)
+
+
+def leading(state: RoundState) -> bool:
+    """Whether this member acts as leader now."""
+    return state.rank <= state.slot and any(isinstance(e, do.Propose) for e in state.running)
+
+
+def finished(state: RoundState) -> frozenset[str]:
+    """The names of the phases that are over."""
+    return frozenset(name for name, over in PHASES if over(state))

@@ -1,0 +1,127 @@
+"""A training plan: what a round does, agreed by its digest on chain.
+
+The canonical form is JSON with sorted keys and no white space; its sha2-256 digest is what `TrainingRounds.open` stores, so
+every member reads the same numbers. Decimal settings travel as strings: a float has no single text form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from node.errors import BadPlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_PLAN_BYTES = 64 * 1024
+
+Number = Annotated[Decimal, PlainSerializer(lambda d: format(d.normalize(), "f"), return_type=str)]
+
+
+class Plan(BaseModel):
+    """One training plan; every field is public and hashed.
+
+    Raises:
+        BadPlan: From the constructors below, naming the field and what was expected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="first-plan", min_length=1, max_length=80, description="A label for people.")
+    architecture: str = Field(default="capsnet", max_length=40, description="Registry name of the model.")
+    classes: tuple[str, ...] = Field(min_length=2, max_length=100, description="Class names, in label order.")
+    image_size: int = Field(default=64, ge=16, le=512, description="Images are resized to this many pixels square.")
+    rounds: int = Field(default=10, ge=1, le=10**6, description="Rounds planned; the learning rate falls over them.")
+    epochs: int = Field(default=2, ge=1, le=1000, description="Local epochs a round; the slots of eq. 19.")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Images a step.")
+    learning_rate: Number = Field(default=Decimal("0.002"), gt=0, le=1, description="Peak learning rate.")
+    weight_decay: Number = Field(default=Decimal("0.01"), ge=0, le=1, description="AdamW weight decay.")
+    proximal: Number = Field(default=Decimal(0), ge=0, le=10, description="FedProx mu; 0 is FedAvg.")
+    augment: bool = Field(default=True, description="Random flips and small affine changes of training images.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the initial model and of every local shuffle.")
+    clip_norm: Number = Field(default=Decimal(10), gt=0, le=10**6, description="L2 bound on one update.")
+    value_range: Number = Field(
+        default=Decimal("0.25"), gt=0, le=1000, description="Largest magnitude of one coordinate; beyond is clipped."
+    )
+    parameter_set: Literal["standard", "minimal"] = Field(
+        default="standard", description="Encryption parameters; `minimal` is for tests and refuses to start elsewhere."
+    )
+    threshold: int = Field(ge=1, le=256, description="Members needed to open a sum (T).")
+    min_group: int = Field(default=3, ge=1, le=256, description="Fewest updates in an opened sum; 1 hides nothing.")
+    tolerance: Number = Field(
+        default=Decimal("0.1"), ge=0, le=1, description="A group may cost this much held-out accuracy, not more."
+    )
+    collect_seconds: int = Field(default=600, ge=1, le=7 * 86400, description="Updates are collected this long.")
+    slot_seconds: int = Field(default=30, ge=1, le=86400, description="A leader's time slot before the next takes over.")
+    round_seconds: int = Field(default=1200, ge=2, le=14 * 86400, description="The round is aborted after this long.")
+
+    @model_validator(mode="after")
+    def _deadlines_in_order(self) -> Self:
+        if self.round_seconds <= self.collect_seconds:
+            msg = "round_seconds must exceed collect_seconds: sums are opened and scored after collecting"
+            raise ValueError(msg)
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes: sorted keys, no white space, UTF-8."""
+        fields = self.model_dump(mode="json")
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @property
+    def digest(self) -> bytes:
+        """The sha2-256 of `to_bytes`, 32 bytes; also the digest inside the plan's (raw) CID."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan:
+        """Parse canonical bytes.
+
+        Raises:
+            BadPlan: Too long, not JSON, a field out of range, or not the canonical form.
+        """
+        if len(data) > MAX_PLAN_BYTES:
+            raise BadPlan(f"plan: {len(data)} bytes, at most {MAX_PLAN_BYTES} are accepted")
+        try:
+            plan = cls.model_validate_json(data)
+        except ValidationError as e:
+            raise BadPlan(_first_problem(e)) from None
+        if plan.to_bytes() != data:
+            raise BadPlan("plan: these bytes are not the canonical form, so their digest would not be unique")
+        return plan
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Plan:
+        """Read a plan a person wrote.
+
+        Raises:
+            BadPlan: Unreadable, not TOML, or a field out of range.
+        """
+        try:
+            fields = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+            raise BadPlan(f"{path}: cannot be read as TOML ({e})") from None
+        return cls.create(**fields)
+
+    @classmethod
+    def create(cls, **fields: object) -> Plan:
+        """Build a plan from settings.
+
+        Raises:
+            BadPlan: A field out of range, naming it.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as e:
+            raise BadPlan(_first_problem(e)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "plan"
+    return f"plan: {where}: {first['msg']}"

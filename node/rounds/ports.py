@@ -1,0 +1,163 @@
+"""What a round needs from the world, as protocols: the daemon gives the real ones, the simulation its own.
+
+Every implementation may be called from several threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from chain.records import Outcome
+    from crypto.keys import JointKey, MemberKey
+    from dag.bodies import Body, Kind
+    from dag.transaction import Transaction
+    from node.learning.metrics import Metrics
+    from node.learning.training import Progress, TrainingResult
+    from node.rounds.journal import Journal
+    from node.rounds.plan import Plan
+    from node.storage import BlobStore
+
+
+class RoundChain(Protocol):
+    """The contracts a round touches."""
+
+    def propose(self, round_number: int, proposal: bytes, updates_root: bytes, sums_root: bytes) -> int:
+        """Anchor a proposal; returns the gas it took. Idempotent."""
+
+    def finalise(self, outcome: Outcome, signatures: Mapping[int, bytes]) -> int:
+        """Send an outcome with signatures by member index; returns the gas it took. Idempotent."""
+
+    def abort(self, round_number: int) -> int:
+        """End a round after its deadline; returns the gas it took. Idempotent."""
+
+    def sign(self, outcome: Outcome) -> bytes:
+        """This member's EIP-712 signature (65 bytes) under an outcome."""
+
+    def verify_signature(self, outcome: Outcome, signature: bytes, address: bytes) -> bool:
+        """Whether an EIP-712 signature under an outcome is by this address (20 bytes)."""
+
+
+class RoundLedger(Protocol):
+    """The DAG as a round sees it."""
+
+    def post(
+        self,
+        kind: Kind,
+        body: Body,
+        *,
+        epoch: int,
+        round_number: int,
+        payload: str | None = None,
+        approve: bytes | None = None,
+    ) -> Transaction:
+        """Choose two tips, check them, sign, attach durably, announce. `approve`: an id its past cone must hold."""
+
+    def get(self, tx_id: bytes) -> Transaction:
+        """A transaction that is in the ledger."""
+
+    def proposal_basis(self, round_number: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """(updates, reveals) that a proposal of this member may list now, each sorted."""
+
+    def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
+        """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
+
+    def round_root(self, proposal: bytes) -> bytes:
+        """Merkle root over the round's transactions in a proposal's past cone."""
+
+
+class Blobs(Protocol):
+    """The blob store together with the peers: what is not here is fetched, verified and kept."""
+
+    @property
+    def store(self) -> BlobStore:
+        """The local store."""
+
+    def obtain(self, cid: str) -> bytes:
+        """The bytes of a blob, from here or from a peer."""
+
+
+class Learner(Protocol):
+    """This hospital's images and what can be learnt from them."""
+
+    def train(
+        self, plan: Plan, base: NDArray[np.float32], number: int, progress: Callable[[Progress], None]
+    ) -> TrainingResult:
+        """Train from `base` on this hospital's images for round `number` (from 1)."""
+
+    def score(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics:
+        """Measure on this hospital's held-out images."""
+
+    def report(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics | None:
+        """Measure on the test images, where this hospital was given some."""
+
+
+@dataclass(frozen=True)
+class EpochKeys:
+    """One key epoch as this member holds it."""
+
+    epoch: int
+    member: MemberKey = field(repr=False)
+    joint: JointKey
+    joint_cid: str
+    """CID of the joint key's bytes in the blob store."""
+
+
+@dataclass(frozen=True)
+class Consortium:
+    """The constants of a consortium."""
+
+    id: bytes
+    chain_id: int
+    contract: bytes
+    """Address (20 bytes) of TrainingRounds."""
+    addresses: tuple[bytes, ...]
+    """Member addresses (20 bytes) in index order."""
+    sizes: tuple[int, ...]
+    """Registered data sizes, in index order; they cap |d_i| in eq. 19."""
+    quorum: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What this hospital insists on, whatever the others agreed."""
+
+    min_group: int
+    """Refuse plans that open sums of fewer updates."""
+    allow_minimal: bool = False
+    """Accept the insecure `minimal` parameters: tests only."""
+    keep_quantised: Callable[[int, NDArray[np.int64]], None] | None = None
+    """Called with (round, quantised update) where the operator asked for the plaintext check."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything one hospital brings to a round."""
+
+    me: int
+    """This hospital's member index."""
+    consortium: Consortium
+    chain: RoundChain
+    ledger: RoundLedger
+    blobs: Blobs
+    learner: Learner
+    keys: EpochKeys
+    journal: Journal
+    policy: Policy
+    secret_for: Callable[[bytes], bytes] = field(repr=False)
+    """A 32-byte secret derived from this hospital's key and a label; the same after a restart."""
+    progress: Callable[[str, float], None] = lambda _phase, _share: None
+    """Told (phase, share done in 0..1) during long work."""
+    opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)
+    """Sums opened in this round, by sums root: scored first, then made the model. Only ever a cache."""
+
+    @property
+    def address(self) -> bytes:
+        """This hospital's address, 20 bytes."""
+        return self.consortium.addresses[self.me]

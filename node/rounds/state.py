@@ -1,0 +1,362 @@
+"""What one member knows of one round, and the events that tell it so. Frozen, without I/O.
+
+Everything here can be rebuilt from the chain, the ledger and the journal; nothing is assigned that is not derived. That is
+what lets a crash be replayed and one process simulate many hospitals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dag.transaction import Transaction
+    from node.rounds.effects import Effect
+    from node.rounds.plan import Plan
+
+
+@dataclass(frozen=True)
+class Members:
+    """The consortium as the chain knows it, in index order."""
+
+    addresses: tuple[bytes, ...]
+    """Address (20 bytes) per member index."""
+    me: int
+    """This hospital's own index."""
+    quorum: int
+    """⌈2N/3⌉ members: confirms updates, refuses groups, finalises."""
+
+    def index(self, address: bytes) -> int | None:
+        """The member index of an address; None for a stranger."""
+        try:
+            return self.addresses.index(address)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class RoundFacts:
+    """What the chain said when the round was opened."""
+
+    round: int
+    epoch: int
+    plan: bytes
+    """Digest of the plan."""
+    base: bytes
+    """Hash of the model to train from."""
+    seed: bytes
+    ranking: tuple[int, ...]
+    """Member indices in leader order (chain.leader.ranking of the seed)."""
+    collect_by: int
+    """Unix time in seconds at which collecting ends."""
+    finalise_by: int
+    """Unix time in seconds after which anyone may abort the round."""
+
+
+@dataclass(frozen=True)
+class SealedUpdate:
+    """This hospital's own update, sealed and stored, ready to be posted."""
+
+    manifest: str
+    """CID of the update manifest."""
+    weight_ppm: int
+    samples: int
+    slots: int
+    layout: bytes
+    parameter_set: bytes
+
+
+@dataclass(frozen=True)
+class UpdateSeen:
+    """An update transaction in the ledger. Its ciphertexts were checked before the ledger took it."""
+
+    id: bytes
+    issuer: int
+    weight_ppm: int
+    samples: int
+    commitment: bytes
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A proposal transaction in the ledger."""
+
+    id: bytes
+    leader: int
+    updates: tuple[bytes, ...]
+    reveals: tuple[bytes, ...]
+    groups: tuple[tuple[int, ...], ...]
+    sums: tuple[str, ...]
+    openers: tuple[int, ...]
+    attempt: int
+    updates_root: bytes
+    sums_root: bytes
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A proposal the chain recorded."""
+
+    leader: int
+    proposal: bytes
+    updates_root: bytes
+    sums_root: bytes
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share transaction in the ledger."""
+
+    id: bytes
+    member: int
+    proposal: bytes
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How the opened sums did on this hospital's held-out images."""
+
+    proposal: bytes
+    shares: tuple[bytes, ...]
+    """Ledger ids of the partial openings that opened them."""
+    base_ppm: int
+    scores_ppm: tuple[int, ...]
+    accept: tuple[bool, ...]
+    samples: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict transaction in the ledger."""
+
+    id: bytes
+    issuer: int
+    proposal: bytes
+    accept: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint transaction: one member's signature under an outcome."""
+
+    id: bytes
+    issuer: int
+    proposal: bytes
+    model: bytes
+    statement: bytes
+    """Digest of the statement; also its (raw) CID."""
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the chain ended the round."""
+
+    finalised: bool
+    """False: aborted, the base carries over."""
+    model: bytes
+    statement: bytes
+    """Digest of the statement; zero bytes where there is none."""
+
+
+def _no_times() -> Mapping[Effect, float]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """One member's view of one round."""
+
+    facts: RoundFacts
+    members: Members
+    now: float = 0.0
+    """Unix time in seconds of the last tick."""
+    plan: Plan | None = None
+    sealed: SealedUpdate | None = None
+    updates: tuple[UpdateSeen, ...] = ()
+    approvals: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Per update id, the bitmask of members whose transactions approve it."""
+    reveals: tuple[tuple[bytes, int, bytes], ...] = ()
+    """(transaction id, member index, revealed value), sorted by id."""
+    closed_at: float | None = None
+    """When this member saw collecting end; leader slots are counted from here."""
+    proposals: Mapping[bytes, Proposal] = field(default_factory=lambda: MappingProxyType({}))
+    anchors: tuple[Anchor, ...] = ()
+    verified: frozenset[bytes] = frozenset()
+    """Proposals whose sums this member recomputed byte for byte."""
+    refused: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Proposals or statements found false, and why."""
+    shares: tuple[Share, ...] = ()
+    scores: Scores | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    quorum_at: float | None = None
+    """When a quorum of verdicts was seen."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    endorsed: bytes | None = None
+    """Digest of the one statement this member signs."""
+    sendable_at: float | None = None
+    """When a quorum of signatures under the endorsed statement was seen."""
+    ending: Ending | None = None
+    adopted: bool = False
+    running: frozenset[Effect] = frozenset()
+    retry_at: Mapping[Effect, float] = field(default_factory=_no_times)
+    failures: Mapping[Effect, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def confirmed(self) -> tuple[UpdateSeen, ...]:
+        """Updates approved by a quorum of distinct issuers, sorted by id."""
+        quorum = self.members.quorum
+        ready = (u for u in self.updates if self.approvals.get(u.id, 0).bit_count() >= quorum)
+        return tuple(sorted(ready, key=lambda u: u.id))
+
+    @property
+    def mine_posted(self) -> bool:
+        """Whether this member's own update is in the ledger."""
+        return any(u.issuer == self.members.me for u in self.updates)
+
+    @property
+    def rank(self) -> int:
+        """This member's place in the leader ranking, 0 first."""
+        return self.facts.ranking.index(self.members.me)
+
+    @property
+    def slot(self) -> int:
+        """The leader slot now: 0 while collecting and for the first slot after, then 1, 2, …"""
+        if self.closed_at is None or self.plan is None:
+            return 0
+        return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds))
+
+    def shares_for(self, proposal: Proposal) -> tuple[Share, ...]:
+        """One share per opener of a proposal, in opener order; shorter while some are missing."""
+        first: dict[int, Share] = {}
+        for share in self.shares:
+            if share.proposal == proposal.id:
+                first.setdefault(share.member, share)
+        return tuple(first[k] for k in proposal.openers if k in first)
+
+    def verdicts_for(self, sums_root: bytes) -> tuple[Verdict, ...]:
+        """One verdict per member on these very sums (two proposals may name the same), sorted by id."""
+        first: dict[int, Verdict] = {}
+        for verdict in self.verdicts:
+            proposal = self.proposals.get(verdict.proposal)
+            if proposal is not None and proposal.sums_root == sums_root and len(verdict.accept) == len(proposal.groups):
+                first.setdefault(verdict.issuer, verdict)
+        return tuple(sorted(first.values(), key=lambda v: v.id))
+
+
+# ---- events ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time passed."""
+
+    now: float
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True)
+class PlanRead:
+    """The plan was fetched and agrees with its digest and with this hospital's policy."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """This hospital's update is sealed and durable."""
+
+    update: SealedUpdate
+
+
+@dataclass(frozen=True)
+class Attached:
+    """The ledger took a transaction, and who approves the round's updates now."""
+
+    transaction: Transaction
+    approvals: Mapping[bytes, int]
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """The chain recorded a proposal."""
+
+    anchor: Anchor
+
+
+@dataclass(frozen=True)
+class ProposalVerified:
+    """Every sum of a proposal was recomputed and is byte for byte the same."""
+
+    proposal: bytes
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A proposal or statement was found false."""
+
+    subject: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The sums were opened and scored."""
+
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Endorsed:
+    """A statement was verified and is the one this member signs."""
+
+    statement: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The chain ended the round."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The round's model is in this hospital's store."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An effect was carried out."""
+
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An effect could not be carried out; it is due again after a pause."""
+
+    effect: Effect
+    retry_at: float
+
+
+Event = (
+    Tick
+    | PlanRead
+    | Sealed
+    | Attached
+    | Anchored
+    | ProposalVerified
+    | Refused
+    | Scored
+    | Endorsed
+    | Ended
+    | Adopted
+    | Finished
+    | Failed
+)

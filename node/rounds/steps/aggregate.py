@@ -1,0 +1,193 @@
+"""Steps 6 and 7: add the confirmed updates in groups; recompute another leader's sums byte for byte."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
+from node.errors import LyingPeer, RoundProblem
+from node.rounds.groups import blind_seed, choose_openers, draw_groups, group_seed
+from node.rounds.records import SumManifest, UpdateManifest
+from node.rounds.state import Anchor, Anchored, ProposalVerified
+from node.sealing.updates import add_updates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.rounds.effects import Propose
+    from node.rounds.ports import Ports
+    from node.rounds.state import Event, Proposal, RoundState
+
+
+def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ...]:
+    """Attach a proposal over the confirmed updates and anchor it on chain.
+
+    The ledger attaches the proposal only where its past cone proves every update confirmed; which updates those are is
+    read back from that cone, so that nobody can be left out unseen.
+    """
+    plan, facts = state.plan, state.facts
+    mine = next((p for p in state.proposals.values() if p.leader == state.members.me), None)
+    if plan is None:
+        return ()
+    if mine is None:
+        started = time.monotonic()
+        updates, reveals = _basis(ports, state, effect)
+        seed = _seed(ports, state, updates, reveals)
+        groups = draw_groups(seed, len(updates), plan.min_group)
+        sums = tuple(_sum(ports, state, updates, group, number, seed) for number, group in enumerate(groups))
+        updates_root, sums_root = proposal_roots(updates, sums)
+        body = ProposalBody(
+            updates=updates,
+            reveals=reveals,
+            groups=groups,
+            sums=sums,
+            openers=_openers(state, effect, seed),
+            attempt=effect.attempt,
+            updates_root=updates_root,
+            sums_root=sums_root,
+        )
+        ports.journal.remember(facts.round, "aggregate_seconds", time.monotonic() - started)
+        posted = ports.ledger.post(Kind.PROPOSAL, body, epoch=facts.epoch, round_number=facts.round)
+        anchor = Anchor(state.members.me, posted.id, updates_root, sums_root)
+    else:
+        anchor = Anchor(state.members.me, mine.id, mine.updates_root, mine.sums_root)
+    gas = ports.chain.propose(facts.round, anchor.proposal, anchor.updates_root, anchor.sums_root)
+    ports.journal.remember(facts.round, "gas_propose", gas)
+    return (Anchored(anchor),)
+
+
+def _basis(ports: Ports, state: RoundState, effect: Propose) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """What to propose: all that is confirmed in the cone the proposal will have, or an earlier proposal's again.
+
+    Raises:
+        RoundProblem: The cone does not yet confirm what this member knows to be confirmed; ask again.
+    """
+    if effect.repeats:
+        return effect.updates, effect.reveals
+    updates, reveals = ports.ledger.proposal_basis(state.facts.round)
+    if not set(effect.updates) <= set(updates):
+        raise RoundProblem("no two tips confirm every update yet; waiting for more acknowledgements")
+    return updates, reveals
+
+
+def verify_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
+    """Recompute a proposal: its updates, groups and every sum, byte for byte; store the sums.
+
+    Raises:
+        LyingPeer: Something differs; the evidence names it.
+    """
+    plan, facts = state.plan, state.facts
+    if plan is None:
+        return ()
+    started = time.monotonic()
+    verify_inclusion(ports, state, proposal)
+    if len(proposal.updates) < plan.min_group:
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}… sums {len(proposal.updates)} updates, the plan asks for {plan.min_group}"
+        )
+    seed = _seed(ports, state, proposal.updates, proposal.reveals)
+    groups = draw_groups(seed, len(proposal.updates), plan.min_group)
+    if groups != proposal.groups:
+        raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: its groups are not those of the round's seed")
+    for number, group in enumerate(groups):
+        cid = _sum(ports, state, proposal.updates, group, number, seed)
+        if cid != proposal.sums[number]:
+            raise LyingPeer(
+                f"proposal {proposal.id.hex()[:16]}…: sum of group {number} is {proposal.sums[number]}, recomputed {cid}",
+                proposal=proposal.id.hex(),
+                proposed=proposal.sums[number],
+                recomputed=cid,
+            )
+    if len(set(proposal.openers)) != plan.threshold or max(proposal.openers) >= len(ports.consortium.addresses):
+        raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {plan.threshold} members")
+    ports.journal.remember(facts.round, "verify_seconds", time.monotonic() - started)
+    return (ProposalVerified(proposal.id),)
+
+
+def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> None:
+    """Every update confirmed in the proposal's past cone is in it, and no other.
+
+    A fail-over proposal may instead repeat, word for word, the updates and reveals of an earlier one that did so: then
+    its sums are the same and nothing new is opened.
+
+    Raises:
+        LyingPeer: An update was left out or slipped in; the evidence names it.
+    """
+    repeats = [
+        earlier
+        for earlier in state.proposals.values()
+        if earlier.updates == proposal.updates and earlier.reveals == proposal.reveals and earlier.id in state.verified
+    ]
+    if repeats:
+        return
+    confirmed = ports.ledger.confirmed_by(proposal.id)
+    for missing in sorted(set(confirmed) - set(proposal.updates)):
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}… leaves out confirmed update {missing.hex()[:16]}…",
+            proposal=proposal.id.hex(),
+            update=missing.hex(),
+        )
+    for spare in sorted(set(proposal.updates) - set(confirmed)):
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}… includes unconfirmed update {spare.hex()[:16]}…",
+            proposal=proposal.id.hex(),
+            update=spare.hex(),
+        )
+
+
+def _seed(ports: Ports, state: RoundState, updates: tuple[bytes, ...], reveals: tuple[bytes, ...]) -> bytes:
+    values = revealed_values(ports, reveals)
+    return group_seed(state.facts.seed, proposal_roots(updates, ())[0], values)
+
+
+def revealed_values(ports: Ports, reveals: tuple[bytes, ...]) -> list[bytes]:
+    """The values that the named acknowledgements reveal, in the order of their ids.
+
+    Raises:
+        LyingPeer: One of them reveals nothing.
+    """
+    values = []
+    for tx_id in reveals:
+        body = ports.ledger.get(tx_id).body
+        if not isinstance(body, AcknowledgementBody) or body.reveal is None:
+            raise LyingPeer(f"transaction {tx_id.hex()[:16]}… is named as a reveal and reveals nothing")
+        values.append(body.reveal)
+    return values
+
+
+def _sum(
+    ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int], number: int, seed: bytes
+) -> str:
+    """Add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
+    chosen = tuple(updates[i] for i in group)
+    manifests = [_manifest(ports, state, tx_id) for tx_id in chosen]
+    blind = blind_seed(seed, number)
+    chunks = add_updates([m.chunks for m in manifests], ports.keys.joint, blind, ports.blobs)
+    manifest = SumManifest(
+        consortium=ports.consortium.id,
+        epoch=state.facts.epoch,
+        round=state.facts.round,
+        updates=chosen,
+        seed=blind,
+        chunks=chunks,
+    )
+    return ports.blobs.store.put(manifest.to_bytes())
+
+
+def _manifest(ports: Ports, state: RoundState, tx_id: bytes) -> UpdateManifest:
+    update = next((u for u in state.updates if u.id == tx_id), None)
+    if update is None:
+        raise LyingPeer(f"update {tx_id.hex()[:16]}… is proposed and is not in this ledger", update=tx_id.hex())
+    return UpdateManifest.from_bytes(ports.blobs.obtain(update.manifest))
+
+
+def _openers(state: RoundState, effect: Propose, seed: bytes) -> tuple[int, ...]:
+    """T members to open: those seen alive first; after a stall, those that opened before, first of all."""
+    threshold = state.plan.threshold if state.plan else 1
+    if effect.attempt == 0:
+        willing = {member for _, member, _ in state.reveals}
+    else:
+        willing = {share.member for share in state.shares} | {state.members.me}
+    everyone = set(range(len(state.members.addresses)))
+    return choose_openers(seed, sorted(willing), sorted(everyone - willing), threshold)

@@ -1,0 +1,229 @@
+"""Steps 9 and 10: decide, state, sign, finalise, adopt."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from chain.records import Outcome
+from dag.bodies import CheckpointBody, Kind
+from node.errors import LyingPeer, RoundProblem
+from node.rounds.decision import accepted_groups
+from node.rounds.groups import seed_material, tolerated_colluders
+from node.rounds.machine import signatures
+from node.rounds.state import Adopted, Ended, Endorsed, Ending
+from node.rounds.statement import Group, Included, JointKeyRef, ModelRef, Predicate, Statement, Verdict
+from node.rounds.steps.aggregate import revealed_values
+from node.rounds.steps.models import keep_model, load_model
+from node.rounds.steps.opening import derive_vector, model_file, open_sums
+from node.storage import raw_cid
+
+if TYPE_CHECKING:
+    from node.rounds.effects import Adopt
+    from node.rounds.ports import Ports
+    from node.rounds.state import Event, Proposal, RoundState
+
+
+def software() -> str:
+    """Name and version of what wrote a statement."""
+    try:
+        return f"medweave {version('medweave')}"
+    except PackageNotFoundError:
+        return "medweave (not installed)"
+
+
+def write_statement(
+    ports: Ports, state: RoundState, proposal: Proposal, verdicts: tuple[bytes, ...]
+) -> tuple[Event, ...]:
+    """Decide by the verdicts, derive the model, store both, promise to sign this statement and no other."""
+    statement = build_statement(ports, state, proposal, verdicts, software())
+    ports.blobs.store.put(statement.to_bytes())
+    return _endorse(ports, state, statement)
+
+
+def verify_statement(ports: Ports, state: RoundState, digest: bytes, proposal: Proposal) -> tuple[Event, ...]:
+    """Derive the same statement from what this hospital holds and compare.
+
+    Raises:
+        LyingPeer: The statement says something else than this hospital derives.
+        RoundProblem: A verdict it counts has not arrived yet; ask again.
+    """
+    statement = Statement.from_bytes(ports.blobs.obtain(raw_cid(digest)))
+    counted = tuple(bytes.fromhex(v.id) for v in statement.predicate.verdicts)
+    known = {v.id for v in state.verdicts_for(proposal.sums_root)}
+    if missing := [v for v in counted if v not in known]:
+        raise RoundProblem(f"statement counts verdict {missing[0].hex()[:16]}…, which has not arrived yet")
+    if len(counted) < state.members.quorum:
+        raise LyingPeer(f"statement counts {len(counted)} verdicts, a quorum is {state.members.quorum}")
+    mine = build_statement(ports, state, proposal, counted, statement.predicate.software)
+    if mine.to_bytes() != statement.to_bytes():
+        theirs, ours = statement.predicate.model_dump(), mine.predicate.model_dump()
+        wrong = next((name for name in ours if ours[name] != theirs[name]), "bytes")
+        raise LyingPeer(f"statement {digest.hex()[:16]}…: {wrong} is not what this hospital derives", field=wrong)
+    return _endorse(ports, state, statement)
+
+
+def _endorse(ports: Ports, state: RoundState, statement: Statement) -> tuple[Event, ...]:
+    ports.journal.promise(state.facts.round, "signed", statement.digest)
+    return (Endorsed(statement.digest),)
+
+
+def build_statement(
+    ports: Ports, state: RoundState, proposal: Proposal, verdicts: tuple[bytes, ...], writer: str
+) -> Statement:
+    """The statement that follows from a proposal and the verdicts counted; stores the sealed model on the way."""
+    plan, facts = state.plan, state.facts
+    if plan is None:
+        raise RoundProblem("a statement cannot be derived before the plan is known")
+    counted = [v for v in state.verdicts_for(proposal.sums_root) if v.id in set(verdicts)]
+    accepted = accepted_groups(counted, len(proposal.groups), state.members.quorum)
+    model, sealed = _model(ports, state, proposal, accepted)
+    updates = {u.id: u for u in state.updates}
+    root = ports.ledger.round_root(proposal.id)
+    addresses = ports.consortium.addresses
+    predicate = Predicate(
+        consortium=ports.consortium.id.hex(),
+        chain_id=ports.consortium.chain_id,
+        contract=_hex(ports.consortium.contract),
+        round=facts.round,
+        epoch=facts.epoch,
+        seed=facts.seed.hex(),
+        plan=facts.plan.hex(),
+        base=facts.base.hex(),
+        leader=_hex(addresses[proposal.leader]),
+        proposal=proposal.id.hex(),
+        updates=tuple(
+            Included(
+                id=tx_id.hex(),
+                issuer=_hex(addresses[updates[tx_id].issuer]),
+                weight_ppm=updates[tx_id].weight_ppm,
+                samples=updates[tx_id].samples,
+                manifest=updates[tx_id].manifest,
+            )
+            for tx_id in proposal.updates
+        ),
+        reveals=tuple(tx_id.hex() for tx_id in proposal.reveals),
+        groups=tuple(
+            Group(updates=group, sum=cid, accepted=yes)
+            for group, cid, yes in zip(proposal.groups, proposal.sums, accepted, strict=True)
+        ),
+        openers=proposal.openers,
+        shares=tuple(share.id.hex() for share in state.shares_for(proposal)),
+        verdicts=tuple(Verdict(id=v.id.hex(), issuer=_hex(addresses[v.issuer])) for v in counted),
+        updates_root=proposal.updates_root.hex(),
+        sums_root=proposal.sums_root.hex(),
+        ledger_root=root.hex(),
+        seed_material=seed_material(revealed_values(ports, proposal.reveals), root).hex(),
+        joint_key=JointKeyRef(digest=ports.keys.joint.digest.hex(), cid=ports.keys.joint_cid),
+        parameter_set=plan.parameter_set,
+        min_group=plan.min_group,
+        colluders_tolerated=tolerated_colluders(len(group) for group in proposal.groups),
+        model=ModelRef(sha256=model.hex(), sealed=sealed),
+        software=writer,
+    )
+    return Statement.of(predicate)
+
+
+def _model(ports: Ports, state: RoundState, proposal: Proposal, accepted: tuple[bool, ...]) -> tuple[bytes, str]:
+    """Hash of the round's model and CID of its sealed bytes; the base's own where no group was accepted."""
+    held = ports.journal.model(state.facts.base)
+    if not any(accepted) and held is not None:
+        return state.facts.base, held[2]
+    if state.plan is None:
+        raise RoundProblem("a model cannot be derived before its plan is known")
+    sums = open_sums(ports, state, proposal, state.shares_for(proposal))
+    vector = derive_vector(ports, state, proposal, sums, accepted, load_model(ports, state.facts.base))
+    data, digest = model_file(state.plan, vector)
+    return digest, keep_model(ports, data, state.facts.round)
+
+
+def _hex(address: bytes) -> str:
+    return "0x" + address.hex()
+
+
+def outcome_of(statement: Statement) -> Outcome:
+    """What the members sign (EIP-712) and the chain stores of a statement."""
+    p = statement.predicate
+    return Outcome(
+        round=p.round,
+        base=bytes.fromhex(p.base),
+        model=bytes.fromhex(p.model.sha256),
+        plan=bytes.fromhex(p.plan),
+        leader=p.leader,
+        proposal=bytes.fromhex(p.proposal),
+        updates_root=bytes.fromhex(p.updates_root),
+        sums_root=bytes.fromhex(p.sums_root),
+        statement=statement.digest,
+        seed_material=bytes.fromhex(p.seed_material),
+    )
+
+
+def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...]:
+    """Attach this member's signature under the endorsed statement."""
+    cid = raw_cid(digest)
+    statement = Statement.from_bytes(ports.blobs.obtain(cid))
+    outcome = outcome_of(statement)
+    body = CheckpointBody(
+        proposal=outcome.proposal,
+        model=outcome.model,
+        statement=digest,
+        outcome_signature=ports.chain.sign(outcome),
+        root=bytes.fromhex(statement.predicate.ledger_root),
+    )
+    ports.ledger.post(
+        Kind.CHECKPOINT, body, epoch=state.facts.epoch, round_number=state.facts.round, payload=cid
+    )
+    return ()
+
+
+def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...]:
+    """Send the outcome with the collected signatures; whoever comes second finds it done.
+
+    Raises:
+        RoundProblem: Fewer than a quorum of the signatures are valid.
+    """
+    outcome = outcome_of(Statement.from_bytes(ports.blobs.obtain(raw_cid(digest))))
+    addresses = ports.consortium.addresses
+    valid = {
+        index: signature
+        for index, signature in signatures(state).items()
+        if ports.chain.verify_signature(outcome, signature, addresses[index])
+    }
+    if len(valid) < state.members.quorum:
+        raise RoundProblem(f"{len(valid)} valid signatures, a quorum is {state.members.quorum}")
+    gas = ports.chain.finalise(outcome, valid)
+    if not gas:  # somebody else ended the round; how, the chain's own event says
+        return ()
+    ports.journal.remember(state.facts.round, "gas_finalise", gas)
+    return (Ended(Ending(finalised=True, model=outcome.model, statement=digest)),)
+
+
+def abort(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """End a round whose deadline has passed."""
+    gas = ports.chain.abort(state.facts.round)
+    if not gas:
+        return ()
+    ports.journal.remember(state.facts.round, "gas_abort", gas)
+    return (Ended(Ending(finalised=False, model=state.facts.base, statement=bytes(32))),)
+
+
+def adopt(ports: Ports, state: RoundState, effect: Adopt) -> tuple[Event, ...]:
+    """Bring the finalised model here, from what this hospital derived or from a peer; report it on the test images.
+
+    Raises:
+        LyingPeer: The statement on chain is not about this model, or its sealed bytes are not this model.
+    """
+    if ports.journal.model(effect.model) is None:
+        predicate = Statement.from_bytes(ports.blobs.obtain(raw_cid(effect.statement))).predicate
+        if predicate.model.sha256 != effect.model.hex():
+            raise LyingPeer(f"statement {effect.statement.hex()[:16]}… is not about model {effect.model.hex()[:16]}…")
+        ports.journal.keep_model(effect.model, predicate.epoch, predicate.round, predicate.model.sealed)
+    vector = load_model(ports, effect.model)
+    if state.plan is not None:
+        started = time.monotonic()
+        metrics = ports.learner.report(state.plan, vector)
+        if metrics is not None:
+            ports.journal.remember(state.facts.round, "test", metrics.to_json())
+        ports.journal.remember(state.facts.round, "report_seconds", time.monotonic() - started)
+    return (Adopted(),)

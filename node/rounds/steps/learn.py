@@ -1,0 +1,177 @@
+"""Steps 2 to 4: read the plan, train, seal, post."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crypto.parameters import parameter_set
+from dag.bodies import AcknowledgementBody, Kind, UpdateBody, commit
+from dag.weights import contribution_weight
+from node.errors import PolicyRefusal
+from node.learning.training import clip_l2
+from node.rounds.plan import Plan
+from node.rounds.records import UpdateManifest
+from node.rounds.state import PlanRead, Sealed, SealedUpdate
+from node.rounds.steps.models import keep_genesis, load_model
+from node.storage import raw_cid
+from node.sealing.quantising import plan_layout, quantise_update
+from node.sealing.updates import seal_chunks
+
+if TYPE_CHECKING:
+    from node.learning.training import Progress
+    from node.rounds.ports import Ports
+    from node.rounds.state import Event, RoundState
+
+
+def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Fetch the plan by its digest and check it against this hospital's policy.
+
+    Raises:
+        BadPlan: The bytes are no plan.
+        PolicyRefusal: The plan opens smaller sums than this hospital allows, or wants insecure parameters.
+    """
+    plan = Plan.from_bytes(ports.blobs.obtain(raw_cid(state.facts.plan)))
+    if plan.min_group < ports.policy.min_group:
+        raise PolicyRefusal(
+            f"round {state.facts.round}: its plan opens sums of {plan.min_group} updates, this hospital's policy "
+            f"([rounds] min_group) asks for at least {ports.policy.min_group}"
+        )
+    if parameter_set(plan.parameter_set, allow_minimal=ports.policy.allow_minimal).id != ports.keys.joint.params.id:
+        raise PolicyRefusal(f"round {state.facts.round}: its plan wants other parameters than epoch {state.facts.epoch} has")
+    keep_genesis(ports, plan, state.facts.base)
+    return (PlanRead(plan),)
+
+
+def reveal_for(ports: Ports, state: RoundState) -> bytes:
+    """The value this member commits to in its update and reveals once collecting has ended."""
+    return ports.secret_for(b"reveal" + state.facts.round.to_bytes(8, "big") + state.facts.seed)
+
+
+def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Train from the base, clip, weight (eq. 19), quantise, encrypt under the joint key, store by CID.
+
+    Raises:
+        MedweaveError: The base model cannot be had, the images do not fit the plan, the disk is full.
+    """
+    plan, facts, known = state.plan, state.facts, ports.journal.recall(state.facts.round, "sealed")
+    if plan is None:
+        return ()
+    if known is not None:
+        return (Sealed(_sealed_from(known)),)
+
+    def report(progress: Progress) -> None:
+        ports.progress("training", progress.step / progress.steps)
+
+    base = load_model(ports, facts.base)
+    result = ports.learner.train(plan, base, facts.round, report)
+    delta, norm = clip_l2(result.vector - base, float(plan.clip_norm))
+    weight = own_weight(ports, plan, result.samples)
+    ports.progress("sealing", 0.0)
+    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
+    params, members = ports.keys.joint.params, len(ports.consortium.addresses)
+    seed = ports.secret_for(b"rounding" + facts.round.to_bytes(8, "big") + facts.base)
+    quantised = quantise_update(delta, weight, layout, params, members, seed)
+    if ports.policy.keep_quantised:
+        ports.policy.keep_quantised(facts.round, quantised.values)
+    chunks, sent = seal_chunks(quantised.values, ports.keys.joint, ports.blobs.store)
+    manifest = UpdateManifest(
+        consortium=ports.consortium.id,
+        epoch=facts.epoch,
+        round=facts.round,
+        issuer=ports.address,
+        parameter_set=params.id,
+        layout=layout.digest,
+        size=int(quantised.values.size),
+        clipped=quantised.clipped,
+        chunks=chunks,
+    )
+    data = manifest.to_bytes()
+    update = SealedUpdate(
+        manifest=ports.blobs.store.put(data),
+        weight_ppm=weight,
+        samples=result.samples,
+        slots=plan.epochs,
+        layout=layout.digest,
+        parameter_set=params.id,
+    )
+    ports.journal.remember(
+        facts.round,
+        "training",
+        {
+            "seconds": result.seconds,
+            "steps": result.steps,
+            "samples": result.samples,
+            "losses": [float(loss) for loss in result.losses],
+            "update_norm": norm,
+            "clipped_values": quantised.clipped,
+            "largest": float(np.abs(delta).max(initial=0.0)),
+        },
+    )
+    ports.journal.remember(facts.round, "upload_bytes", sent + len(data))
+    ports.journal.remember(facts.round, "sealed", _sealed_json(update))
+    return (Sealed(update),)
+
+
+def own_weight(ports: Ports, plan: Plan, samples: int) -> int:
+    """This hospital's weight in parts per million (eq. 19); |d_i| is capped by the registered size."""
+    sizes = ports.consortium.sizes
+    return contribution_weight(samples, sizes[ports.me], max(sizes), plan.epochs, plan.epochs)
+
+
+def post_update(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Attach this hospital's update; the ledger announces it."""
+    update = state.sealed
+    if update is None:
+        return ()
+    body = UpdateBody(
+        weight_ppm=update.weight_ppm,
+        samples=update.samples,
+        slots=update.slots,
+        commitment=commit(reveal_for(ports, state)),
+        parameter_set=update.parameter_set,
+        layout=update.layout,
+    )
+    ports.ledger.post(
+        Kind.UPDATE, body, epoch=state.facts.epoch, round_number=state.facts.round, payload=update.manifest
+    )
+    return ()
+
+
+def approve(ports: Ports, state: RoundState, update: bytes) -> tuple[Event, ...]:
+    """Attach an acknowledgement whose past cone holds an update this hospital checked."""
+    body = AcknowledgementBody(reveal=None)
+    ports.ledger.post(
+        Kind.ACKNOWLEDGEMENT, body, epoch=state.facts.epoch, round_number=state.facts.round, approve=update
+    )
+    return ()
+
+
+def reveal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Attach an acknowledgement that reveals what this member committed to."""
+    body = AcknowledgementBody(reveal=reveal_for(ports, state))
+    ports.ledger.post(Kind.ACKNOWLEDGEMENT, body, epoch=state.facts.epoch, round_number=state.facts.round)
+    return ()
+
+
+def _sealed_json(update: SealedUpdate) -> dict[str, object]:
+    return {
+        "manifest": update.manifest,
+        "weight_ppm": update.weight_ppm,
+        "samples": update.samples,
+        "slots": update.slots,
+        "layout": update.layout.hex(),
+        "parameter_set": update.parameter_set.hex(),
+    }
+
+
+def _sealed_from(known: dict[str, object]) -> SealedUpdate:
+    return SealedUpdate(
+        manifest=str(known["manifest"]),
+        weight_ppm=int(str(known["weight_ppm"])),
+        samples=int(str(known["samples"])),
+        slots=int(str(known["slots"])),
+        layout=bytes.fromhex(str(known["layout"])),
+        parameter_set=bytes.fromhex(str(known["parameter_set"])),
+    )

@@ -1,0 +1,174 @@
+"""Steps 7 and 8: release partial openings once per round, combine T of them, score each group's sum."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from dag.bodies import Kind, ShareBody, VerdictBody
+from dag.ids import sha256
+from node.errors import LyingPeer
+from node.learning.parameters import model_bytes, model_hash
+from node.rounds.decision import PPM, acceptable, next_model
+from node.rounds.records import ShareManifest, SumManifest
+from node.rounds.state import Scored, Scores
+from node.rounds.steps.models import load_model
+from node.sealing.openings import open_sum, release_openings
+from node.sealing.quantising import plan_layout, step_sizes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from node.rounds.plan import Plan
+    from node.rounds.ports import Ports
+    from node.rounds.state import Event, Proposal, RoundState, Share
+
+
+def partition_digest(proposal: Proposal) -> bytes:
+    """What a member promises to open only one of in a round: exactly these groups of exactly these updates."""
+    return sha256(proposal.updates_root + proposal.sums_root)
+
+
+def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
+    """Post this member's partial openings of every sum, sealed to the members.
+
+    The promise is durable first: in one round a member opens one partition of the updates into groups and no other, so
+    no two opened sums can differ by fewer than `min_group` updates, across retries, leaders and crashes.
+
+    Raises:
+        PolicyRefusal: Another partition was opened in this round.
+    """
+    facts = state.facts
+    ports.journal.promise(facts.round, "opened", partition_digest(proposal))
+    started = time.monotonic()
+    groups = []
+    sent = 0
+    for number, cid in enumerate(proposal.sums):
+        chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
+        context = share_context(ports, state, proposal, ports.me, number)
+        cids, size = release_openings(chunks, ports.keys.member, proposal.openers, context, ports.blobs)
+        groups.append(cids)
+        sent += size
+    manifest = ShareManifest(
+        consortium=ports.consortium.id,
+        epoch=facts.epoch,
+        round=facts.round,
+        proposal=proposal.id,
+        member=ports.me,
+        groups=tuple(groups),
+    )
+    payload = ports.blobs.store.put(manifest.to_bytes())
+    ports.journal.remember(facts.round, "share_bytes", sent)
+    ports.journal.remember(facts.round, "share_seconds", time.monotonic() - started)
+    body = ShareBody(proposal=proposal.id, member=ports.me)
+    ports.ledger.post(Kind.SHARE, body, epoch=facts.epoch, round_number=facts.round, payload=payload)
+    return ()
+
+
+def share_context(ports: Ports, state: RoundState, proposal: Proposal, member: int, group: int) -> bytes:
+    """What a sealed partial opening is bound to: consortium, epoch, round, sum, member (associated data)."""
+    numbers = (state.facts.epoch, state.facts.round, member, group)
+    return b"share" + ports.consortium.id + proposal.id + b"".join(n.to_bytes(8, "big") for n in numbers)
+
+
+def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
+    """Combine the shares, apply each group's mean to the base, measure on this hospital's held-out images."""
+    plan = state.plan
+    if plan is None:
+        return ()
+    started = time.monotonic()
+    shares = state.shares_for(proposal)
+    sums = open_sums(ports, state, proposal, shares)
+    ports.journal.remember(state.facts.round, "open_seconds", time.monotonic() - started)
+    started = time.monotonic()
+    base = load_model(ports, state.facts.base)
+    before = ports.learner.score(plan, base)
+    base_ppm = round(before.accuracy * PPM)
+    scores = []
+    for number in range(len(proposal.groups)):
+        accepted = tuple(group == number for group in range(len(proposal.groups)))
+        candidate = derive_vector(ports, state, proposal, sums, accepted, base)
+        scores.append(round(ports.learner.score(plan, candidate).accuracy * PPM))
+    accept = tuple(acceptable(base_ppm, score, float(plan.tolerance)) for score in scores)
+    ports.journal.remember(state.facts.round, "score_seconds", time.monotonic() - started)
+    ids = tuple(share.id for share in shares)
+    return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n)),)
+
+
+def open_sums(
+    ports: Ports, state: RoundState, proposal: Proposal, shares: tuple[Share, ...]
+) -> tuple[NDArray[np.int64], ...]:
+    """The opened integer sum of every group, int64 [D] each.
+
+    Raises:
+        LyingPeer: A share's manifest is not the one its transaction is about.
+        CryptoError: A partial opening is malformed; the error names its member.
+    """
+    if proposal.sums_root in ports.opened:
+        return ports.opened[proposal.sums_root]
+    manifests = {share.member: _share_manifest(ports, state, proposal, share) for share in shares}
+    opened = []
+    for number, cid in enumerate(proposal.sums):
+        chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
+        sealed = {member: manifest.groups[number] for member, manifest in manifests.items()}
+        contexts = {member: share_context(ports, state, proposal, member, number) for member in manifests}
+        opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs))
+    ports.opened[proposal.sums_root] = tuple(opened)
+    return ports.opened[proposal.sums_root]
+
+
+def _share_manifest(ports: Ports, state: RoundState, proposal: Proposal, share: Share) -> ShareManifest:
+    manifest = ShareManifest.from_bytes(ports.blobs.obtain(share.manifest))
+    facts = state.facts
+    expected = (ports.consortium.id, facts.epoch, facts.round, proposal.id, share.member, len(proposal.groups))
+    found = (manifest.consortium, manifest.epoch, manifest.round, manifest.proposal, manifest.member)
+    if (*found, len(manifest.groups)) != expected:
+        raise LyingPeer(
+            f"share {share.id.hex()[:16]}… of member {share.member}: its manifest is about something else",
+            transaction=share.id.hex(),
+            manifest=share.manifest,
+        )
+    return manifest
+
+
+def derive_vector(
+    ports: Ports,
+    state: RoundState,
+    proposal: Proposal,
+    sums: tuple[NDArray[np.int64], ...],
+    accepted: tuple[bool, ...],
+    base: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Base plus the weighted mean over the accepted groups; the same bytes at every member. float32 [D]."""
+    plan = state.plan
+    if plan is None:
+        raise LyingPeer("a model cannot be derived before its plan is known")
+    weights = {u.id: u.weight_ppm for u in state.updates}
+    chosen = [number for number, yes in enumerate(accepted) if yes]
+    totals = [sum(weights[proposal.updates[i]] for i in proposal.groups[number]) for number in chosen]
+    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
+    steps = step_sizes(layout, ports.keys.joint.params, len(ports.consortium.addresses))
+    return next_model(base, [sums[number] for number in chosen], totals, steps)
+
+
+def model_file(plan: Plan, vector: NDArray[np.float32]) -> tuple[bytes, bytes]:
+    """The canonical model file of a parameter vector and its hash."""
+    data = model_bytes(vector, plan.architecture, len(plan.classes))
+    return data, model_hash(data)
+
+
+def post_verdict(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Attach this hospital's scores to the ledger."""
+    scores = state.scores
+    if scores is None:
+        return ()
+    body = VerdictBody(
+        proposal=scores.proposal,
+        scores_ppm=scores.scores_ppm,
+        base_ppm=scores.base_ppm,
+        accept=scores.accept,
+        samples=scores.samples,
+    )
+    ports.ledger.post(Kind.VERDICT, body, epoch=state.facts.epoch, round_number=state.facts.round)
+    return ()
