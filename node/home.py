@@ -1,24 +1,26 @@
 """A hospital's directory: where its configuration, secrets, data, ledger and blobs lie.
 
-    HOME/
-      node.toml               configuration
-      consortium.json         addresses of the contracts
-      plan.toml               plan this hospital opens rounds with
-      secrets/account.json    chain account, Ethereum keystore v3
-      secrets/box.sealed      X25519 key, sealed under the keystore password
-      secrets/epoch-E.sealed  this member's share of epoch E's key, sealed likewise
-      data/*.npz              images; they never leave this directory
-      blobs/                  content-addressed ciphertexts, manifests, statements
-      ledger.sqlite           the DAG
-      journal.sqlite          what this hospital must remember across a crash
-      node.log                the daemon's log
+HOME/
+  node.toml               configuration
+  consortium.json         addresses of the contracts
+  plan.toml               plan this hospital opens rounds with
+  secrets/account.json    chain account, Ethereum keystore v3
+  secrets/box.sealed      X25519 key, sealed under the keystore password
+  secrets/epoch-E.*       this member's share of epoch E's key, sealed likewise
+  data/*.npz              images; they never leave this directory
+  blobs/                  content-addressed ciphertexts, manifests, statements
+  ledger.sqlite           the DAG
+  journal.sqlite          what this hospital must remember across a crash
+  node.log                the daemon's log
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.errors import BadKeystore
 from chain.keystore import create, unlock
@@ -27,7 +29,8 @@ from crypto.secrets import BoxKey, protect, unprotect
 from node.config import NodeConfig
 from node.errors import BadConfig, WrongPassword
 
-BOX_LABEL = b"medweave/box"
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,20 @@ class Home:
     def secrets(self) -> Path:
         """The directory of everything sealed under the keystore password."""
         return self.root / "secrets"
+
+    @property
+    def account_file(self) -> Path:
+        """The chain account, a keystore v3."""
+        return self.secrets / "account.json"
+
+    @property
+    def box_file(self) -> Path:
+        """The X25519 key, sealed."""
+        return self.secrets / "box.sealed"
+
+    def epoch_file(self, epoch: int, name: str) -> Path:
+        """A sealed secret of one key epoch, such as `member` or `dealer`."""
+        return self.secrets / f"epoch-{epoch}.{name}.sealed"
 
     @property
     def blobs(self) -> Path:
@@ -79,14 +96,64 @@ class Home:
         return self.root / Path(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Identity:
-    """This hospital's unlocked keys. Never printed: the fields refuse it."""
+    """This hospital's unlocked keys."""
 
-    account: object
-    """eth-account LocalAccount; signs chain and ledger transactions."""
+    account: LocalAccount
+    """Signs chain and ledger transactions."""
     box: BoxKey
     """X25519; opens what the key ceremony seals to this hospital."""
+    password: str
+    """Opens and seals the rest of `secrets/`."""
+
+    @property
+    def private_key(self) -> bytes:
+        """The account's secp256k1 key, 32 bytes."""
+        return bytes(self.account.key)
+
+    @property
+    def address(self) -> bytes:
+        """The account's address, 20 bytes."""
+        return bytes.fromhex(str(self.account.address).removeprefix("0x"))
+
+    def derive(self, label: bytes) -> bytes:
+        """A 32-byte secret bound to a label, the same after every restart (HMAC-SHA256, RFC 2104)."""
+        return hmac.digest(self.private_key, b"medweave/derive/" + label, "sha256")
+
+
+def create_identity(home: Home, password: str) -> Identity:
+    """Make this hospital's keys on the spot and store them sealed under the password.
+
+    Raises:
+        BadConfig: There are keys already; they are never overwritten.
+    """
+    if home.account_file.exists():
+        raise BadConfig(f"{home.account_file}: this hospital has keys already; choose another --home")
+    account, keystore = create(password)
+    box = BoxKey.generate()
+    write_private(home.box_file, protect(box.secret_bytes(), password))
+    write_private(home.account_file, keystore.encode())
+    return Identity(account, box, password)
+
+
+def unlock_identity(home: Home, password: str) -> Identity:
+    """Open this hospital's keys.
+
+    Raises:
+        BadConfig: There are none.
+        WrongPassword: The password does not open them.
+    """
+    try:
+        account = unlock(home.account_file.read_text(), password)
+        box = BoxKey.from_secret_bytes(unprotect(home.box_file.read_bytes(), password))
+    except FileNotFoundError as error:
+        raise BadConfig(
+            f"{error.filename}: missing; `medweave init --home {home.root}` makes a hospital's keys"
+        ) from None
+    except (BadKeystore, CryptoError) as error:
+        raise WrongPassword(f"{home.secrets}: {error}") from None
+    return Identity(account, box, password)
 
 
 def write_private(path: Path, data: bytes) -> None:

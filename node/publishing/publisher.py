@@ -6,17 +6,18 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dag.bodies import Kind
+from dag.bodies import Kind, ProposalBody
 from dag.errors import AlreadyPosted, WrongRound
 from dag.transaction import address_of
 from dag.walks import choose_parents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from dag.bodies import Body
     from dag.ledger import Ledger, Received
     from dag.transaction import Transaction
+
 
 class Publisher:
     """`RoundLedger` over a real ledger (see `node.rounds.ports`); safe to use from several threads.
@@ -122,6 +123,38 @@ class Publisher:
             updates = [i for i in self._ledger.round_ids(proposal) if tangle.kind(i) is Kind.UPDATE]
             enough = (i for i in updates if len(self._ledger.confirmed_within(i, proposal)) >= tangle.quorum)
             return tuple(sorted(enough))
+
+    def segment(self, proposal: bytes, also: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The transactions that prove a proposal, as bytes, in ascending order of id.
+
+        All of the proposal's round in its past cone, and whatever else in that cone approves one of its updates (a late
+        transaction of an earlier round may); so the segment alone shows which updates were confirmed.
+
+        Args:
+            proposal: Id of the proposal.
+            also: Further ids, such as the verdicts counted.
+        """
+        with self._lock:
+            body = self._ledger.get(proposal).body
+            updates = body.updates if isinstance(body, ProposalBody) else ()
+            ids = {proposal, *also, *self._ledger.round_ids(proposal), *self._approving(proposal, updates)}
+            return tuple(self._ledger.get(tx_id).raw for tx_id in sorted(ids))
+
+    def _approving(self, head: bytes, updates: Sequence[bytes]) -> set[bytes]:
+        """Everything in a past cone that approves one of the updates, directly or not."""
+        tangle = self._ledger.tangle
+        floor = min((tangle.depth(update) for update in updates), default=0)
+        seen, stack = {head}, [head]
+        while stack:
+            for parent in tangle.parents(stack.pop()):
+                if parent not in seen and tangle.depth(parent) >= floor:
+                    seen.add(parent)
+                    stack.append(parent)
+        found = set(updates)
+        for tx_id in sorted(seen, key=tangle.depth):
+            if any(parent in found for parent in tangle.parents(tx_id)):
+                found.add(tx_id)
+        return found & seen
 
     def read(self, question: Callable[[Ledger], Any]) -> Any:
         """Ask the ledger anything that does not change it, under the lock."""

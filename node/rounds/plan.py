@@ -58,7 +58,9 @@ class Plan(BaseModel):
         default=Decimal("0.1"), ge=0, le=1, description="A group may cost this much held-out accuracy, not more."
     )
     collect_seconds: int = Field(default=600, ge=1, le=7 * 86400, description="Updates are collected this long.")
-    slot_seconds: int = Field(default=30, ge=1, le=86400, description="A leader's time slot before the next takes over.")
+    slot_seconds: int = Field(
+        default=30, ge=1, le=86400, description="A leader's time slot before the next takes over."
+    )
     round_seconds: int = Field(default=1200, ge=2, le=14 * 86400, description="The round is aborted after this long.")
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -67,6 +67,9 @@ class RoundLedger(Protocol):
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
+
+    def segment(self, proposal: bytes, also: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The transactions that prove a proposal, as bytes, in ascending order of id."""
 
     def round_root(self, proposal: bytes) -> bytes:
         """Merkle root over the round's transactions in a proposal's past cone."""

@@ -88,10 +88,13 @@ class Predicate(_Record):
     updates_root: Hash = Field(description="Merkle root over the included update ids.")
     sums_root: Hash = Field(description="Merkle root over the digests of the sum manifests.")
     ledger_root: Hash = Field(description="Merkle root over this round's transactions in the proposal's past cone.")
+    segment: Cid = Field(description="CID of the ledger segment: the transactions that prove all of this.")
     seed_material: Hash = Field(description="What this round adds to the next seed.")
     joint_key: JointKeyRef
     parameter_set: str = Field(max_length=40)
-    min_group: int = Field(ge=1, le=256, description="Fewest updates in an opened sum; 1 means single updates were open.")
+    min_group: int = Field(
+        ge=1, le=256, description="Fewest updates in an opened sum; 1 means single updates were open."
+    )
     colluders_tolerated: int = Field(ge=0, description="Members that may collude in the smallest group: its size - 2.")
     model: ModelRef
     software: str = Field(max_length=80)

@@ -100,7 +100,9 @@ def verify_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tupl
                 recomputed=cid,
             )
     if len(set(proposal.openers)) != plan.threshold or max(proposal.openers) >= len(ports.consortium.addresses):
-        raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {plan.threshold} members")
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {plan.threshold} members"
+        )
     ports.journal.remember(facts.round, "verify_seconds", time.monotonic() - started)
     return (ProposalVerified(proposal.id),)
 

@@ -12,7 +12,8 @@ from node.errors import LyingPeer, RoundProblem
 from node.rounds.decision import accepted_groups
 from node.rounds.groups import seed_material, tolerated_colluders
 from node.rounds.machine import signatures
-from node.rounds.state import Adopted, Ended, Endorsed, Ending
+from node.rounds.segment import pack_segment
+from node.rounds.state import Adopted, Ended, Ending, Endorsed
 from node.rounds.statement import Group, Included, JointKeyRef, ModelRef, Predicate, Statement, Verdict
 from node.rounds.steps.aggregate import revealed_values
 from node.rounds.steps.models import keep_model, load_model
@@ -81,6 +82,8 @@ def build_statement(
     model, sealed = _model(ports, state, proposal, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)
+    shares = tuple(share.id for share in state.shares_for(proposal))
+    segment = pack_segment(ports.ledger.segment(proposal.id, (*shares, *(v.id for v in counted))))
     addresses = ports.consortium.addresses
     predicate = Predicate(
         consortium=ports.consortium.id.hex(),
@@ -109,11 +112,12 @@ def build_statement(
             for group, cid, yes in zip(proposal.groups, proposal.sums, accepted, strict=True)
         ),
         openers=proposal.openers,
-        shares=tuple(share.id.hex() for share in state.shares_for(proposal)),
+        shares=tuple(tx_id.hex() for tx_id in shares),
         verdicts=tuple(Verdict(id=v.id.hex(), issuer=_hex(addresses[v.issuer])) for v in counted),
         updates_root=proposal.updates_root.hex(),
         sums_root=proposal.sums_root.hex(),
         ledger_root=root.hex(),
+        segment=ports.blobs.store.put(segment),
         seed_material=seed_material(revealed_values(ports, proposal.reveals), root).hex(),
         joint_key=JointKeyRef(digest=ports.keys.joint.digest.hex(), cid=ports.keys.joint_cid),
         parameter_set=plan.parameter_set,
@@ -171,9 +175,7 @@ def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Eve
         outcome_signature=ports.chain.sign(outcome),
         root=bytes.fromhex(statement.predicate.ledger_root),
     )
-    ports.ledger.post(
-        Kind.CHECKPOINT, body, epoch=state.facts.epoch, round_number=state.facts.round, payload=cid
-    )
+    ports.ledger.post(Kind.CHECKPOINT, body, epoch=state.facts.epoch, round_number=state.facts.round, payload=cid)
     return ()
 
 

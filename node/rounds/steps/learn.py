@@ -15,9 +15,9 @@ from node.rounds.plan import Plan
 from node.rounds.records import UpdateManifest
 from node.rounds.state import PlanRead, Sealed, SealedUpdate
 from node.rounds.steps.models import keep_genesis, load_model
-from node.storage import raw_cid
 from node.sealing.quantising import plan_layout, quantise_update
 from node.sealing.updates import seal_chunks
+from node.storage import raw_cid
 
 if TYPE_CHECKING:
     from node.learning.training import Progress
@@ -39,7 +39,9 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
             f"([rounds] min_group) asks for at least {ports.policy.min_group}"
         )
     if parameter_set(plan.parameter_set, allow_minimal=ports.policy.allow_minimal).id != ports.keys.joint.params.id:
-        raise PolicyRefusal(f"round {state.facts.round}: its plan wants other parameters than epoch {state.facts.epoch} has")
+        raise PolicyRefusal(
+            f"round {state.facts.round}: its plan wants other parameters than epoch {state.facts.epoch} has"
+        )
     keep_genesis(ports, plan, state.facts.base)
     return (PlanRead(plan),)
 
