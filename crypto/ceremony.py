@@ -1,0 +1,404 @@
+"""The key ceremony of an epoch, without I/O: who sends what is a table in README.md (CRY-1, CRY-2, CRY-5).
+
+    dealer, commitment = Dealer.start(...)          publish the commitment
+    dealer.dealing()                                after all commitments: publish header, b_i, sealed shares
+    receive(header, public, sealed, box, ...)       each receiver, for each dealer
+    finish(received)                                MemberKey (secret) and JointKey (public)
+
+A dealing is a function of the dealer's 32-byte seed and the agreed terms, so a dealer that crashed resumes with the
+same bytes. No object of any member ever holds Σ s_i: a dealer knows its own s_i, a receiver one share of each.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import nacl.exceptions
+import numpy as np
+from nacl.bindings import crypto_box, crypto_box_beforenm, crypto_box_seal_open, crypto_box_seed_keypair
+
+from crypto.errors import BadShare, CeremonyFault, IncompleteCeremony, MalformedBytes, WrongCommitment
+from crypto.keys import JointKey, MemberKey, check_shape
+from crypto.modular import Words
+from crypto.parameters import ParameterSet
+from crypto.randomness import SEED_BYTES, Stream, common_polynomial, derive, fresh_seed
+from crypto.ring import add, multiply, negate, residues, small_spectrum, spectrum
+from crypto.secrets import BoxKey, ContentKey, Secret
+from crypto.shamir import share
+from crypto.wire import decode_record, encode_record, read_polynomials, want_bytes, want_int, write_polynomials
+
+_HEADER_KEYS: Final = frozenset({"terms", "dealer", "public", "content", "shares", "version"})
+_SEAL_OVERHEAD: Final = 48
+
+
+def _digest(label: str, *parts: bytes) -> bytes:
+    state = hashlib.sha256(b"medweave/" + label.encode() + b"/1")
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big") + part)
+    return state.digest()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all members agree on before a ceremony starts; read from the chain."""
+
+    params: ParameterSet
+    """The epoch's parameter set."""
+    consortium: bytes
+    """32-byte consortium id."""
+    epoch: int
+    """Key epoch number, never used before."""
+    threshold: int
+    """T, 1 … N."""
+    box_keys: tuple[bytes, ...]
+    """X25519 public keys of the members 0 … N-1, distinct."""
+
+    def __post_init__(self) -> None:
+        want_bytes(self.consortium, 32, "terms.consortium")
+        check_shape(self.params, self.epoch, self.members, self.threshold, "terms")
+        if len(set(self.box_keys)) != len(self.box_keys):
+            raise MalformedBytes("terms.boxKeys", "two members registered the same box key")
+        for index, key in enumerate(self.box_keys):
+            want_bytes(key, 32, f"terms.boxKeys[{index}]")
+            try:
+                crypto_box_beforenm(key, bytes(31) + b"\x40")
+            except (nacl.exceptions.CryptoError, nacl.exceptions.RuntimeError) as error:
+                raise MalformedBytes(f"terms.boxKeys[{index}]", "no usable X25519 public key (low order)") from error
+
+    @property
+    def members(self) -> int:
+        """N."""
+        return len(self.box_keys)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 over all terms; every dealing names it."""
+        numbers = f"{self.epoch},{self.threshold},{self.members}".encode()
+        return _digest("terms", self.params.id, self.consortium, numbers, *self.box_keys)
+
+
+@dataclass(frozen=True)
+class DealingHeader:
+    """The small public part of a dealing, at most 64 KiB, to which its dealer has committed."""
+
+    terms: bytes
+    """Digest of the agreed terms."""
+    dealer: int
+    """Index of the dealer."""
+    public: bytes
+    """SHA-256 of the public blob, the coefficients of b_i."""
+    content: bytes
+    """Commitment to the dealer's contribution to the content key: all receivers must get the same."""
+    shares: tuple[bytes, ...]
+    """SHA-256 of the sealed share of each receiver."""
+
+    def to_bytes(self) -> bytes:
+        """The one canonical byte form (dag-cbor)."""
+        return encode_record(
+            {
+                "content": self.content,
+                "dealer": self.dealer,
+                "public": self.public,
+                "shares": list(self.shares),
+                "terms": self.terms,
+                "version": 1,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "DealingHeader":
+        """The header that :meth:`to_bytes` wrote.
+
+        Raises:
+            MalformedBytes: not canonical, or a field out of bounds.
+        """
+        record = decode_record(data, _HEADER_KEYS, "dealing")
+        want_int(record["version"], 1, 1, "dealing.version")
+        rows = record["shares"]
+        if not isinstance(rows, list) or not 1 <= len(rows) <= 256:
+            raise MalformedBytes("dealing.shares", "expected a list of 1 to 256 digests")
+        return cls(
+            want_bytes(record["terms"], 32, "dealing.terms"),
+            want_int(record["dealer"], 0, 255, "dealing.dealer"),
+            want_bytes(record["public"], 32, "dealing.public"),
+            want_bytes(record["content"], 32, "dealing.content"),
+            tuple(want_bytes(row, 32, f"dealing.shares[{index}]") for index, row in enumerate(rows)),
+        )
+
+    @property
+    def commitment(self) -> bytes:
+        """The 32 bytes the dealer publishes before anyone reveals a header.
+
+        b_i is pseudorandom and its digest is in the header, so the commitment hides as it stands.
+        """
+        return _digest("commitment", self.to_bytes())
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """Everything one dealer publishes after all members have committed."""
+
+    header: DealingHeader
+    """What the commitment opens to."""
+    public: bytes
+    """b_i = -(a·s_i + e_i), coefficients modulo all primes; everyone fetches it."""
+    shares: tuple[bytes, ...]
+    """For each receiver, its Shamir share and content contribution in a sealed box; each fetches its own."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Dealer(Secret):
+    """One member while it deals. Keep ``secret_bytes()`` protected until the epoch is active, then destroy it."""
+
+    terms: Terms
+    """The agreed terms."""
+    index: int
+    """This member's index."""
+    seed: bytes
+    """32 bytes from which the whole dealing follows."""
+
+    @classmethod
+    def start(
+        cls,
+        params: ParameterSet,
+        consortium: bytes,
+        epoch: int,
+        index: int,
+        members: int,
+        threshold: int,
+        box_public_keys: Sequence[bytes],
+    ) -> tuple["Dealer", bytes]:
+        """Draw this member's secrets and commit to its dealing.
+
+        Args:
+            params: parameter set of the epoch.
+            consortium: 32-byte consortium id.
+            epoch: key epoch number, ≥ 1.
+            index: this member, 0 … N-1.
+            members: N.
+            threshold: T.
+            box_public_keys: N X25519 public keys.
+
+        Returns:
+            The dealer (secret) and its 32-byte commitment (public).
+
+        Raises:
+            MalformedBytes: the terms are out of bounds.
+        """
+        want_int(len(box_public_keys), members, members, "terms.boxKeys.length")
+        dealer = cls.resume(Terms(params, consortium, epoch, threshold, tuple(box_public_keys)), index, fresh_seed())
+        return dealer, dealer.commitment
+
+    @classmethod
+    def resume(cls, terms: Terms, index: int, secret: bytes) -> "Dealer":
+        """The dealer whose ``secret_bytes()`` were kept."""
+        want_int(index, 0, terms.members - 1, "dealer.index")
+        return cls(terms, index, want_bytes(secret, SEED_BYTES, "dealer.seed"))
+
+    def secret_bytes(self) -> bytes:
+        """32 bytes, for :func:`crypto.secrets.protect` only."""
+        return self.seed
+
+    @property
+    def commitment(self) -> bytes:
+        """The 32-byte commitment to :meth:`dealing`."""
+        return self._dealing.header.commitment
+
+    def dealing(self) -> Dealing:
+        """The dealing; publish it only after all N members have committed. Always the same bytes."""
+        return self._dealing
+
+    def _stream(self, purpose: str) -> Stream:
+        return Stream(derive(self.seed, purpose, self.terms.digest, bytes([self.index])))
+
+    @cached_property
+    def _dealing(self) -> Dealing:
+        terms, params = self.terms, self.terms.params
+        secret = self._stream("secret").ternary(params.ring)
+        public = write_polynomials(self._public_share(secret))
+        contribution = derive(self.seed, "content contribution", terms.digest)
+        constant = residues(secret, params.chunk_primes)
+        shares = share(constant, terms.threshold, terms.members, params.chunk_primes, self._stream("shamir"))
+        sealed = tuple(self._sealed(k, write_polynomials(row) + contribution) for k, row in enumerate(shares))
+        header = DealingHeader(
+            terms.digest,
+            self.index,
+            hashlib.sha256(public).digest(),
+            _digest("content contribution", contribution),
+            tuple(hashlib.sha256(blob).digest() for blob in sealed),
+        )
+        return Dealing(header, public, sealed)
+
+    def _public_share(self, secret: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Words:
+        """b_i = -(a·s_i + e_i)."""
+        params = self.terms.params
+        a = common_polynomial(self.terms.consortium, self.terms.epoch, params)
+        product = multiply(spectrum(a, params.primes), small_spectrum(secret), params.primes)
+        errors = residues(self._stream("error").errors(params.ring), params.primes)
+        return negate(add(product, errors, params.primes), params.primes)
+
+    def _sealed(self, receiver: int, plaintext: bytes) -> bytes:
+        """A libsodium sealed box whose ephemeral key comes from the seed, so that resuming repeats it."""
+        public, private = crypto_box_seed_keypair(derive(self.seed, "sealed box", self.terms.digest, bytes([receiver])))
+        target = self.terms.box_keys[receiver]
+        nonce = hashlib.blake2b(public + target, digest_size=24).digest()
+        return public + crypto_box(plaintext, nonce, target, private)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ReceivedShare(Secret):
+    """What one receiver holds after checking one dealing."""
+
+    terms: Terms
+    """The agreed terms."""
+    dealer: int
+    """Who dealt it."""
+    receiver: int
+    """Who received it."""
+    header: DealingHeader
+    """The dealing's header."""
+    b: Words
+    """b_i, uint64 [all primes, n]."""
+    share: Words
+    """The receiver's Shamir share of s_i, uint64 [L, n]."""
+    contribution: bytes
+    """The dealer's 32 bytes for the content key."""
+    pair: bytes
+    """32-byte key that only dealer and receiver know."""
+
+
+def receive(
+    header: DealingHeader,
+    public_blob: bytes,
+    sealed_share_blob: bytes,
+    box_secret: BoxKey,
+    *,
+    terms: Terms,
+    commitment: bytes,
+    dealer: int,
+    receiver: int,
+) -> ReceivedShare:
+    """Check one dealing and open this receiver's share.
+
+    Args:
+        header: the dealer's header.
+        public_blob: its b_i.
+        sealed_share_blob: the share sealed to this receiver.
+        box_secret: this receiver's X25519 key.
+        terms: the agreed terms.
+        commitment: what this dealer had published in the first phase.
+        dealer: whose dealing it should be.
+        receiver: this member's index.
+
+    Raises:
+        WrongCommitment: header or public blob are not what the dealer committed to.
+        BadShare: the sealed share is not what the dealer committed to, does not open, or contradicts the header.
+        CeremonyFault: another fault of this dealer. All three name it.
+        MalformedBytes: ``box_secret`` is not the key registered for ``receiver``.
+    """
+    want_int(receiver, 0, terms.members - 1, "receiver")
+    if box_secret.public != terms.box_keys[receiver]:
+        raise MalformedBytes("boxKey", f"this is not the key registered for member {receiver}")
+    _verify_header(header, terms, commitment, dealer)
+    if hashlib.sha256(public_blob).digest() != header.public:
+        raise WrongCommitment(dealer, "the public share does not have the digest its header names: fetch it again")
+    if hashlib.sha256(sealed_share_blob).digest() != header.shares[receiver]:
+        raise BadShare(
+            dealer, f"the share for member {receiver} does not have the digest its header names: fetch it again"
+        )
+    params = terms.params
+    plaintext = _unseal(sealed_share_blob, box_secret, dealer, receiver)
+    cut = len(plaintext) - SEED_BYTES
+    try:
+        b = read_polynomials(memoryview(public_blob), 1, params.primes, params.ring, "publicShare")[0]
+        view = memoryview(plaintext)[: max(cut, 0)]
+        value = read_polynomials(view, 1, params.chunk_primes, params.ring, "share")[0]
+    except MalformedBytes as error:
+        raise BadShare(dealer, str(error)) from error
+    contribution = plaintext[cut:]
+    if _digest("content contribution", contribution) != header.content:
+        raise BadShare(dealer, f"the content contribution for member {receiver} is not the one its header commits to")
+    pair = _pair_key(terms, box_secret, dealer, receiver)
+    return ReceivedShare(terms, dealer, receiver, header, b, value, contribution, pair)
+
+
+def _verify_header(header: DealingHeader, terms: Terms, commitment: bytes, dealer: int) -> None:
+    if header.dealer != dealer:
+        raise CeremonyFault(dealer, f"its header says it is from member {header.dealer}")
+    if header.terms != terms.digest:
+        raise CeremonyFault(dealer, "its header is for other terms: epoch, members, threshold or parameter set differ")
+    if header.commitment != commitment:
+        raise WrongCommitment(
+            dealer, f"its header opens {header.commitment.hex()}, it had committed to {commitment.hex()}"
+        )
+    if len(header.shares) != terms.members:
+        raise CeremonyFault(dealer, f"{len(header.shares)} shares for {terms.members} members")
+
+
+def _unseal(blob: bytes, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
+    if len(blob) < _SEAL_OVERHEAD + SEED_BYTES:
+        raise BadShare(dealer, f"the share for member {receiver} is only {len(blob)} bytes long")
+    try:
+        return crypto_box_seal_open(blob, box_secret.public, box_secret.private)
+    except (nacl.exceptions.CryptoError, nacl.exceptions.RuntimeError) as error:
+        raise BadShare(dealer, f"the share for member {receiver} does not open with its box key") from error
+
+
+def _pair_key(terms: Terms, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
+    """The same 32 bytes on both sides: X25519 of the two box keys, bound to the terms and the pair."""
+    low, high = sorted((dealer, receiver))
+    shared = crypto_box_beforenm(terms.box_keys[dealer], box_secret.private)
+    return derive(shared, "opening pair", terms.digest, bytes([low, high]))
+
+
+def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
+    """Add up the shares of all dealers.
+
+    Args:
+        received: one :class:`ReceivedShare` of every dealer, this member's own dealing included, in any order.
+
+    Returns:
+        This member's secret key and the joint public key. The latter is the same for every member.
+
+    Raises:
+        IncompleteCeremony: a dealer is missing or twice there, or the shares are of different ceremonies.
+    """
+    if not received:
+        raise IncompleteCeremony("no dealing was received")
+    ordered = sorted(received, key=lambda item: item.dealer)
+    terms, receiver = ordered[0].terms, ordered[0].receiver
+    if any(item.terms != terms or item.receiver != receiver for item in ordered):
+        raise IncompleteCeremony("the received shares are of different ceremonies or receivers")
+    if [item.dealer for item in ordered] != list(range(terms.members)):
+        missing = sorted(set(range(terms.members)) - {item.dealer for item in ordered})
+        raise IncompleteCeremony(f"one dealing of each of {terms.members} members is needed; missing: {missing}")
+    params = terms.params
+    b = _total([item.b for item in ordered], params.primes)
+    sigma = _total([item.share for item in ordered], params.chunk_primes)
+    transcript = _digest("transcript", *(item.header.to_bytes() for item in ordered))
+    content = _digest("content key", terms.digest, *(item.contribution for item in ordered))
+    smudge = hashlib.blake2b(write_polynomials(sigma), digest_size=32, key=ordered[receiver].pair).digest()
+    pairs = tuple(bytes(32) if item.dealer == receiver else item.pair for item in ordered)
+    member = MemberKey(
+        params,
+        terms.consortium,
+        terms.epoch,
+        receiver,
+        terms.members,
+        terms.threshold,
+        sigma,
+        ContentKey(content),
+        smudge,
+        pairs,
+    )
+    joint = JointKey(params, terms.consortium, terms.epoch, terms.members, terms.threshold, transcript, b)
+    return member, joint
+
+
+def _total(rows: list[Words], primes: tuple[int, ...]) -> Words:
+    total = rows[0]
+    for row in rows[1:]:
+        total = add(total, row, primes)
+    return total

@@ -1,0 +1,174 @@
+"""Opening a sum with exactly T members: partial openings and their combination (CRY-2, CRY-3).
+
+Member k of the opener set publishes d_k = c1·λ_k·σ_k + smudge_k + mask_k. The masks are pairwise (Bonawitz et al.
+2017): each pair of openers derives one from the key it shares, one adds it, the other subtracts it, so Σ d_k opens
+the sum while every single d_k is uniform to anybody outside. Without them, chosen or structured c1 would make a
+single d_k leak parts of σ_k, because smudging is small beside a Shamir share.
+
+Smudge and masks are derived from the member's secrets, the sum's digest and the opener set: asking twice gives the
+same bytes, so nobody can average the smudging away and a member that crashed repeats itself harmlessly.
+"""
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from crypto.errors import MalformedBytes, OpeningFailed, WrongOpeners
+from crypto.keys import MemberKey
+from crypto.modular import Signed, Words, modulus, wide_product
+from crypto.packing import unpack
+from crypto.parameters import ParameterSet
+from crypto.randomness import Stream, derive
+from crypto.ring import multiply, residues, spectrum
+from crypto.sealing import read_chunk
+from crypto.shamir import lagrange
+from crypto.wire import VERSION, check_epoch, check_parameters, read_polynomials, unpack_header, write_polynomials
+
+_FORM: Final = struct.Struct("<4sBxH16sQQ32s")
+_MAGIC: Final = b"MWPO"
+
+
+def _openers_mask(openers: Sequence[int]) -> int:
+    return sum(1 << k for k in set(openers))
+
+
+def partial_bytes(params: ParameterSet) -> int:
+    """Length of every partial opening of this parameter set, bytes."""
+    return _FORM.size + 8 * len(params.chunk_primes) * params.ring
+
+
+class Opener:
+    """One member's part in openings by one fixed set of openers; prepares the scaled share once."""
+
+    def __init__(self, member: MemberKey, openers: Sequence[int]) -> None:
+        """Prepare λ_k·σ_k.
+
+        Args:
+            member: this member's secrets.
+            openers: indices of the T members that open together, this one among them, in any order.
+
+        Raises:
+            WrongOpeners: not exactly T distinct members, or this member is not one of them.
+        """
+        if len(openers) != member.threshold or len(set(openers)) != len(openers):
+            raise WrongOpeners(f"openers {list(openers)}: exactly {member.threshold} distinct members open a sum")
+        if member.index not in openers or not all(0 <= k < member.members for k in openers):
+            raise WrongOpeners(
+                f"openers {list(openers)}: member {member.index} of {member.members} must be one of them"
+            )
+        self._member = member
+        self._others = sorted(set(openers) - {member.index})
+        self._mask = _openers_mask(openers)
+        primes = member.params.chunk_primes
+        scaled = [modulus(p).mul(member.sigma[row], lagrange(openers, member.index, p)) for row, p in enumerate(primes)]
+        self._key = spectrum(np.stack(scaled), primes)
+
+    def partial(self, sum_chunk: bytes) -> bytes:
+        """This member's partial opening of one chunk of a sum.
+
+        Raises:
+            MalformedBytes: the chunk is not canonical or of another epoch.
+        """
+        member, params = self._member, self._member.params
+        header, body = read_chunk(sum_chunk, params)
+        check_epoch(header.epoch, member.epoch, "chunk")
+        digest = hashlib.sha256(sum_chunk).digest()
+        product = multiply(spectrum(body[1], params.chunk_primes), self._key, params.chunk_primes)
+        noise = self._noise(digest)
+        primes = params.chunk_primes
+        opened = [modulus(p).add(product[row], noise[row]) for row, p in enumerate(primes)]
+        head = _FORM.pack(_MAGIC, VERSION, member.index, params.id, member.epoch, self._mask, digest)
+        return head + write_polynomials(np.stack(opened))
+
+    def _noise(self, digest: bytes) -> Words:
+        member, params = self._member, self._member.params
+        context = self._mask.to_bytes(8, "big")
+        smudge = Stream(derive(member.smudge, "smudging", digest, context)).smudging(params.smudge_bits, params.ring)
+        total = residues(smudge, params.chunk_primes)
+        for other in self._others:
+            stream = Stream(derive(member.pairs[other], "opening mask", digest, context))
+            for row, prime in enumerate(params.chunk_primes):
+                mask, m = stream.uniform(prime, params.ring), modulus(prime)
+                total[row] = m.add(total[row], mask) if member.index < other else m.sub(total[row], mask)
+        return total
+
+
+def partial(member: MemberKey, openers: Sequence[int], sum_chunk: bytes) -> bytes:
+    """This member's partial opening of one chunk; for many chunks keep an :class:`Opener`.
+
+    Raises:
+        WrongOpeners, MalformedBytes: as :class:`Opener` and :meth:`Opener.partial`.
+    """
+    return Opener(member, openers).partial(sum_chunk)
+
+
+def combine(sum_chunk: bytes, partials: Mapping[int, bytes], params: ParameterSet, members: int) -> Signed:
+    """The plain sum in one chunk from the partial openings of one complete opener set.
+
+    Args:
+        sum_chunk: the chunk that was opened.
+        partials: partial opening by member index.
+        params: the parameter set.
+        members: N.
+
+    Returns:
+        int64 [values], exact.
+
+    Raises:
+        MalformedBytes: the chunk or a partial opening is malformed.
+        WrongOpeners: the partials are not one complete opener set, or open another chunk.
+        OpeningFailed: they do not add up to a plaintext: at least one of them is wrong.
+    """
+    if not partials or not all(0 <= k < members for k in partials):
+        raise WrongOpeners(f"openers {sorted(partials)}: expected at least one, all from 0 to {members - 1}")
+    header, body = read_chunk(sum_chunk, params)
+    digest = hashlib.sha256(sum_chunk).digest()
+    phase = body[0].copy()
+    for index, data in sorted(partials.items()):
+        part = _read_partial(data, params, header.epoch, index, digest, _openers_mask(list(partials)))
+        for row, prime in enumerate(params.chunk_primes):
+            phase[row] = modulus(prime).add(phase[row], part[row])
+    return unpack(scale_down(phase, params)[None], params, header.values)
+
+
+def _read_partial(data: bytes, params: ParameterSet, epoch: int, index: int, digest: bytes, mask: int) -> Words:
+    member, parameters, found_epoch, found_mask, found_digest = unpack_header(data, _FORM, _MAGIC, "partial")
+    check_parameters(parameters, params, "partial")
+    check_epoch(found_epoch, epoch, "partial")
+    if data[5] != 0:
+        raise MalformedBytes("partial.reserved", "must be zero")
+    if member != index:
+        raise WrongOpeners(f"the partial opening filed under member {index} says it is from member {member}")
+    if found_mask != mask:
+        raise WrongOpeners(f"member {index} opened with the set {found_mask:#x}, but these partials are {mask:#x}")
+    if found_digest != digest:
+        raise WrongOpeners(f"member {index} opened chunk {found_digest.hex()}, not {digest.hex()}")
+    return read_polynomials(memoryview(data)[_FORM.size :], 1, params.chunk_primes, params.ring, "partial")[0]
+
+
+def scale_down(phase: Words, params: ParameterSet) -> Words:
+    """round(t·phase/q) modulo t: uint64 [2, n] to [n], for two ciphertext primes.
+
+    With phase = x₁ + q₁·y (Garner) the quotient is t·y/q₂ plus t·x₁/(q₁·q₂), which lies in [0, t/q₂) and is taken at
+    its middle: an error below 2^-7 plaintext steps, against a refusal threshold of a quarter step.
+
+    Raises:
+        OpeningFailed: the noise of a coefficient exceeds a quarter of the distance between plaintexts.
+    """
+    q1, q2 = params.chunk_primes
+    t, m2 = params.plain_modulus, modulus(q2)
+    y = m2.mul(m2.sub(phase[1], m2.reduce(phase[0])), pow(q1, -1, q2))
+    high, low = wide_product(y, t)
+    low = low + np.uint64(q2 // 2 + t // 2)
+    high, low = high + (low >> np.uint64(60)), low & np.uint64((1 << 60) - 1)
+    quotient, remainder = m2.divide(high, low)
+    noise = np.abs(remainder.view(np.int64) - q2 // 2)
+    if int(noise.max()) > q2 // 4:
+        raise OpeningFailed(
+            "the partial openings leave too much noise: one of them is wrong or an update is malformed; "
+            "open again with other members to find which"
+        )
+    return np.where(quotient >= np.uint64(t), quotient - np.uint64(t), quotient)
