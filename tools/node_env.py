@@ -104,7 +104,7 @@ def install_packages(nodejs: NodeJs) -> int:
     """Install what package-lock.json pins, checked against its digests; return npm's exit code.
 
     `npm ci` refuses a lock file that lacks an optional package, and each @foundry-rs package names one for every
-    platform, not all of which are published; `npm install --no-save` takes the same locked versions and leaves the lock
+    platform, not all of which every registry holds; `npm install --no-save` takes the same locked versions and leaves the lock
     file as it is.
     """
     arguments = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]

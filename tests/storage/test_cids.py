@@ -16,7 +16,7 @@ from multiformats import CID
 
 import node.storage.cids
 import node.storage.store
-from node.storage import BadCid, BlobMismatch, CidHasher, blob_cid, parse_blob_cid, stream_cid, verify_blob
+from node.storage import BadCid, BlobMismatch, CidHasher, blob_cid, parse_blob_cid, raw_cid, stream_cid, verify_blob
 from node.storage.cids import CHUNK_SIZE, CID_LENGTH, DAG_PB, RAW
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "unixfs.json").read_text())["vectors"]
@@ -76,6 +76,12 @@ def test_small_blobs_are_their_own_leaves(data):
     assert parse_blob_cid(cid) == (RAW, hashlib.sha256(data).digest())
     foreign = CID.decode(cid)
     assert (foreign.version, foreign.codec.name, foreign.raw_digest) == (1, "raw", hashlib.sha256(data).digest())
+
+
+def test_a_small_blob_is_named_by_its_digest_alone():
+    assert raw_cid(DIGEST) == HELLO
+    with pytest.raises(BadCid, match="31"):
+        raw_cid(DIGEST[1:])
 
 
 def test_large_blobs_are_trees():
