@@ -1,3 +1,4 @@
+# ruff: noqa: N818  (an error is named after what is wrong)
 """Everything that can go wrong in this package, as one tree.
 
 CryptoError

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (sigma is the papers' letter)
 """The two results of a key ceremony: the public joint key and a member's secret key. They never share a type."""
 
 import hashlib
@@ -5,7 +6,6 @@ import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
-
 
 from crypto.errors import MalformedBytes
 from crypto.modular import Words

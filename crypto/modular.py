@@ -56,7 +56,8 @@ class Modulus:
         delta, mask = np.uint64(self.delta), np.uint64((1 << self.bits) - 1)
         for _ in range(self._folds):
             x = (x >> bits) * delta + (x & mask)
-        return np.minimum(x, x - q)  # the difference wraps far above x when x < q
+        result: Words = np.minimum(x, x - q)  # the difference wraps far above x when x < q
+        return result
 
     def from_signed(self, x: Signed) -> Words:
         """Signed values of any size to residues."""
@@ -69,26 +70,28 @@ class Modulus:
         return np.where(x > np.uint64(self.value // 2), signed - self.value, signed)
 
     def add(self, x: Words, y: Words) -> Words:
-        """x + y."""
+        """Sum of x and y."""
         total = x + y
-        return np.minimum(total, total - np.uint64(self.value))
+        result: Words = np.minimum(total, total - np.uint64(self.value))
+        return result
 
     def sub(self, x: Words, y: Words) -> Words:
-        """x - y."""
+        """Difference of x and y."""
         total = x - y
-        return np.minimum(total, total + np.uint64(self.value))
+        result: Words = np.minimum(total, total + np.uint64(self.value))
+        return result
 
     def neg(self, x: Words) -> Words:
         """-x."""
         return np.where(x == 0, x, np.uint64(self.value) - x)
 
     def shift(self, x: Words, by: int) -> Words:
-        """x · 2^by for 0 ≤ by ≤ 30 (and by ≤ B), not yet below q but below 2^61."""
+        """Product x · 2^by for 0 ≤ by ≤ 30 (and by ≤ B), not yet below q but below 2^61."""
         high, low = x >> np.uint64(self.bits - by), x & np.uint64((1 << (self.bits - by)) - 1)
         return high * np.uint64(self.delta) + (low << np.uint64(by))
 
     def mul(self, x: Words, y: Words | int) -> Words:
-        """x · y; an integer y is reduced first."""
+        """Product x · y; an integer y is reduced first."""
         other = np.uint64(y % self.value) if isinstance(y, int) else y
         x1, x0 = x >> HALF, x & HALF_MASK
         y1, y0 = other >> HALF, other & HALF_MASK

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF002  (sigma is the papers' letter)
 """Opening a sum with exactly T members: partial openings and their combination (CRY-2, CRY-3).
 
 Member k of the opener set publishes d_k = c1·λ_k·σ_k + smudge_k + mask_k. The masks are pairwise (Bonawitz et al.
@@ -146,7 +147,8 @@ def _read_partial(data: bytes, params: ParameterSet, epoch: int, index: int, dig
         raise WrongOpeners(f"member {index} opened with the set {found_mask:#x}, but these partials are {mask:#x}")
     if found_digest != digest:
         raise WrongOpeners(f"member {index} opened chunk {found_digest.hex()}, not {digest.hex()}")
-    return read_polynomials(memoryview(data)[_FORM.size :], 1, params.chunk_primes, params.ring, "partial")[0]
+    body: Words = read_polynomials(memoryview(data)[_FORM.size :], 1, params.chunk_primes, params.ring, "partial")[0]
+    return body
 
 
 def scale_down(phase: Words, params: ParameterSet) -> Words:
@@ -171,4 +173,5 @@ def scale_down(phase: Words, params: ParameterSet) -> Words:
             "the partial openings leave too much noise: one of them is wrong or an update is malformed; "
             "open again with other members to find which"
         )
-    return np.where(quotient >= np.uint64(t), quotient - np.uint64(t), quotient)
+    plain: Words = np.where(quotient >= np.uint64(t), quotient - np.uint64(t), quotient)
+    return plain

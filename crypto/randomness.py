@@ -7,11 +7,11 @@ SHAKE256 with rejection, so that anybody can recompute it (CRY-1).
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
-from numpy.typing import NDArray
 
 from crypto.modular import Signed, Words
 from crypto.parameters import SMUDGE_TERMS, ParameterSet
@@ -60,18 +60,20 @@ class Stream:
 
     def ternary(self, count: int) -> Signed:
         """``count`` values uniform on {-1, 0, 1}, by rejection."""
-        parts: list[NDArray[np.uint8]] = []
-        while sum(map(len, parts)) < count:
+        kept = np.empty(0, np.uint8)
+        while len(kept) < count:
             drawn = np.frombuffer(self.take(count + 64), np.uint8)
-            parts.append(drawn[drawn < 255] % np.uint8(3))
-        return np.concatenate(parts)[:count].astype(np.int64) - 1
+            kept = np.concatenate((kept, drawn[drawn < 255] % np.uint8(3)))
+        return kept[:count].astype(np.int64) - 1
 
     def errors(self, count: int) -> Signed:
         """``count`` centred binomial errors of standard deviation 3.24."""
         drawn = self.words(count)
         mask = np.uint64((1 << ERROR_COINS) - 1)
         heads = np.bitwise_count(drawn & mask).astype(np.int64)
-        return heads - np.bitwise_count(drawn >> np.uint64(32) & mask).astype(np.int64)
+        tails = np.bitwise_count(drawn >> np.uint64(32) & mask).astype(np.int64)
+        result: Signed = heads - tails
+        return result
 
     def smudging(self, bits: int, count: int) -> Signed:
         """``count`` sums of SMUDGE_TERMS terms, each uniform on [-2^(bits-1), 2^(bits-1))."""
@@ -80,13 +82,13 @@ class Stream:
         return total - (SMUDGE_TERMS << (bits - 1))
 
 
-def _reject(source: "object", prime: int, count: int) -> Words:
+def _reject(source: Callable[[int], Words], prime: int, count: int) -> Words:
     mask = np.uint64((1 << prime.bit_length()) - 1)
-    parts: list[Words] = []
-    while sum(map(len, parts)) < count:
-        drawn = source(count + 16) & mask  # type: ignore[operator]
-        parts.append(drawn[drawn < np.uint64(prime)])
-    return np.concatenate(parts)[:count]
+    kept = np.empty(0, np.uint64)
+    while len(kept) < count:
+        drawn = source(count + 16) & mask
+        kept = np.concatenate((kept, drawn[drawn < np.uint64(prime)]))
+    return kept[:count]
 
 
 def common_polynomial(consortium: bytes, epoch: int, params: ParameterSet) -> Words:

@@ -41,13 +41,15 @@ class Spectrum:
 
 @lru_cache(maxsize=8)
 def _twist(n: int) -> Complex:
-    return np.exp(-1j * np.pi * np.arange(n // 2) / n)
+    twist: Complex = np.exp(-1j * np.pi * np.arange(n // 2) / n)
+    return twist
 
 
 def _transform(digits: NDArray[np.float64]) -> Complex:
     half = digits.shape[-1] // 2
     folded = (digits[..., :half] - 1j * digits[..., half:]) * _twist(2 * half)
-    return np.fft.fft(folded, axis=-1)
+    result: Complex = np.fft.fft(folded, axis=-1)
+    return result
 
 
 def _back(values: Complex) -> Signed:
@@ -106,7 +108,7 @@ def _gather(diagonals: Signed, prime: int) -> Words:
 
 
 def add(x: Words, y: Words, primes: tuple[int, ...]) -> Words:
-    """x + y for [L, n] polynomials."""
+    """Sum x + y of [L, n] polynomials."""
     return np.stack([modulus(p).add(x[i], y[i]) for i, p in enumerate(primes)])
 
 

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tenseal
-import tenseal.sealapi as sealapi
 import zstandard
+from tenseal import sealapi
 
 from crypto.errors import CryptoError
 from crypto.modular import Words
