@@ -63,6 +63,10 @@ class Home:
         """A sealed secret of one key epoch, such as `member` or `dealer`."""
         return self.secrets / f"epoch-{epoch}.{name}.sealed"
 
+    def joint_file(self, epoch: int) -> Path:
+        """The public joint key of one key epoch."""
+        return self.root / "epochs" / f"epoch-{epoch}.joint"
+
     @property
     def blobs(self) -> Path:
         """The content-addressed store."""

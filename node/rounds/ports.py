@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chain.records import Outcome
-    from crypto.keys import JointKey, MemberKey
     from dag.bodies import Body, Kind
     from dag.transaction import Transaction
     from node.learning.metrics import Metrics
     from node.learning.training import Progress, TrainingResult
     from node.rounds.journal import Journal
     from node.rounds.plan import Plan
-    from node.storage import BlobStore
+    from node.sealing.keys import EpochKeys
+    from node.storage.source import BlobSource
 
 
 class RoundChain(Protocol):
@@ -75,17 +75,6 @@ class RoundLedger(Protocol):
         """Merkle root over the round's transactions in a proposal's past cone."""
 
 
-class Blobs(Protocol):
-    """The blob store together with the peers: what is not here is fetched, verified and kept."""
-
-    @property
-    def store(self) -> BlobStore:
-        """The local store."""
-
-    def obtain(self, cid: str) -> bytes:
-        """The bytes of a blob, from here or from a peer."""
-
-
 class Learner(Protocol):
     """This hospital's images and what can be learnt from them."""
 
@@ -99,17 +88,6 @@ class Learner(Protocol):
 
     def report(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics | None:
         """Measure on the test images, where this hospital was given some."""
-
-
-@dataclass(frozen=True)
-class EpochKeys:
-    """One key epoch as this member holds it."""
-
-    epoch: int
-    member: MemberKey = field(repr=False)
-    joint: JointKey
-    joint_cid: str
-    """CID of the joint key's bytes in the blob store."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +126,7 @@ class Ports:
     consortium: Consortium
     chain: RoundChain
     ledger: RoundLedger
-    blobs: Blobs
+    blobs: BlobSource
     learner: Learner
     keys: EpochKeys
     journal: Journal

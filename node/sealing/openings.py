@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crypto import envelope
+from crypto.envelope import Binding
 from crypto.opening import Opener, combine
 
 if TYPE_CHECKING:
@@ -15,16 +17,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.keys import MemberKey
-    from node.sealing.updates import Source
+    from node.storage.source import BlobSource
 
 
-def _bound(context: bytes, index: int) -> bytes:
-    """Associated data of one chunk's opening: what it is about, and which chunk."""
-    return context + index.to_bytes(4, "big")
+@dataclass(frozen=True)
+class OpeningContext:
+    """What one member's openings of one sum are bound to (associated data of the envelopes)."""
+
+    epoch: int
+    round: int
+    proposal: bytes
+    """Id (32 bytes) of the proposal that asked."""
+    group: int
+    """Which of its sums."""
+    issuer: bytes
+    """Address (20 bytes) of the member that opens."""
+
+    def binding(self, chunk: int) -> Binding:
+        """The binding of one chunk's opening; 128 bits of the proposal's id keep it unique."""
+        kind = f"share/{self.proposal[:16].hex()}/{self.group}/{chunk}"
+        return Binding(kind, self.epoch, self.round, self.issuer)
 
 
 def release_openings(
-    chunks: Sequence[str], member: MemberKey, openers: Sequence[int], context: bytes, source: Source
+    chunks: Sequence[str], member: MemberKey, openers: Sequence[int], context: OpeningContext, source: BlobSource
 ) -> tuple[tuple[str, ...], int]:
     """This member's partial openings of one sum, each sealed to the members and stored.
 
@@ -41,7 +57,7 @@ def release_openings(
     opener = Opener(member, openers)
     cids, size = [], 0
     for index, cid in enumerate(chunks):
-        sealed = envelope.seal(member.content, _bound(context, index), opener.partial(source.obtain(cid)))
+        sealed = envelope.seal(member.content, context.binding(index), opener.partial(source.obtain(cid)))
         cids.append(source.store.put(sealed))
         size += len(sealed)
     return tuple(cids), size
@@ -50,9 +66,9 @@ def release_openings(
 def open_sum(
     chunks: Sequence[str],
     sealed: Mapping[int, Sequence[str]],
-    contexts: Mapping[int, bytes],
+    contexts: Mapping[int, OpeningContext],
     member: MemberKey,
-    source: Source,
+    source: BlobSource,
 ) -> NDArray[np.int64]:
     """The integers in a sum, int64 [D], from the partial openings of one complete opener set.
 
@@ -69,7 +85,7 @@ def open_sum(
     params, parts = member.params, []
     for index, cid in enumerate(chunks):
         partials = {
-            opener: envelope.open_(member.content, _bound(contexts[opener], index), source.obtain(cids[index]))
+            opener: envelope.open(member.content, contexts[opener].binding(index), source.obtain(cids[index]))
             for opener, cids in sealed.items()
         }
         parts.append(combine(source.obtain(cid), partials, params, member.members))

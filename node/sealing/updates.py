@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crypto.sealing import Sealer, sum_chunks
 
@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 
     from crypto.keys import JointKey
     from node.storage import BlobStore
-
-
-class Source(Protocol):
-    """Where chunks come from and sums go."""
-
-    @property
-    def store(self) -> BlobStore:
-        """The local store."""
-
-    def obtain(self, cid: str) -> bytes:
-        """A blob, from here or from a peer."""
+    from node.storage.source import BlobSource
 
 
 def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: BlobStore) -> tuple[tuple[str, ...], int]:
@@ -45,7 +35,7 @@ def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: BlobStore) ->
     return tuple(cids), size
 
 
-def add_updates(updates: Sequence[Sequence[str]], joint: JointKey, seed: bytes, source: Source) -> tuple[str, ...]:
+def add_updates(updates: Sequence[Sequence[str]], joint: JointKey, seed: bytes, source: BlobSource) -> tuple[str, ...]:
     """Add updates under encryption, blinded by a public encryption of zero, and store the sum.
 
     Anyone with the same ciphertexts gets the same bytes, hence the same CIDs (CRY-7).

@@ -22,7 +22,7 @@ def keep_model(ports: Ports, data: bytes, round_number: int) -> str:
     Every member derives the same sealed bytes, so the CID is the same everywhere.
     """
     keys = ports.keys
-    sealed = ports.blobs.store.put(seal_model(keys.member, ports.consortium.id, keys.epoch, round_number, data))
+    sealed = ports.blobs.store.put(seal_model(keys.member, keys.epoch, round_number, data))
     ports.journal.keep_model(model_hash(data), keys.epoch, round_number, sealed)
     return sealed
 
@@ -55,7 +55,7 @@ def load_model(ports: Ports, wanted: bytes) -> NDArray[np.float32]:
     if held is None:
         raise RoundProblem(f"model {wanted.hex()[:16]}… is not here yet; waiting to adopt the round that made it")
     epoch, round_number, sealed = held
-    data = open_model(ports.keys.member, ports.consortium.id, epoch, round_number, ports.blobs.obtain(sealed))
+    data = open_model(ports.keys.member, epoch, round_number, ports.blobs.obtain(sealed))
     if model_hash(data) != wanted:
         raise LyingPeer(f"blob {sealed} is not model {wanted.hex()[:16]}…", cid=sealed, model=wanted.hex())
     return parse_model(data).vector

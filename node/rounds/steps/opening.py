@@ -13,7 +13,7 @@ from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
 from node.rounds.steps.models import load_model
-from node.sealing.openings import open_sum, release_openings
+from node.sealing.openings import OpeningContext, open_sum, release_openings
 from node.sealing.quantising import plan_layout, step_sizes
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[
     return ()
 
 
-def share_context(ports: Ports, state: RoundState, proposal: Proposal, member: int, group: int) -> bytes:
-    """What a sealed partial opening is bound to: consortium, epoch, round, sum, member (associated data)."""
-    numbers = (state.facts.epoch, state.facts.round, member, group)
-    return b"share" + ports.consortium.id + proposal.id + b"".join(n.to_bytes(8, "big") for n in numbers)
+def share_context(ports: Ports, state: RoundState, proposal: Proposal, member: int, group: int) -> OpeningContext:
+    """What a member's openings of one of a proposal's sums are bound to."""
+    issuer = ports.consortium.addresses[member]
+    return OpeningContext(state.facts.epoch, state.facts.round, proposal.id, group, issuer)
 
 
 def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
