@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import BadArgument
-from chain.records import MAX_MEMBERS, checked_digest, checked_integer
+from chain.records import ADDRESS_BYTES, MAX_MEMBERS, checked_digest, checked_integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ADDRESS_BYTES = 20
 MAX_WEIGHT = 2**64 - 1
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from chain.errors import BadArgument, MalformedAnswer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="DataclassInstance")
 
 DIGEST_BYTES = 32
+ADDRESS_BYTES = 20
 MAX_MEMBERS = 256
 MAX_NAME_BYTES = 64
 MAX_URL_BYTES = 256
@@ -257,9 +259,13 @@ def checked_address(field: str, value: object) -> str:
     Raises:
         BadArgument: If it is anything else.
     """
-    if isinstance(value, (str, bytes)) and is_address(value):
+    if isinstance(value, bytes) and len(value) == ADDRESS_BYTES:
         return str(to_checksum_address(value))
-    raise BadArgument(field, "an address (20 bytes, or 0x and 40 hex digits)", value)
+    if isinstance(value, str) and re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
+        checksummed = str(to_checksum_address(value))
+        if value in {checksummed, value.lower()}:
+            return checksummed
+    raise BadArgument(field, "an address (20 bytes, or 0x and 40 hex digits, lower case or checksummed)", value)
 
 
 def checked_url(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from web3.exceptions import ContractLogicError, Web3Exception
@@ -98,7 +99,9 @@ class Sender:
 
     def _mine(self, call: str, body: dict[str, Any]) -> TxReceipt:
         request = {**body, "from": self.account.address}
-        estimate = self._connection.run(call, lambda: self._connection.w3.eth.estimate_gas(request))  # type: ignore[arg-type]
+        eth = self._connection.w3.eth
+        # On the pending block: the latest one's time lies in the past, and an abort waits for a deadline.
+        estimate = self._connection.run(call, lambda: eth.estimate_gas(request, "pending"))  # type: ignore[arg-type]
         # What others send before this is mined may make it dearer (the confirmation that completes a quorum also
         # activates the epoch, 60 k gas); unused gas costs nothing.
         gas = estimate * 5 // 4 + 120_000
@@ -179,8 +182,6 @@ def wei(ether: object) -> int:
     Raises:
         BadArgument: If it is no amount of 0 or more.
     """
-    from decimal import Decimal, InvalidOperation
-
     try:
         amount = Decimal(str(ether)) * 10**18
     except InvalidOperation as error:

@@ -213,9 +213,9 @@ contract TrainingRounds is ITrainingRounds, EIP712 {
         for (uint256 index = 0; offset < signatures.length; index++) {
             if (!signers.has(index)) continue;
             address member = registry.accountAt(index);
-            (address signer, ECDSA.RecoverError error,) =
+            (address signer, ECDSA.RecoverError failure,) =
                 ECDSA.tryRecoverCalldata(digest, signatures[offset:offset + SIGNATURE_BYTES]);
-            if (error != ECDSA.RecoverError.NoError || signer != member) revert BadSignature(index, member);
+            if (failure != ECDSA.RecoverError.NoError || signer != member) revert BadSignature(index, member);
             offset += SIGNATURE_BYTES;
         }
     }
