@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from node.images.record import MAX_CLASSES, Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 

@@ -61,7 +61,7 @@ def resize(dataset: Dataset, size: int) -> Dataset:
     method = Image.Resampling.BOX if min(dataset.images.shape[1:]) >= size else Image.Resampling.BILINEAR
     images = np.empty((len(dataset), size, size), dtype=np.uint8)
     for index, image in enumerate(dataset.images):
-        images[index] = Image.fromarray(image).resize((size, size), method)
+        images[index] = np.asarray(Image.fromarray(image).resize((size, size), method))
     return Dataset(images, dataset.labels, dataset.patients, dataset.class_names, dataset.name, dataset.synthetic)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: N818  (an error is named after what is wrong)
 """What can be wrong with a data set.
 
     DataError

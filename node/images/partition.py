@@ -40,12 +40,14 @@ class _Patients:
     @property
     def sizes(self) -> NDArray[np.int64]:
         """Images of each patient, ``[P]``."""
-        return self.counts.sum(axis=1)
+        sizes: NDArray[np.int64] = self.counts.sum(axis=1)
+        return sizes
 
     @property
     def classes(self) -> NDArray[np.int64]:
         """The class of most images of each patient, ``[P]``."""
-        return self.counts.argmax(axis=1)
+        classes: NDArray[np.int64] = self.counts.argmax(axis=1)
+        return classes
 
 
 def partition(dataset: Dataset, hospitals: int, how: str, seed: int) -> list[Dataset]:

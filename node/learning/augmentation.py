@@ -15,12 +15,12 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_TURN = math.radians(12)
-MAX_SCALE = 0.15
+MAX_TURN = math.radians(6)
+MAX_SCALE = 0.08
 """Relative change of size."""
-MAX_SHIFT = 0.12
+MAX_SHIFT = 0.06
 """Of half the image's side."""
-MAX_CONTRAST = 0.25
+MAX_CONTRAST = 0.15
 """Change of the exponent of the grey curve, as a natural logarithm."""
 
 

@@ -34,7 +34,9 @@ def average(
         WrongVector: lengths differ, or a weight is not positive.
     """
     if not updates or len(updates) != len(weights):
-        raise WrongVector(f"averaging: {len(updates)} updates with {len(weights)} weights, expected as many, at least one")
+        raise WrongVector(
+            f"averaging: {len(updates)} updates with {len(weights)} weights, expected as many, at least one"
+        )
     total = float(sum(weights))
     mean = np.zeros(base.shape, dtype=np.float64)
     for update, weight in zip(updates, weights, strict=True):

@@ -11,8 +11,9 @@ The paper's four stages, sized for 64x64 slices and a few hundred images a hospi
 
 Two choices keep it from memorising small sets. A child type has one transformation matrix for all positions, so what a
 lesion looks like is learned once and not at 64 places. And before routing, every type's positions are pooled into one
-capsule, each position weighted by its own length, the probability that the entity is there: position-wise votes of one
-type with one matrix would be averaged by routing anyway, and doing it first bounds routing to I x J x D_out.
+capsule, the longest (most probably present) counting most: votes of one type through one matrix would be averaged by
+routing anyway, doing it first bounds routing to I x J x D_out, and a small lesion is not outvoted by the rest of the
+slice.
 
 Shapes: B batch, P positions, I child capsule types, J parent capsules (classes), D_in and D_out capsule dimensions.
 """
@@ -33,6 +34,8 @@ ITERATIONS: Final = 3
 MARGIN_PRESENT: Final = 0.9
 MARGIN_ABSENT: Final = 0.1
 ABSENT_WEIGHT: Final = 0.5
+SHARPNESS: Final = 8.0
+"""How much the longest position's capsule outweighs the others: by exp(8 x the difference of lengths)."""
 _TINY: Final = 1e-8
 
 
@@ -90,10 +93,11 @@ class PrimaryCaps(nn.Module):
         self.poses = nn.Conv2d(channels, types * dimensions, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Squash every position's capsules, then average each type by length."""
+        """Squash every position's capsules, then pool each type's positions by length."""
         poses = self.poses(features).unflatten(1, (self.types, self.dimensions)).flatten(3)  # [B, I, D_in, P]
         capsules = squash(poses.transpose(2, 3))  # [B, I, P, D_in]
-        return capsules.mean(dim=2) * math.sqrt(capsules.shape[3])  # [B, I, D_in]
+        share = (SHARPNESS * lengths(capsules)).softmax(dim=2)  # [B, I, P]
+        return torch.einsum("bip,bipc->bic", share, capsules)
 
 
 class ClassCaps(nn.Module):
@@ -101,8 +105,8 @@ class ClassCaps(nn.Module):
 
     def __init__(self, types: int, dimensions: int, classes: int, out_dimensions: int) -> None:
         super().__init__()
-        drawn = torch.randn(types, classes, dimensions, out_dimensions) / math.sqrt(dimensions)
-        self.transform = nn.Parameter(drawn)  # W_ij
+        spread = 1 / math.sqrt(types * dimensions)
+        self.transform = nn.Parameter(torch.randn(types, classes, dimensions, out_dimensions) * spread)  # W_ij
 
     def forward(self, children: Tensor) -> Tensor:
         """Transform every child into its votes, and route."""
@@ -135,8 +139,8 @@ class CapsNet(Classifier):
         return self.parents(self.primary(self.stem(standardise(images))))  # type: ignore[no-any-return]
 
     def fan_in(self, name: str, shape: tuple[int, ...]) -> int:
-        """A vote sums over one child's dimensions; everything else is a convolution."""
-        return shape[2] if name == "parents.transform" else super().fan_in(name, shape)
+        """A parent sums over all children's dimensions, else it starts so long that squashing stops its gradient."""
+        return shape[0] * shape[2] if name == "parents.transform" else super().fan_in(name, shape)
 
     def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """The margin loss of the capsules' lengths."""

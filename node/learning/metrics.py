@@ -70,7 +70,7 @@ def predict(vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSet
     load(model, vector)
     model.eval()
     with torch.inference_mode():
-        parts = [model.probabilities(model(batch)) for batch in images.split(BATCH)]
+        parts = [model.probabilities(model(batch)) for batch in torch.split(images, BATCH)]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
     return found
 

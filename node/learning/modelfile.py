@@ -63,7 +63,9 @@ def verify_vector(vector: NDArray[np.float32], size: int | None = None) -> None:
     if vector.ndim != 1 or vector.dtype != np.float32:
         raise WrongVector(f"parameters must be float32 [D], got {vector.dtype} {list(vector.shape)}")
     if size is not None and vector.shape[0] != size:
-        raise WrongVector(f"parameters: {vector.shape[0]} values, this network has {size}; is it another architecture's?")
+        raise WrongVector(
+            f"parameters: {vector.shape[0]} values, this network has {size}; is it another architecture's?"
+        )
     if not np.isfinite(vector).all():
         first = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise WrongVector(f"parameters: value {first} is {vector[first]}, expected finite numbers")
