@@ -78,7 +78,7 @@ lock: | $(BIN)/python  ## rewrite constraints.txt from a clean install of pyproj
 .PHONY: clean
 clean:  ## remove caches and what the tools build; keeps .venv, node_modules and runs
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis contracts/out contracts/cache benchmarks/out
-	find node dag crypto chain tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard node dag crypto chain tests benchmarks tools) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
 distclean: clean  ## clean, and remove .venv and node_modules as well

@@ -6,7 +6,7 @@
 gives the same bytes (`node.storage.cids`).
 """
 
-from node.storage.cids import CHUNK_SIZE, CidHasher, blob_cid, parse_blob_cid, stream_cid, verify_blob
+from node.storage.cids import CHUNK_SIZE, CidHasher, blob_cid, parse_blob_cid, raw_cid, stream_cid, verify_blob
 from node.storage.errors import (
     Attempt,
     BadCid,
@@ -47,6 +47,7 @@ __all__ = [
     "fetch_blob",
     "fetch_blob_async",
     "parse_blob_cid",
+    "raw_cid",
     "stream_cid",
     "verify_blob",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "CidHasher",
     "blob_cid",
     "parse_blob_cid",
+    "raw_cid",
     "stream_cid",
     "verify_blob",
 ]
@@ -172,6 +173,17 @@ def stream_cid(pieces: Iterable[Buffer]) -> str:
     for piece in pieces:
         hasher.update(piece)
     return hasher.cid()
+
+
+def raw_cid(digest: bytes) -> str:
+    """Return the CID of a blob of at most one chunk (256 KiB), given its sha2-256 digest (32 bytes).
+
+    Raises:
+        BadCid: The digest has another length.
+    """
+    if len(digest) != 32:
+        raise BadCid(digest.hex(), f"a sha2-256 digest has 32 bytes, not {len(digest)}")
+    return _cid_text(_cid_bytes(RAW, digest))
 
 
 def parse_blob_cid(text: str) -> tuple[int, bytes]:
