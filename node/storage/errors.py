@@ -1,3 +1,4 @@
+# ruff: noqa: N818  (an error is named after what is wrong)
 """What can go wrong in the blob store.
 
     StorageError (a MedweaveError)

@@ -55,7 +55,7 @@ class Fetched:
     """The peers asked before in vain."""
 
 
-class _Refused(Exception):
+class _Refused(Exception):  # noqa: N818  (a signal inside this module, never seen outside)
     """A peer did not deliver; the message is the reason. Never leaves this module."""
 
 
