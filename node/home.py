@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.errors import BadKeystore
+from chain.deployment import Deployment
+from chain.errors import BadKeystore, ChainError
 from chain.keystore import create, unlock
 from crypto.errors import CryptoError
 from crypto.secrets import BoxKey, protect, unprotect
@@ -158,6 +159,21 @@ def unlock_identity(home: Home, password: str) -> Identity:
     except (BadKeystore, CryptoError) as error:
         raise WrongPassword(f"{home.secrets}: {error}") from None
     return Identity(account, box, password)
+
+
+def read_deployment(home: Home) -> Deployment:
+    """The contracts' addresses.
+
+    Raises:
+        BadConfig: The file is missing or wrong.
+    """
+    path = home.file(home.config().chain.deployment)
+    try:
+        return Deployment.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadConfig(f"{path}: {error.strerror}; it is written when the contracts are deployed") from None
+    except ChainError as error:
+        raise BadConfig(f"{path}: {error}") from None
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -1,0 +1,80 @@
+"""Rounds, models and where a model came from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, HTTPException
+
+from node.api.shapes import digest, model_json, round_json
+from node.rounds.plan import Plan
+from node.storage import BlobMissing, raw_cid
+
+if TYPE_CHECKING:
+    from node.api.service import Service
+    from node.consortium.records import ModelView, RoundView
+
+
+def router(service: Service) -> APIRouter:
+    """The routes over a node."""
+    routes = APIRouter(tags=["rounds"])
+
+    @routes.get("/rounds", summary="All rounds, oldest first")
+    def rounds() -> dict[str, Any]:
+        return {"rounds": [round_json(row) for row in service.view.rounds.values()]}
+
+    @routes.get("/rounds/{number}", summary="One round: chain, plan, and how it went at this hospital")
+    def one_round(number: int) -> dict[str, Any]:
+        row = service.view.rounds.get(number)
+        if row is None:
+            raise HTTPException(404, f"there is no round {number}")
+        return round_json(row) | {"plan_text": _plan(service, row), "here": service.journal.facts(number)}
+
+    @routes.get("/models", summary="The lineage, genesis first")
+    def models() -> dict[str, Any]:
+        return {"models": [model_json(model) for model in service.view.models.values()]}
+
+    @routes.get("/models/{model}", summary="One model of the lineage")
+    def one_model(model: str) -> dict[str, Any]:
+        return model_json(_model(service, model))
+
+    @routes.get("/models/{model}/provenance", summary="Where a model came from: its statements back to genesis")
+    def provenance(model: str) -> dict[str, Any]:
+        steps = []
+        at: ModelView | None = _model(service, model)
+        while at is not None:
+            steps.append(model_json(at) | {"statement_text": _statement(service, at)})
+            at = service.view.models.get(at.parent)
+        return {"model": steps[0]["model"], "lineage": steps}
+
+    @routes.get("/training", summary="Metrics of this hospital's training, by round")
+    def training() -> dict[str, Any]:
+        rows = {number: service.journal.facts(number) for number in service.view.rounds}
+        return {"rounds": {number: facts for number, facts in rows.items() if facts}}
+
+    return routes
+
+
+def _model(service: Service, text: str) -> ModelView:
+    found = service.view.models.get(digest(text))
+    if found is None:
+        raise HTTPException(404, f"model {text[:80]} is not in the lineage")
+    return found
+
+
+def _plan(service: Service, row: RoundView) -> dict[str, Any] | None:
+    try:
+        return Plan.from_bytes(service.store.get(raw_cid(row.plan))).model_dump(mode="json")
+    except BlobMissing:
+        return None
+
+
+def _statement(service: Service, model: ModelView) -> dict[str, Any] | None:
+    if not any(model.statement):
+        return None
+    try:
+        found: dict[str, Any] = json.loads(service.store.get(raw_cid(model.statement)))
+    except BlobMissing:
+        return None
+    return found

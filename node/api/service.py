@@ -1,0 +1,41 @@
+"""What the API needs of the daemon, as a protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from chain.client import Chain
+    from node.config import NodeConfig
+    from node.consortium.view import ConsortiumView
+    from node.epochs.keeper import Keeper
+    from node.publishing.gossip import Gossip
+    from node.publishing.publisher import Publisher
+    from node.rounds.journal import Journal
+    from node.rounds.runner import RoundRunner
+    from node.storage import BlobStore
+
+
+class Rounds(Protocol):
+    """The rounds under way."""
+
+    runners: dict[int, RoundRunner]
+
+
+class Service(Protocol):
+    """A running node, as its API sees it."""
+
+    me: int
+    started: float
+    config: NodeConfig
+    chain: Chain
+    keeper: Keeper
+    publisher: Publisher
+    gossip: Gossip
+    journal: Journal
+    store: BlobStore
+    conductor: Rounds | None
+
+    @property
+    def view(self) -> ConsortiumView:
+        """What the chain said so far."""

@@ -1,0 +1,51 @@
+"""`medweave node`: run a hospital's daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from node.cli.options import home_option, password_options, read_password
+from node.home import Home, unlock_identity
+
+
+@click.command("node")
+@home_option
+@password_options
+@click.option("--verbose", is_flag=True, help="Log more.")
+@click.option("--parent", type=int, hidden=True, help="Stop when this process is gone.")
+def command(
+    home: Path, password_file: Path | None, password_fd: int | None, *, verbose: bool, parent: int | None
+) -> None:
+    """Run a hospital's daemon until SIGTERM or Ctrl-C."""
+    if parent is not None:
+        _die_with(parent)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("httpx", "httpcore", "uvicorn", "web3", "urllib3", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    place = Home(home)
+    config = place.config()
+    identity = unlock_identity(place, read_password(password_file, password_fd))
+    from node.daemon.service import Daemon  # torch is loaded here, after everything cheap was checked
+
+    daemon = Daemon(place, config, identity)
+    asyncio.run(daemon.run())
+
+
+def _die_with(parent: int) -> None:
+    """Ask Linux for SIGTERM when the parent ends, so that nothing is left running behind a killed demo."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit(0)

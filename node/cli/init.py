@@ -1,0 +1,72 @@
+"""`medweave init`: a hospital's directory, its keys made on the spot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from node.cli.options import home_option, password_options, read_password
+from node.config import ChainSection, Compute, Data, Debug, Hospital, NodeConfig, Rounds
+from node.home import Home, create_identity
+
+
+@click.command("init")
+@home_option
+@password_options
+@click.option("--name", required=True, help="The hospital's name.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address the daemon listens on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8470, show_default=True, help="Port it listens on.")
+@click.option("--url", help="Address under which other members reach the node; default http://HOST:PORT.")
+@click.option("--rpc", default="http://127.0.0.1:8545", show_default=True, help="JSON-RPC endpoint of the chain.")
+@click.option("--target", type=click.IntRange(0), default=0, show_default=True, help="Rounds to open; 0 opens none.")
+@click.option("--min-group", type=click.IntRange(1, 256), default=3, show_default=True, help="Smallest sum to open.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Training threads.")
+@click.option("--test-data", default="", help="Images every finalised model is reported on.")
+@click.option(
+    "--keep-quantised", is_flag=True, help="Keep quantised updates in the clear: for the plaintext check only."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the public facts as JSON.")
+def command(
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    name: str,
+    host: str,
+    port: int,
+    url: str | None,
+    rpc: str,
+    target: int,
+    min_group: int,
+    threads: int,
+    test_data: str,
+    *,
+    keep_quantised: bool,
+    as_json: bool,
+) -> None:
+    """Make a hospital's directory: keys on the spot, sealed under a password, and node.toml."""
+    place = Home(home)
+    config = NodeConfig(
+        hospital=Hospital(name=name, host=host, port=port, url=url or f"http://{host}:{port}"),
+        chain=ChainSection(rpc=rpc),
+        data=Data(test=test_data),
+        rounds=Rounds(target=target, min_group=min_group),
+        compute=Compute(threads=threads),
+        debug=Debug(keep_quantised=keep_quantised),
+    )
+    home.mkdir(parents=True, exist_ok=True)
+    identity = create_identity(place, read_password(password_file, password_fd, new=True))
+    config.write(place.config_file)
+    facts = {
+        "name": name,
+        "account": str(identity.account.address),
+        "box_key": identity.box.public.hex(),
+        "url": config.hospital.url,
+        "home": str(home),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        click.echo(f"{name}\n  account  {facts['account']}\n  box key  {facts['box_key']}\n  url      {facts['url']}")
+        click.echo(f"Both keys are public. The secret ones lie in {place.secrets}, sealed under the password.")

@@ -1,0 +1,106 @@
+"""`medweave`: one entry point, one file a command, one line and a fixed exit code for every error.
+
+Exit codes: 0 done; 1 the thing checked is false, or the job failed; 2 it could not be checked, or the command line was
+wrong; 3 bad input; 4 the machine lacks something; 5 a peer or the chain is out of reach; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "node.cli.demo",
+    "init": "node.cli.init",
+    "node": "node.cli.daemon",
+    "audit": "node.cli.audit",
+    "export": "node.cli.export",
+    "local": "node.cli.local",
+}
+"""Command to module; loaded only when called, so that `--help` does not wait for torch."""
+
+SUMMARIES = {
+    "demo": "Run a whole consortium on this machine, from keys to an audited model.",
+    "init": "Make a hospital's directory: keys on the spot, configuration.",
+    "node": "Run a hospital's daemon.",
+    "audit": "Check where a model came from, with chain and blobs alone.",
+    "export": "Write a model this hospital holds to a file (needs its password).",
+    "local": "Train on this hospital's images alone, for comparison.",
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in COMMANDS])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="medweave")
+def cli() -> None:
+    """Hospitals train one diagnostic model together; no image leaves a hospital, nobody can open a single update."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit.
+
+    Args:
+        arguments: Command line without the program's name; the process's own by default.
+    """
+    try:
+        result = cli.main(args=arguments, standalone_mode=False, prog_name="medweave")
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(code)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code of an error of ours; None for a bug, which is shown in full."""
+    from chain import errors as chain
+    from crypto.errors import CryptoError
+    from dag.errors import LedgerError
+    from node.errors import MedweaveError
+    from node.images.errors import DataError
+    from node.learning.errors import LearningError
+
+    if isinstance(error, MedweaveError):
+        return error.exit_code
+    if isinstance(error, DataError | LearningError | chain.BadKeystore | chain.BadDeployment | chain.BadArgument):
+        return 3
+    if isinstance(error, chain.ToolMissing | chain.PortInUse | chain.AnvilFailed):
+        return 4
+    if isinstance(error, chain.ChainError):
+        return 5
+    return 1 if isinstance(error, CryptoError | LedgerError) else None
+
+
+if __name__ == "__main__":
+    main()

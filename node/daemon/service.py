@@ -1,0 +1,292 @@
+"""The daemon: puts everything of one hospital together and keeps it going until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import uvicorn
+
+from chain.client import Chain
+from dag.ledger import Ledger
+from dag.store import Store
+from node.api.app import create_app
+from node.config import TESTING_VARIABLE
+from node.consortium.follower import Follower
+from node.consortium.view import address_bytes
+from node.daemon.conductor import Conductor
+from node.daemon.learner import LocalLearner
+from node.daemon.opening import RoundOpener
+from node.daemon.plans import PlanBook
+from node.epochs.keeper import Keeper, member_index
+from node.epochs.vault import Vault
+from node.errors import BadConfig, BadEnvironment, PeerProblem
+from node.home import read_deployment
+from node.publishing.blobs import PeerBlobs
+from node.publishing.gossip import Gossip
+from node.publishing.publisher import Publisher
+from node.rounds.checks import UpdateChecks
+from node.rounds.journal import Journal
+from node.rounds.onchain import OnChain
+from node.rounds.plan import Plan
+from node.rounds.ports import Consortium, Policy, Ports
+from node.rounds.worker import EXPECTED
+from node.storage import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from crypto.keys import JointKey
+    from dag.transaction import Transaction
+    from node.config import NodeConfig
+    from node.consortium.view import ConsortiumView
+    from node.home import Home, Identity
+
+log = logging.getLogger("medweave")
+
+EFFECT_THREADS = 4
+TICK_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Daemon:
+    """One hospital's running node.
+
+    Args:
+        home: The hospital's directory.
+        config: Its configuration.
+        identity: Its unlocked keys.
+
+    Raises:
+        MedweaveError: Something it needs is missing or contradicts itself; the message says what to do.
+        ChainError: The chain cannot be reached, or is another one.
+    """
+
+    def __init__(self, home: Home, config: NodeConfig, identity: Identity) -> None:
+        self.home, self.config, self.identity = home, config, identity
+        self.started = time.time()
+        self.allow_minimal = os.environ.get(TESTING_VARIABLE) == "1"
+        self.chain = Chain(config.chain.rpc, read_deployment(home), identity.account)
+        self.chain.verify()
+        self.follower = Follower(self.chain)
+        self.follower.look()
+        self.me = self._index()
+        self.store = FileStore(home.blobs)
+        self.journal = Journal(home.journal)
+        self.blobs = PeerBlobs(self.store, self.peers)
+        self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
+        self.learner = LocalLearner(home, config, self.me)
+        self.keeper = Keeper(
+            self.me,
+            identity.box,
+            self.chain,
+            self.blobs,
+            Vault(home, identity.password, self.store, allow_minimal=self.allow_minimal),
+            allow_minimal=self.allow_minimal,
+        )
+        self.opener, self.plan = self._opener()
+        self.plans.read_all(self.view)
+        members = {address: index for index, address in enumerate(self.view.addresses)}
+        ledger = Ledger(Store(home.ledger), lambda: self.plans.context(self.view))
+        self.publisher = Publisher(ledger, identity.private_key, members, self._attached)
+        checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
+        self.gossip = Gossip(self.publisher, config.hospital.url, self.peers, checks.check)
+        self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
+        self.conductor: Conductor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # ---- what others ask -----------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> ConsortiumView:
+        """What the chain said so far."""
+        return self.follower.view
+
+    def peers(self) -> tuple[str, ...]:
+        """The other members' base URLs."""
+        return tuple(h.url for i, h in enumerate(self.view.hospitals) if i != self.me and h.url)
+
+    # ---- running ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve and take part until SIGTERM or SIGINT.
+
+        Raises:
+            BadEnvironment: The port is in use.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.conductor = Conductor(
+            self._loop, self._pool, self._ports, self.publisher.replay, lambda m: self.journal.model(m) is not None
+        )
+        hospital = self.config.hospital
+        server = _Server(
+            uvicorn.Config(
+                create_app(self),
+                host=hospital.host,
+                port=hospital.port,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+            )
+        )
+        serving = asyncio.create_task(server.serve())
+        work = [
+            asyncio.create_task(job)
+            for job in (self._follow(), self._keep_epochs(), self._open_rounds(), self._tick(), self.gossip.run())
+        ]
+        done, _ = await asyncio.wait([serving, *work], return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await asyncio.gather(serving, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        if not server.started:
+            raise BadEnvironment(
+                f"port {hospital.port} on {hospital.host} cannot be used: choose another [hospital] port in "
+                f"{self.home.config_file}"
+            )
+
+    async def _follow(self) -> None:
+        async def look() -> None:
+            changed = await asyncio.to_thread(self.follower.look)
+            if changed:
+                for problem in await asyncio.to_thread(self.plans.read_all, self.view):
+                    log.info("%s", problem)
+                self.gossip.retry_held()
+            if self.conductor is not None:
+                self.conductor.look(self.view)
+
+        await self._again_and_again("chain", look)
+
+    async def _keep_epochs(self) -> None:
+        async def step() -> None:
+            if self.plan is not None:
+                plan = self.plan
+                await asyncio.to_thread(self.keeper.open_if_due, self.view, plan.parameter_set, plan.threshold)
+            await asyncio.to_thread(self.keeper.step, self.view)
+
+        await self._again_and_again("key epoch", step)
+
+    async def _open_rounds(self) -> None:
+        opener = self.opener
+        if opener is not None:
+            await self._again_and_again("opening", lambda: asyncio.to_thread(opener.open_if_due, self.view))
+        await asyncio.Event().wait()
+
+    async def _tick(self) -> None:
+        while True:
+            if self.conductor is not None:
+                self.conductor.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _again_and_again(self, what: str, once: Callable[[], object]) -> None:
+        """Do something for ever; what can go wrong is logged once a spell and tried again, slower and slower."""
+        pause, said = self.config.chain.poll_seconds, ""
+        while True:
+            try:
+                result = once()
+                if asyncio.iscoroutine(result):
+                    await result
+                pause, said = self.config.chain.poll_seconds, ""
+            except EXPECTED as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("%s: %s", what, said)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            await asyncio.sleep(pause)
+
+    # ---- wiring ----------------------------------------------------------------------------------------------------
+
+    def _attached(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
+        """Called from any thread, under the ledger's lock."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell, transaction, approvals)
+
+    def _tell(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
+        if transaction.parents and transaction.issuer == self.identity.address:
+            self.gossip.announce_soon()
+        if self.conductor is not None:
+            self.conductor.attached(transaction, approvals)
+
+    def _ports(self, epoch: int) -> Ports | None:
+        keys = self.keeper.keys(epoch)
+        if keys is None:
+            return None
+        deployment = self.chain.deployment
+        ports = Ports(
+            me=self.me,
+            consortium=Consortium(
+                id=deployment.consortium,
+                chain_id=deployment.chain_id,
+                contract=address_bytes(deployment.rounds),
+                addresses=self.view.addresses,
+                sizes=tuple(h.data_size for h in self.view.hospitals),
+                quorum=self.view.quorum,
+            ),
+            chain=OnChain(self.chain),
+            ledger=self.publisher,
+            blobs=self.blobs,
+            learner=self.learner,
+            keys=keys,
+            journal=self.journal,
+            policy=Policy(
+                self.config.rounds.min_group,
+                allow_minimal=self.allow_minimal,
+                keep_quantised=self._keep_quantised if self.config.debug.keep_quantised else None,
+            ),
+            secret_for=self.identity.derive,
+            progress=self._progress,
+        )
+        return ports
+
+    def _progress(self, what: str, share: float) -> None:
+        if self.conductor is not None and self.conductor.runners:
+            self.conductor.runners[max(self.conductor.runners)].progress = (what, share)
+
+    def _keep_quantised(self, round_number: int, values: NDArray[np.int64]) -> None:
+        directory = self.home.root / "debug"
+        directory.mkdir(exist_ok=True)
+        np.save(directory / f"round-{round_number}.npy", values)
+
+    def _joint_key(self, epoch: int) -> JointKey:
+        keys = self.keeper.keys(epoch)
+        if keys is None:
+            raise PeerProblem(f"this hospital holds no keys of epoch {epoch} yet")
+        return keys.joint
+
+    def _index(self) -> int:
+        account = str(self.identity.account.address)
+        index = member_index(self.view, account)
+        if index is None:
+            raise BadConfig(f"account {account} is no member of this consortium: ask the members to admit it")
+        return index
+
+    def _opener(self) -> tuple[RoundOpener | None, Plan | None]:
+        path, target = self.home.file(self.config.rounds.plan), self.config.rounds.target
+        if not path.exists():
+            if target:
+                raise BadConfig(f"[rounds] target is {target}, but {path} is missing: write a plan or set target = 0")
+            return None, None
+        plan = Plan.from_toml(path)
+        return (RoundOpener(self.me, plan, target, self.chain, self.store) if target else None), plan
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that does not end the process where the port is in use: the daemon says so itself."""
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        try:
+            await super().serve(None)
+        except SystemExit:
+            self.started = False
