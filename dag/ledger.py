@@ -163,6 +163,24 @@ class Ledger:
                 intake.take(raw)
         return Received(tuple(intake.attached), intake.still_missing(), not intake.news, tuple(intake.refused))
 
+    def accuse(self, raw: bytes) -> EquivocationProof:
+        """Keeps a peer's proof of equivocation; the equivocator's approval stops counting.
+
+        Raises:
+            BadSignature: one of the proof's signatures is none.
+            MalformedTransaction: no proof, or one that does not prove.
+            NotAMember: it accuses nobody of this consortium.
+            StoreFailed: the disk refused.
+        """
+        context = self._provide()
+        proof = EquivocationProof.decode(raw)
+        if proof.first.consortium != context.consortium or proof.issuer not in context.members:
+            raise NotAMember(proof.first.id, f"0x{proof.issuer.hex()} is no member of this consortium")
+        with self._replica.batch():
+            self._store.put_evidence(proof.issuer, raw)
+            self._replica.note(proof, context)
+        return proof
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -210,8 +228,8 @@ class Ledger:
         return self.tangle.tips()
 
     def frontier(self) -> tuple[bytes, ...]:
-        """Ids that stand for everything this node has: the tips, ascending. Peers compare it with theirs."""
-        return tuple(sorted(self.tangle.tips()))
+        """Ids that tell a peer what this node has: the tips first, then a sample of older ones (`Tangle.locator`)."""
+        return self.tangle.locator()
 
     def missing(self) -> tuple[bytes, ...]:
         """Ids of parents that waiting transactions lack; ask any peer for them."""

@@ -2,12 +2,14 @@
 
     we                                  peer
     frontier()                 ->
-                               <-       offer(our frontier): what we lack, parents first
+                               <-       offer(our frontier): what we seem to lack, parents first
     absorb(raws)
     wanted(peer's frontier)    ->                                  (a push announcement names ids too)
                                <-       serve(ids)
 
-Repeating the first exchange until the offer is empty brings over any number of rounds, a bounded batch at a time.
+Repeating the first exchange while `absorb` attaches something brings over any number of rounds, a bounded batch at a
+time. A peer that does not know our newest transactions may offer some that we have; those cost a hash each. Offers are exact once
+the offering side has itself caught up, so two peers that diverged exchange in both directions.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class Sync:
         self._refused: OrderedDict[bytes, None] = OrderedDict()
 
     def frontier(self) -> tuple[bytes, ...]:
-        """Ids to tell a peer: our tips, the newest `MAX_IDS` of them, ascending."""
-        return tuple(sorted(self._ledger.tips()[-MAX_IDS:]))
+        """Ids to tell a peer: our tips and a sample of older ids, at most `MAX_IDS`."""
+        return self._ledger.frontier()[:MAX_IDS]
 
     def wanted(self, announced: Sequence[bytes]) -> tuple[bytes, ...]:
         """Of a peer's announced ids those to ask for: not attached, not refused; at most `MAX_IDS`.

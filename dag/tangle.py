@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _KINDS: Final = tuple(Kind)
 _GENESIS_ISSUER: Final = -1
+_MIN_WINDOW: Final = 1024
+_WINDOW_PER_MEMBER: Final = 75  # of the quorum, which is two thirds of the members: 50 a member
 
 
 class Tangle:
@@ -159,6 +161,21 @@ class Tangle:
         """Ids that nobody approves yet, in the order they were attached."""
         return tuple(self._ids[tip] for tip in self._tips)
 
+    def locator(self, dense: int = 32) -> tuple[bytes, ...]:
+        """The tips, the `dense` newest ids, and older ones at doubling distances back to genesis.
+
+        A peer that lacks our newest transactions still finds among these something near to them that it has (the idea of
+        Bitcoin's block locator).
+        """
+        newest = len(self._ids) - 1
+        back = [*range(min(dense, newest + 1))]
+        step = dense
+        while step <= newest:
+            back.append(step)
+            step *= 2
+        places = [*self._tips, *(newest - distance for distance in back), *([0] if self._ids else [])]
+        return tuple(dict.fromkeys(self._ids[at] for at in places))
+
     def approval_weight(self, tx_id: bytes) -> int:
         """Distinct members that approve it, its issuer included, proven equivocators excluded; 0 … N."""
         return (self._masks[self._at(tx_id)] & ~self._faulty).bit_count()
@@ -177,19 +194,34 @@ class Tangle:
 
     @property
     def entry(self) -> bytes | None:
-        """Where walks start: a confirmed checkpoint of the last round but one that has any, else genesis.
+        """Where walks start; None in an empty graph.
 
-        One round of lag leaves the tips of the running round reachable. None in an empty graph.
+        A confirmed checkpoint of the last round but one that has any: the lag leaves the running round's tips reachable.
+        In a long round without one, a confirmed transaction one window back, so that a walk's length does not grow with
+        history. Genesis before either exists.
         """
-        confirmed = 0
+        if not self._ids:
+            return None
+        return self._ids[max(self._entry_by_checkpoint(), self._entry_by_window())]
+
+    def _entry_by_checkpoint(self) -> int:
+        rounds_seen = 0
         for round_ in sorted(self._checkpoints, reverse=True):
-            for checkpoint in self._checkpoints[round_]:
-                if self.is_confirmed(self._ids[checkpoint]):
-                    confirmed += 1
-                    if confirmed == 2:
-                        return self._ids[checkpoint]
-                    break
-        return self._ids[0] if self._ids else None
+            confirmed = (at for at in self._checkpoints[round_] if self.is_confirmed(self._ids[at]))
+            if (first := next(confirmed, None)) is not None:
+                rounds_seen += 1
+                if rounds_seen == 2:
+                    return first
+        return 0
+
+    def _entry_by_window(self) -> int:
+        # Measured: orphans stay rare while the window is about 50 times the transactions in flight, at most one a member.
+        window = max(_MIN_WINDOW, _WINDOW_PER_MEMBER * self.quorum)
+        newest = len(self._ids) - window
+        for at in range(newest, max(0, newest - window), -1):
+            if self.is_confirmed(self._ids[at]):
+                return at
+        return 0
 
     # -- past cones ----------------------------------------------------------------------------------------------
 

@@ -64,11 +64,12 @@ def choose_parents(
     def is_new(tip: bytes) -> bool:
         return member is None or not tangle.approved_by(tip, member)
 
+    tips = len(tangle.tips())
     first = None if through is None else walk(through)
     found = dict.fromkeys(() if first is None else (first,))
     for _ in range(_TRIES):
         found[walk(start)] = None
-        if sum(map(is_new, found)) > 1:
+        if len(found) == tips or sum(map(is_new, found)) > 1:
             break
     ranked = sorted(found, key=lambda tip: (tip != first, not is_new(tip)))
     return ranked[0], ranked[min(1, len(ranked) - 1)]
