@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -38,6 +39,9 @@ MAX_TEXT = 256
 
 _GROUPED = ("images", "labels", "patients", "class_names")
 _MEDMNIST = ("train_images", "train_labels", "test_images", "test_labels")
+_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What zipfile, zlib and numpy raise on bytes that are no archive; NotImplementedError is a RuntimeError."""
+
 _LUMA = np.array([299, 587, 114], dtype=np.uint32)
 """ITU-R BT.601 weights in thousandths, the grey value Pillow's mode ``L`` uses."""
 
@@ -113,7 +117,7 @@ def _verify_headers(path: Path) -> frozenset[str]:
                 _verify_member(path, archive, info)
     except FileNotFoundError as error:
         raise UnreadableData(f"{path}: no such file; check the path given as data") from error
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise UnreadableData(f"{path}: not a readable npz archive ({error}); export it with numpy.savez") from error
     return frozenset(info.filename.removesuffix(".npy") for info in members)
 
@@ -136,7 +140,7 @@ def _read(path: Path, names: Iterable[str]) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise UnreadableData(f"{path}: damaged npz archive ({error}); fetch the file again") from error
 
 
