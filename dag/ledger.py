@@ -342,18 +342,39 @@ class Ledger:
         member = context.members[issuer].index if issuer in context.members else None
         if isinstance(body, ProposalBody) and member is not None:
             return best_parents(self.tangle, body.updates, member)
-        through: bytes | None = None
+        return choose_parents(
+            self.tangle,
+            rng,
+            self._alpha,
+            through=self._must_cover(body, round_, issuer),
+            member=member,
+            accept=self._accept,
+        )
+
+    def _must_cover(self, body: Body, round_: int, issuer: bytes) -> bytes | None:
+        """What a new transaction's past cone has to hold for its body to make sense.
+
+        For an acknowledgement without a reveal that is the oldest update of the round that its member has not approved: an
+        update that arrived on old parents is light, and free walks would leave it behind.
+        """
         if isinstance(body, ShareBody | VerdictBody | CheckpointBody):
-            through = body.proposal if body.proposal in self else None
-        elif isinstance(body, AcknowledgementBody) and body.reveal is not None:
-            through = next((update.id for update in self.updates_of(issuer, round_)), None)
-        return choose_parents(self.tangle, rng, self._alpha, through=through, member=member, accept=self._accept)
+            return body.proposal if body.proposal in self else None
+        if not isinstance(body, AcknowledgementBody):
+            return None
+        if body.reveal is not None:
+            return next((update.id for update in self.updates_of(issuer, round_)), None)
+        if issuer not in self._provide().members:
+            return None
+        return next(filter(self._may_approve, self.unapproved(issuer, round_, Kind.UPDATE)), None)
 
     def _member_index(self, member: bytes) -> int:
         known = self._provide().members.get(member)
         if known is None:
             raise NotAMember(self.genesis_id, f"0x{member.hex()} is not in the registry")
         return known.index
+
+    def _may_approve(self, tx_id: bytes) -> bool:
+        return self.tangle.approval_weight(tx_id) > 0 and (self._accept is None or self._accept(tx_id))
 
 
 def _reveals(transaction: Transaction) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dag.tangle import Tangle
 
 Rating = Literal["approval", "paper"]
-_TRIES: Final = 8  # walks spent on finding two distinct tips; with two equally likely tips 2^-7 of calls find one
+_TRIES: Final = 16  # walks spent on finding two distinct tips; with two equally likely tips 2^-15 of calls find one
 
 
 def choose_parents(

@@ -1,0 +1,108 @@
+"""Choosing parents: eq. 22, its defences, and what the choice must contain."""
+
+import math
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dag.bodies import Kind
+from dag.errors import NoParents
+from dag.tangle import Tangle
+from dag.walks import choose_parents, step_probabilities
+from tests.dag.support import draw, name_id
+
+A, B, C, D = range(4)
+
+
+@given(st.lists(st.integers(0, 256).map(float), min_size=1, max_size=9), st.floats(0, 10))
+def test_probabilities_follow_eq_22(ratings, alpha):
+    given_ = step_probabilities(ratings, alpha)
+    assert math.isclose(sum(given_), 1)
+    best = ratings.index(max(ratings))
+    for i, one in enumerate(ratings):
+        assert math.isclose(given_[i] / given_[best], math.exp(alpha * (one - ratings[best])), abs_tol=1e-300)
+
+
+def test_large_ratings_do_not_overflow():
+    assert step_probabilities([1e6, 0.0], 100.0) == [1.0, 0.0]
+
+
+def test_two_tips_are_found():
+    tangle = draw("A1:[G]; B1:[G]")
+    for seed in range(50):
+        assert set(choose_parents(tangle, random.Random(seed))) == {name_id("A1"), name_id("B1")}
+
+
+def test_a_single_tip_is_both_parents():
+    assert choose_parents(draw("A1:[G]"), random.Random(1)) == (name_id("A1"),) * 2
+    assert choose_parents(draw(""), random.Random(1)) == (name_id("G"),) * 2
+    with pytest.raises(NoParents):
+        choose_parents(Tangle(1), random.Random(1))
+
+
+def test_the_same_seed_walks_the_same_way():
+    tangle = draw("; ".join(f"{'ABCD'[n % 4]}{n}:[G]" for n in range(12)))
+    choices = {choose_parents(tangle, random.Random(5)) for _ in range(9)}
+    assert len(choices) == 1
+
+
+def test_through_puts_an_id_into_the_past():
+    tangle = draw("A1:[G]; B1:[G]; C1:[B1]; B2:[C1]; D1:[B2]; A2:[A1]")
+    for seed in range(30):
+        parents = choose_parents(tangle, random.Random(seed), through=name_id("A1"))
+        assert tangle.in_cone(name_id("A1"), parents)
+
+
+def test_a_member_approves_what_it_has_not_yet():
+    tangle = draw("A1:[G]; B1:[G]; C1:[G]")
+    for seed in range(30):
+        assert set(choose_parents(tangle, random.Random(seed), alpha=0, member=A)) == {name_id("B1"), name_id("C1")}
+
+
+def test_unacceptable_transactions_are_not_approved():
+    tangle = draw("A1:[G]; B1:[G]; C1:[B1]")
+    for seed in range(30):
+        parents = choose_parents(tangle, random.Random(seed), alpha=0, accept=lambda tx_id: tx_id != name_id("C1"))
+        assert set(parents) == {name_id("A1"), name_id("B1")}
+
+
+def test_proven_equivocators_are_walked_around_or_through_never_to():
+    tangle = draw("D1:[G]; D2:[G]; A1:[D1]; D3:[A1]")
+    tangle.mark_conflict(name_id("D1"), name_id("D2"))
+    assert set(choose_parents(tangle, random.Random(3))) == {name_id("A1")}
+
+
+def test_paper_rating_follows_credibility():
+    tangle = draw("A1:[G]; B1:[G]")
+    scores = {name_id("A1"): 9.0, name_id("B1"): 0.0}
+    firsts = Counter(
+        choose_parents(tangle, random.Random(seed), rating="paper", credibility=scores)[0] for seed in range(50)
+    )
+    assert firsts[name_id("A1")] > 45
+
+
+def parasite(honest: int, length: int) -> Tangle:
+    """Nine honest members weave; the tenth secretly hangs a long chain of its own under genesis, fanned out."""
+    tangle = Tangle(7)
+    tangle.attach(name_id("G"), (), None, 0, Kind.GENESIS)
+    rng = random.Random(11)
+    for step in range(honest):
+        parents = choose_parents(tangle, rng)
+        tangle.attach(name_id(f"honest {step}"), parents, step % 9, 1, Kind.ACKNOWLEDGEMENT)
+    last = name_id("G")
+    for step in range(length):
+        tangle.attach(name_id(f"parasite {step}"), (last, name_id("G")), 9, 1, Kind.ACKNOWLEDGEMENT)
+        last = name_id(f"parasite {step}")
+    return tangle
+
+
+def test_a_parasite_chain_captures_few_walks():
+    """DAG-5: one of ten members captures 1-7 % of walks with a chain of its own (summed weights: 99 %)."""
+    tangle = parasite(honest=150, length=400)
+    rng = random.Random(2)
+    ends = [tip for _ in range(150) for tip in set(choose_parents(tangle, rng))]
+    captured = sum(tangle.issuer(tip) == 9 for tip in ends) / len(ends)
+    assert captured < 0.10
