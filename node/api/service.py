@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Rounds(Protocol):
     """The rounds under way."""
 
-    runners: dict[int, RoundRunner]
+    @property
+    def runners(self) -> dict[int, RoundRunner]:
+        """By round; the newest few."""
 
 
 class Service(Protocol):
@@ -33,8 +35,14 @@ class Service(Protocol):
     publisher: Publisher
     gossip: Gossip
     journal: Journal
-    store: BlobStore
-    conductor: Rounds | None
+
+    @property
+    def store(self) -> BlobStore:
+        """The blob store."""
+
+    @property
+    def conductor(self) -> Rounds | None:
+        """The rounds under way, once the daemon runs."""
 
     @property
     def view(self) -> ConsortiumView:

@@ -54,7 +54,7 @@ class ConsortiumView:
     @property
     def head(self) -> bytes | None:
         """The newest model; None before the genesis model."""
-        return next(reversed(self.models), None)
+        return next(reversed(tuple(self.models)), None)
 
     @property
     def current(self) -> RoundView | None:

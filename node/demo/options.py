@@ -46,6 +46,8 @@ class DemoOptions:
     """Also train each hospital on its own images alone, for comparison."""
     base_port: int = 0
     """First port of the daemons; 0 takes free ones."""
+    round_seconds: int = 1200
+    """A round is aborted after this long; updates are collected in its first half."""
     samples: int = 480
     """Phantom images, where no data is given."""
 

@@ -66,7 +66,15 @@ class HospitalProcess:
         with (self.home / "node.log").open("ab") as log:
             try:
                 self.process = subprocess.Popen(
-                    [*command("node"), "--home", str(self.home), "--password-fd", str(read), "--parent", str(os.getpid())],
+                    [
+                        *command("node"),
+                        "--home",
+                        str(self.home),
+                        "--password-fd",
+                        str(read),
+                        "--parent",
+                        str(os.getpid()),
+                    ],
                     pass_fds=(read,),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -89,8 +97,10 @@ class HospitalProcess:
         return lines[-1][-300:] if lines else "(its log is empty)"
 
 
-def finish(children: Sequence[subprocess.Popen[bytes]], what: str, seconds: float) -> list[dict[str, Any]]:
-    """Wait for commands that print one JSON object each.
+def finish(
+    children: Sequence[subprocess.Popen[bytes]], what: str, seconds: float, *, parse: bool = True
+) -> list[dict[str, Any]]:
+    """Wait for commands; their answers, one JSON object each, where `parse` is asked for.
 
     Raises:
         BadEnvironment: One failed; the message is its own last line.
@@ -107,7 +117,8 @@ def finish(children: Sequence[subprocess.Popen[bytes]], what: str, seconds: floa
         if child.returncode:
             lines = err.decode(errors="replace").strip().splitlines()
             raise BadEnvironment(f"{what} failed: {lines[-1] if lines else child.returncode}")
-        answers.append(json.loads(out))
+        if parse:
+            answers.append(json.loads(out))
     return answers
 
 

@@ -171,8 +171,8 @@ class Gossip:
             log.debug("held back: %s", error)
             self._hold(transaction.id, raw, sender)
             return
-        for tx_id, error in received.refused:
-            log.warning("transaction %s… from %s refused: %s", tx_id.hex()[:16], sender or "a peer", error)
+        for tx_id, reason in received.refused:
+            log.warning("transaction %s… from %s refused: %s", tx_id.hex()[:16], sender or "a peer", reason)
         missing = [tx_id for tx_id in received.missing if tx_id not in self._busy]
         if missing:
             await self._fetch(missing, sender)

@@ -52,7 +52,7 @@ class OnChain:
         """This member's EIP-712 signature (65 bytes)."""
         return self._chain.rounds.sign_outcome(outcome)
 
-    def verify_signature(self, outcome: Outcome, signature: bytes, address: bytes) -> bool:
+    def signed_by(self, outcome: Outcome, signature: bytes, address: bytes) -> bool:
         """Whether the signature is by this address."""
         try:
             signer = recover_outcome_signer(outcome, signature, self._chain.deployment)

@@ -40,7 +40,7 @@ class RoundChain(Protocol):
     def sign(self, outcome: Outcome) -> bytes:
         """This member's EIP-712 signature (65 bytes) under an outcome."""
 
-    def verify_signature(self, outcome: Outcome, signature: bytes, address: bytes) -> bool:
+    def signed_by(self, outcome: Outcome, signature: bytes, address: bytes) -> bool:
         """Whether an EIP-712 signature under an outcome is by this address (20 bytes)."""
 
 

@@ -64,7 +64,7 @@ class UpdateManifest:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Parse, raising `LyingPeer` with the field that is wrong."""
-        return _decode("update", cls, data)
+        return cls(**_decode("update", cls, data))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class SumManifest:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Parse, raising `LyingPeer` with the field that is wrong."""
-        return _decode("sum", cls, data)
+        return cls(**_decode("sum", cls, data))
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ShareManifest:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Parse, raising `LyingPeer` with the field that is wrong."""
-        return _decode("share", cls, data)
+        return cls(**_decode("share", cls, data))
 
 
 def _encode(kind: str, record: UpdateManifest | SumManifest | ShareManifest) -> bytes:
@@ -136,14 +136,14 @@ def _links(value: Any) -> Any:
     return [_links(item) for item in value] if isinstance(value, tuple) else codec.link(blob_link(value))
 
 
-def _decode(kind: str, cls: type[Any], data: bytes) -> Any:
+def _decode(kind: str, cls: type[Any], data: bytes) -> dict[str, Any]:
     names = [field.name for field in fields(cls)]
     try:
         body = as_map("manifest", codec.decode(data, MAX_MANIFEST_BYTES))
         check_keys("", body, frozenset({"v", "kind", *names}))
         if body["v"] != FORMAT or body["kind"] != kind:
             raise MalformedTransaction("kind", f"expected a {kind} manifest of format {FORMAT}")
-        return cls(**{name: _checked(name, body[name]) for name in names})
+        return {name: _checked(name, body[name]) for name in names}
     except (MalformedTransaction, MalformedIdentifier) as error:
         raise LyingPeer(f"{kind} manifest: {error}") from None
 

@@ -46,6 +46,8 @@ class RoundRunner:
         self._start = start
         self._clock = clock
         self._over: frozenset[str] = frozenset()
+        if ports.journal.recall(facts.round, "marks") is None:
+            ports.journal.remember(facts.round, "marks", {"begin": clock()})
         self.progress: tuple[str, float] = ("", 0.0)
         """(what, share done in 0..1) of the long work under way."""
 

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from node.errors import LyingPeer
 
 MAX_STATEMENT_BYTES = 256 * 1024
-PREDICATE_TYPE = "urn:medweave:round:v1"
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-f]{40}$")]
@@ -112,7 +111,7 @@ class Statement(_Record):
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default="https://in-toto.io/Statement/v1", alias="_type")
     subject: tuple[Subject, ...] = Field(min_length=1, max_length=1)
-    predicate_type: Literal["urn:medweave:round:v1"] = Field(default=PREDICATE_TYPE, alias="predicateType")
+    predicate_type: Literal["urn:medweave:round:v1"] = Field(default="urn:medweave:round:v1", alias="predicateType")
     predicate: Predicate
 
     @classmethod

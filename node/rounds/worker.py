@@ -70,7 +70,7 @@ def _do(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, ...]:
         case do.Propose():
             return aggregate.propose(ports, state, effect)
         case do.VerifyProposal(proposal):
-            return aggregate.verify_proposal(ports, state, _known(state, proposal))
+            return aggregate.check_proposal(ports, state, _known(state, proposal))
         case do.ReleaseShare(proposal):
             return opening.release_share(ports, state, _known(state, proposal))
         case do.OpenAndScore(proposal, _):
@@ -80,7 +80,7 @@ def _do(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, ...]:
         case do.WriteStatement(proposal, verdicts):
             return conclude.write_statement(ports, state, _known(state, proposal), verdicts)
         case do.VerifyStatement(statement, proposal):
-            return conclude.verify_statement(ports, state, statement, _known(state, proposal))
+            return conclude.check_statement(ports, state, statement, _known(state, proposal))
         case do.PostCheckpoint(statement):
             return conclude.post_checkpoint(ports, state, statement)
         case do.Finalise(statement):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.keys import MemberKey
-    from node.storage.source import BlobSource
+    from node.sealing.source import ChunkSource
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OpeningContext:
 
 
 def release_openings(
-    chunks: Sequence[str], member: MemberKey, openers: Sequence[int], context: OpeningContext, source: BlobSource
+    chunks: Sequence[str], member: MemberKey, openers: Sequence[int], context: OpeningContext, source: ChunkSource
 ) -> tuple[tuple[str, ...], int]:
     """This member's partial openings of one sum, each sealed to the members and stored.
 
@@ -68,7 +68,7 @@ def open_sum(
     sealed: Mapping[int, Sequence[str]],
     contexts: Mapping[int, OpeningContext],
     member: MemberKey,
-    source: BlobSource,
+    source: ChunkSource,
 ) -> NDArray[np.int64]:
     """The integers in a sum, int64 [D], from the partial openings of one complete opener set.
 

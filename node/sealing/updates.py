@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.keys import JointKey
-    from node.storage import BlobStore
-    from node.storage.source import BlobSource
+    from node.sealing.source import ChunkSource, ChunkStore
 
 
-def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: BlobStore) -> tuple[tuple[str, ...], int]:
+def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: ChunkStore) -> tuple[tuple[str, ...], int]:
     """Encrypt an update under the joint key and store it.
 
     Args:
@@ -35,7 +34,7 @@ def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: BlobStore) ->
     return tuple(cids), size
 
 
-def add_updates(updates: Sequence[Sequence[str]], joint: JointKey, seed: bytes, source: BlobSource) -> tuple[str, ...]:
+def add_updates(updates: Sequence[Sequence[str]], joint: JointKey, seed: bytes, source: ChunkSource) -> tuple[str, ...]:
     """Add updates under encryption, blinded by a public encryption of zero, and store the sum.
 
     Anyone with the same ciphertexts gets the same bytes, hence the same CIDs (CRY-7).

@@ -71,7 +71,7 @@ def _basis(ports: Ports, state: RoundState, effect: Propose) -> tuple[tuple[byte
     return updates, reveals
 
 
-def verify_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
+def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
     """Recompute a proposal: its updates, groups and every sum, byte for byte; store the sums.
 
     Raises:

@@ -43,7 +43,7 @@ def write_statement(
     return _endorse(ports, state, statement)
 
 
-def verify_statement(ports: Ports, state: RoundState, digest: bytes, proposal: Proposal) -> tuple[Event, ...]:
+def check_statement(ports: Ports, state: RoundState, digest: bytes, proposal: Proposal) -> tuple[Event, ...]:
     """Derive the same statement from what this hospital holds and compare.
 
     Raises:
@@ -190,7 +190,7 @@ def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...
     valid = {
         index: signature
         for index, signature in signatures(state).items()
-        if ports.chain.verify_signature(outcome, signature, addresses[index])
+        if ports.chain.signed_by(outcome, signature, addresses[index])
     }
     if len(valid) < state.members.quorum:
         raise RoundProblem(f"{len(valid)} valid signatures, a quorum is {state.members.quorum}")

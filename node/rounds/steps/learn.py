@@ -67,6 +67,10 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         ports.progress("training", progress.step / progress.steps)
 
     base = load_model(ports, facts.base)
+    if ports.journal.recall(facts.round, "test_before") is None:
+        before = ports.learner.report(plan, base)
+        if before is not None:
+            ports.journal.remember(facts.round, "test_before", before.to_json())
     result = ports.learner.train(plan, base, facts.round, report)
     delta, norm = clip_l2(result.vector - base, float(plan.clip_norm))
     weight = own_weight(ports, plan, result.samples)

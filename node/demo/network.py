@@ -1,0 +1,142 @@
+"""Building the demo's consortium: chain, hospitals with their own keys, contracts, daemons."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import psutil
+import tomli_w
+
+from chain.anvil import Anvil, dev_account
+from chain.deployment import deploy, fund
+from chain.records import Hospital
+from node.demo.data import write
+from node.demo.ports import choose_ports
+from node.demo.processes import HospitalProcess, finish, stop_all, wait_until_up
+from node.rounds.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from chain.deployment import Deployment
+    from node.demo.data import DemoData
+    from node.demo.options import DemoOptions
+
+INIT_SECONDS = 120.0
+STAKE_ETHER = 100
+"""What each hospital's account is given on the demo's own chain."""
+
+
+def plan_for(options: DemoOptions, data: DemoData) -> Plan:
+    """The plan of all rounds of a demo run."""
+    return Plan.create(
+        name="demo",
+        architecture=options.architecture,
+        classes=data.class_names,
+        image_size=options.image_size,
+        rounds=options.rounds,
+        epochs=options.epochs,
+        seed=options.seed,
+        parameter_set=options.parameter_set,
+        threshold=options.members_needed,
+        min_group=options.min_group,
+        collect_seconds=options.round_seconds // 2,
+        round_seconds=options.round_seconds,
+    )
+
+
+@contextmanager
+def network(
+    options: DemoOptions, data: DemoData, say: Callable[[str], None]
+) -> Iterator[tuple[tuple[HospitalProcess, ...], Deployment, Anvil]]:
+    """A running consortium; everything is stopped on the way out, whatever happens.
+
+    Args:
+        options: The demo's options.
+        data: The hospitals' images.
+        say: Told what is being done, a line each.
+
+    Raises:
+        MedweaveError: Something could not be started; nothing is left running.
+        ChainError: Anvil is missing or its port in use.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    ports = choose_ports(options.hospitals + 1, options.base_port)
+    say("starting Anvil")
+    with Anvil(ports[0], options.out / "chain" / "state.json", log=options.out / "chain" / "anvil.log") as anvil:
+        hospitals = _hospitals(options, ports[1:])
+        say(f"making keys of {len(hospitals)} hospitals, each in its own directory")
+        members = _provision(options, data, hospitals, anvil.url)
+        say("deploying the contracts")
+        deployment = _deploy(options, anvil.url, members)
+        _write_shared_files(options, data, hospitals, deployment)
+        say("starting the daemons")
+        threads = max(1, (psutil.cpu_count() or 1) // len(hospitals))
+        try:
+            for hospital in hospitals:
+                hospital.start(threads)
+            wait_until_up(hospitals)
+            yield hospitals, deployment, anvil
+        finally:
+            stop_all(hospitals)
+
+
+def _hospitals(options: DemoOptions, ports: list[int]) -> tuple[HospitalProcess, ...]:
+    return tuple(
+        HospitalProcess(
+            index=index,
+            name=f"hospital-{index + 1}",
+            home=options.out / "hospitals" / f"hospital-{index + 1}",
+            url=f"http://127.0.0.1:{port}",
+            port=port,
+        )
+        for index, port in enumerate(ports)
+    )
+
+
+def _provision(
+    options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], rpc: str
+) -> list[Hospital]:
+    """Every hospital makes its own keys in its own process; only public facts come back."""
+    threads = max(1, (psutil.cpu_count() or 1) // len(hospitals))
+    with ThreadPoolExecutor(4) as pool:
+        sizes = list(pool.map(lambda h: write(data, h.index, h.home, options.seed), hospitals))
+    children = [
+        hospital.run(
+            *("init", "--json", "--name", hospital.name, "--port", str(hospital.port), "--url", hospital.url),
+            *("--rpc", rpc, "--target", str(options.rounds), "--min-group", str(options.min_group)),
+            *("--threads", str(threads), "--test-data", "data/test.npz"),
+            *(("--keep-quantised",) if options.check_plaintext else ()),
+        )
+        for hospital in hospitals
+    ]
+    facts = finish(children, "medweave init", INIT_SECONDS)
+    return [
+        Hospital(fact["account"], bytes.fromhex(fact["box_key"]), size, fact["name"], fact["url"])
+        for fact, size in zip(facts, sizes, strict=True)
+    ]
+
+
+def _deploy(options: DemoOptions, rpc: str, members: list[Hospital]) -> Deployment:
+    payer = dev_account(0)
+    started = f"{time.time_ns()}".encode()
+    consortium = hashlib.sha256(b"medweave/demo" + started + b"".join(m.box_key for m in members)).digest()
+    deployment = deploy(rpc, payer, consortium, members)
+    fund(rpc, payer, [member.account for member in members], Decimal(STAKE_ETHER))
+    (options.out / "consortium.json").write_text(deployment.to_json(), encoding="utf-8")
+    return deployment
+
+
+def _write_shared_files(
+    options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], deployment: Deployment
+) -> None:
+    """What every member knows: the contracts' addresses and the plan."""
+    plan = tomli_w.dumps(plan_for(options, data).model_dump(mode="json"))
+    for hospital in hospitals:
+        (hospital.home / "consortium.json").write_text(deployment.to_json(), encoding="utf-8")
+        (hospital.home / "plan.toml").write_text(plan, encoding="utf-8")
