@@ -86,7 +86,7 @@ class Modulus:
         return np.where(x == 0, x, np.uint64(self.value) - x)
 
     def shift(self, x: Words, by: int) -> Words:
-        """Product x · 2^by for 0 ≤ by ≤ 30 (and by ≤ B), not yet below q but below 2^61."""
+        """Product x · 2^by for x < 2^(B+10) and by ≤ 30, by ≤ B: congruent, below 2^61 but not reduced."""
         high, low = x >> np.uint64(self.bits - by), x & np.uint64((1 << (self.bits - by)) - 1)
         return high * np.uint64(self.delta) + (low << np.uint64(by))
 
@@ -98,6 +98,10 @@ class Modulus:
         high = self.reduce(x1 * y1)
         middle = self.reduce(self.shift(high, 30) + self.reduce(x0 * y1 + x1 * y0))
         return self.reduce(self.shift(middle, 30) + self.reduce(x0 * y0))
+
+    def mul_small(self, x: Words, y: Words) -> Words:
+        """Product x · y for y < 2^10: a third of the work of :meth:`mul`."""
+        return self.reduce(self.shift((x >> HALF) * y, 30) + (x & HALF_MASK) * y)
 
     def divide(self, high: Words, low: Words) -> tuple[Words, Words]:
         """Quotient and remainder of high · 2^60 + low by q, for high < 2^B and low < 2^60.

@@ -19,13 +19,13 @@ one fresh ciphertext, standard deviation                   7.4   rounding by the
 sum of 64 updates, standard deviation                     10.4   + 3
 sum of 64 updates, bound at 2^-80 per coefficient         13.8   10.5 standard deviations
 one opener's smudging, standard deviation                 57.2   four uniform terms of 58 bits each: sqrt(4/12)·2^58
-64 openers together, standard deviation                   60.2   + 3; 14 deviations below Δ/4, Hoeffding: < 2^-46
+64 openers together, standard deviation                   60.2   + 3; 14 deviations below Δ/4, Hoeffding: 2^-45
 ======================================================  =======  =====================================================
 
 Statistical flooding: per coefficient 57.2 - 13.8 = 43.4 bits over the worst-case noise; the total variation
 distance of a whole 8192-coefficient chunk is at most ½·‖e‖₂·sqrt(I) with I = 1.3/σ² the Fisher information of the
 four-fold sum, that is 2^(10.4 + 6.5 - 1 + 0.2 - 57.2) = 2^-41.1; over k chunks it grows with sqrt(k).
-tests/crypto/test_noise.py recomputes and measures these lines.
+tests/crypto/test_parameters.py recomputes and measures these lines.
 
 Security: n = 8192 with log2(all primes) = 180 ≤ 218, the 128-bit bound of the Homomorphic Encryption Standard
 (Albrecht et al. 2018, table 1, ternary secrets, classical).

@@ -19,8 +19,8 @@ def share(secret: Words, threshold: int, members: int, primes: Sequence[int], st
     Args:
         secret: uint64 [L, n].
         threshold: T, how many shares recover the secret.
-        members: N ≥ T.
-        primes: the L moduli, each above N.
+        members: N ≥ T, below 2^10.
+        primes: the L moduli.
         stream: secret randomness of the T-1 blinding coefficients.
 
     Returns:
@@ -32,7 +32,7 @@ def share(secret: Words, threshold: int, members: int, primes: Sequence[int], st
         m = modulus(prime)
         value = np.zeros((members, secret.shape[1]), np.uint64)
         for _ in range(threshold - 1):
-            value = m.mul(m.add(value, stream.uniform(prime, secret.shape[1])), points)
+            value = m.mul_small(m.add(value, stream.uniform(prime, secret.shape[1])), points)
         shares[:, row] = m.add(value, secret[row])
     return shares
 
