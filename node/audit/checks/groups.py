@@ -1,0 +1,99 @@
+"""Who was summed with whom: drawn by seed and reveals, at least `min_group` together, and opened in one partition only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, commit
+from node.audit.dossier import missing
+from node.rounds.groups import draw_groups, group_seed
+
+if TYPE_CHECKING:
+    from node.audit.dossier import Dossier, Ledger
+    from node.audit.notes import Link
+    from node.rounds.plan import Plan
+    from node.rounds.statement import Predicate
+
+
+def check_reveals(dossier: Dossier, link: Link) -> tuple[bytes, ...] | None:
+    """The revealed values in order of their transactions' ids; each opens the commitment in its issuer's update."""
+    ledger = dossier.ledger
+    if missing(link, segment=ledger) or ledger is None:
+        return None
+    commitments = {}
+    for tx_id in ledger.proposal.updates:
+        body = ledger.body(tx_id)
+        if isinstance(body, UpdateBody):
+            commitments[ledger.issuers[tx_id]] = body.commitment
+    values = []
+    for tx_id in ledger.proposal.reveals:
+        name, body = f"reveal {tx_id.hex()}", ledger.body(tx_id)
+        if not isinstance(body, AcknowledgementBody) or body.reveal is None:
+            link.falsified(name, "the segment holds no acknowledgement of this id that reveals something")
+            continue
+        if tx_id not in ledger.cone.ids:
+            link.falsified(name, "it is not in the proposal's past cone: it may have been made up afterwards")
+        if commitments.get(ledger.issuers[tx_id]) != commit(body.reveal):
+            link.falsified(
+                name, f"it does not open a commitment of member {ledger.issuers[tx_id]} in an included update"
+            )
+        values.append(body.reveal)
+    return tuple(values) if len(values) == len(ledger.proposal.reveals) else None
+
+
+def check(dossier: Dossier, link: Link) -> bytes | None:
+    """Draw the groups again; the group seed (32 bytes), which the blinding of the sums follows from."""
+    predicate, plan, ledger = dossier.predicate, dossier.plan, dossier.ledger
+    reveals = dossier.reveals
+    if missing(link, statement=predicate, plan=plan, segment=ledger, reveals=reveals):
+        return None
+    if predicate is None or plan is None or ledger is None or reveals is None:
+        return None
+    seed = group_seed(dossier.here.row.seed, ledger.proposal.updates_root, reveals)
+    _check_sizes(predicate, plan, link)
+    try:
+        drawn = draw_groups(seed, len(ledger.proposal.updates), plan.min_group)
+    except ValueError as error:
+        link.falsified("groups", str(error))
+    else:
+        link.equal("groups", "the partition proposed", ledger.proposal.groups, drawn)
+    _check_differencing(dossier.here.number, ledger, link)
+    return seed
+
+
+def unused_reveals(ledger: Ledger) -> int:
+    """How many members whose update is included revealed inside the cone and were not used for the seed."""
+    members = {ledger.issuers[tx_id] for tx_id in ledger.proposal.updates if tx_id in ledger.issuers}
+    used = {ledger.issuers[tx_id] for tx_id in ledger.proposal.reveals if tx_id in ledger.issuers}
+    revealed = set()
+    for tx_id in ledger.cone.round_ids:
+        body = ledger.body(tx_id)
+        if isinstance(body, AcknowledgementBody) and body.reveal is not None:
+            revealed.add(ledger.issuers[tx_id])
+    return len((revealed & members) - used)
+
+
+def _check_sizes(predicate: Predicate, plan: Plan, link: Link) -> None:
+    """Each update is in exactly one group, and no group is smaller than the plan allows."""
+    listed = sorted(position for group in predicate.groups for position in group.updates)
+    if listed != list(range(len(predicate.updates))):
+        link.falsified("groups", f"they do not hold each of the {len(predicate.updates)} updates exactly once")
+    for number, group in enumerate(predicate.groups):
+        if len(group.updates) < plan.min_group:
+            link.falsified(
+                f"group {number}", f"it sums {len(group.updates)} updates, the plan demands at least {plan.min_group}"
+            )
+
+
+def _check_differencing(number: int, ledger: Ledger, link: Link) -> None:
+    """No member opened a second partition of the round: the difference of two sums could show fewer than `min_group`."""
+    own = (ledger.proposal.updates_root, ledger.proposal.sums_root)
+    for tx_id, transaction in ledger.transactions.items():
+        if transaction.round != number or not isinstance(transaction.body, ShareBody):
+            continue
+        other = ledger.body(transaction.body.proposal)
+        if isinstance(other, ProposalBody) and (other.updates_root, other.sums_root) != own:
+            link.falsified(
+                f"share {tx_id.hex()}",
+                f"member {ledger.issuers[tx_id]} opened another partition of this round's updates",
+            )

@@ -1,0 +1,173 @@
+"""The encrypted sums: added again, chunk by chunk, from the listed updates and compared byte for byte (CRY-7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crypto.errors import CryptoError
+from crypto import sealing
+from crypto.sealing import read_chunk, verify_chunk
+from dag import merkle
+from dag.bodies import UpdateBody
+from dag.ids import blob_leaf
+from node.audit.dossier import missing
+from node.errors import LyingPeer
+from node.rounds.groups import blind_seed
+from node.rounds.records import SumManifest, UpdateManifest
+from node.storage import blob_cid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crypto.keys import JointKey
+    from node.audit.dossier import Dossier
+    from node.audit.notes import Link
+    from node.rounds.statement import Group, Predicate
+
+
+def check(dossier: Dossier, link: Link) -> None:
+    """Every group's sum, and the root over all of them on chain."""
+    predicate = dossier.predicate
+    if missing(link, statement=predicate) or predicate is None:
+        return
+    _check_root(dossier, predicate, link)
+    manifests = [_manifest(dossier, predicate, position, link) for position in range(len(predicate.updates))]
+    _check_owners(predicate, manifests, link)
+    for number, group in enumerate(predicate.groups):
+        if all(position < len(manifests) for position in group.updates):
+            _check_group(dossier, predicate, number, [manifests[position] for position in group.updates], link)
+
+
+def _check_root(dossier: Dossier, predicate: Predicate, link: Link) -> None:
+    proposed = dossier.here.proposed
+    if proposed is None:
+        link.unchecked("sums_root", "the chain records no such proposal")
+        return
+    root = merkle.root([blob_leaf(group.sum) for group in predicate.groups])
+    link.equal("sums_root", "the root on chain", proposed.sums_root, root)
+
+
+def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link) -> UpdateManifest | None:
+    """One update's manifest, if it is about this update."""
+    included = predicate.updates[position]
+    name = f"manifest of update {included.id[:16]}…"
+    data = dossier.reader.read(included.manifest, name, link)
+    if data is None:
+        return None
+    try:
+        manifest = UpdateManifest.from_bytes(data)
+    except LyingPeer as error:
+        link.falsified(included.manifest, str(error))
+        return None
+    expected: dict[str, object] = {
+        "consortium": dossier.facts.deployment.consortium,
+        "epoch": dossier.here.row.epoch,
+        "round": dossier.here.number,
+        "issuer": bytes.fromhex(included.issuer.removeprefix("0x")),
+    }
+    body = None if dossier.ledger is None else dossier.ledger.body(bytes.fromhex(included.id))
+    if isinstance(body, UpdateBody):
+        expected |= {"parameter_set": body.parameter_set, "layout": body.layout}
+    if dossier.joint is not None:
+        expected["parameter_set"] = dossier.joint.params.id
+    if dossier.layout is not None:
+        expected["size"] = dossier.layout.size
+    agreed = [
+        link.equal(f"{name} ({included.manifest})", what, getattr(manifest, what), v) for what, v in expected.items()
+    ]
+    if dossier.joint is not None:
+        chunks = dossier.joint.params.chunks(manifest.size)
+        agreed.append(link.equal(f"{name} ({included.manifest})", "number of chunks", len(manifest.chunks), chunks))
+    return manifest if all(agreed) else None
+
+
+def _check_owners(predicate: Predicate, manifests: Sequence[UpdateManifest | None], link: Link) -> None:
+    """No ciphertext occurs twice: re-posting another's would count it twice."""
+    owners: dict[str, str] = {}
+    for included, manifest in zip(predicate.updates, manifests, strict=True):
+        for cid in manifest.chunks if manifest is not None else ():
+            if cid in owners:
+                link.falsified(
+                    cid, f"this ciphertext is in update {owners[cid][:16]}… and again in {included.id[:16]}…"
+                )
+            owners[cid] = included.id
+
+
+def _check_group(
+    dossier: Dossier, predicate: Predicate, number: int, updates: Sequence[UpdateManifest | None], link: Link
+) -> None:
+    """Add one group again."""
+    group, name = predicate.groups[number], f"sum of group {number}"
+    stated = _sum_manifest(dossier, predicate, number, group, link)
+    if stated is None:
+        return
+    if dossier.joint is None or dossier.seed is None:
+        link.unchecked(name, "the joint key or the group seed could not be established")
+        return
+    if any(update is None for update in updates):
+        link.unchecked(name, "an update's manifest could not be established")
+        return
+    known = [update.chunks for update in updates if update is not None]
+    if not link.equal(name, "number of chunks", len(stated.chunks), len(known[0])):
+        return
+    blind = blind_seed(dossier.seed, number)
+    for index, cid in enumerate(stated.chunks):
+        dossier.progress(f"adding group {number}", index, len(stated.chunks))
+        names = [f"chunk {index} of update {predicate.updates[position].id[:16]}…" for position in group.updates]
+        chunks = _column(dossier, [row[index] for row in known], names, index, dossier.joint, link)
+        if chunks is not None:
+            _check_chunk(f"chunk {index} of {name}", cid, chunks, dossier.joint, blind, index, link)
+        dossier.reader.glance(cid, f"chunk {index} of {name}", link)
+
+
+def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Group, link: Link) -> SumManifest | None:
+    name = f"manifest of sum {number}"
+    data = dossier.reader.read(group.sum, name, link)
+    if data is None:
+        return None
+    try:
+        manifest = SumManifest.from_bytes(data)
+    except LyingPeer as error:
+        link.falsified(group.sum, str(error))
+        return None
+    expected: dict[str, object] = {
+        "consortium": dossier.facts.deployment.consortium,
+        "epoch": dossier.here.row.epoch,
+        "round": dossier.here.number,
+        "updates": tuple(bytes.fromhex(predicate.updates[position].id) for position in group.updates),
+    }
+    if dossier.seed is not None:
+        expected["seed"] = blind_seed(dossier.seed, number)
+    for what, value in expected.items():
+        link.equal(f"{name} ({group.sum})", what, getattr(manifest, what), value)
+    return manifest
+
+
+def _column(
+    dossier: Dossier, cids: Sequence[str], names: Sequence[str], index: int, joint: JointKey, link: Link
+) -> list[bytes] | None:
+    """The updates' chunks at one position, each a fresh canonical ciphertext; None where one is not to be had."""
+    chunks: list[bytes] = []
+    for cid, name in zip(cids, names, strict=True):
+        data = dossier.reader.read(cid, name, link)
+        if data is None:
+            continue
+        try:
+            verify_chunk(data, joint.params, joint.epoch)
+            link.equal(cid, f"{name}: its position", read_chunk(data, joint.params)[0].index, index)
+        except CryptoError as error:
+            link.falsified(cid, f"{name}: {error}")
+            continue
+        chunks.append(data)
+    return chunks if len(chunks) == len(cids) else None
+
+
+def _check_chunk(
+    name: str, cid: str, chunks: Sequence[bytes], joint: JointKey, blind: bytes, index: int, link: Link
+) -> None:
+    try:
+        total = sealing.sum_chunks(joint, list(chunks), blind, index)
+    except CryptoError as error:
+        link.falsified(cid, f"{name}: the listed ciphertexts do not add up: {error}")
+        return
+    link.equal(name, "its CID on record", cid, blob_cid(total))

@@ -1,0 +1,36 @@
+# ruff: noqa: N818  (an error is named after what is wrong)
+"""What can go wrong before or beside an audit. What is wrong with the audited model is a `Finding`, never an error.
+
+AuditError (a MedweaveError)      2   the audit could not be carried out
+├── NoEvidence                    3   a place named as evidence holds no blobs
+└── IncoherentChain               2   the endpoint's events contradict each other
+"""
+
+from __future__ import annotations
+
+from node.errors import BadInput, MedweaveError
+
+
+class AuditError(MedweaveError):
+    """The audit could not be carried out; this says nothing about the model."""
+
+    exit_code = 2
+
+
+class NoEvidence(AuditError, BadInput):
+    """A place named as evidence is neither a directory with blobs nor an http(s) address."""
+
+    exit_code = 3
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"{place}: {reason}; expected a blob directory, a hospital's home, a run directory, or a node's http(s) address"
+        )
+        self.place = place
+
+
+class IncoherentChain(AuditError):
+    """The endpoint's events do not make up a history the contracts could have written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the chain's events are incoherent: {what}; ask another endpoint")

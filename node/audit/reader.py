@@ -1,0 +1,63 @@
+"""Reading blobs during a check: what is damaged or missing goes into the link that asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from node.storage import BadCid, raw_cid
+
+if TYPE_CHECKING:
+    from node.audit.evidence import Evidence
+    from node.audit.notes import Link
+
+
+class Reader:
+    """Gets blobs for the checks.
+
+    Args:
+        evidence: Where blobs come from.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._named: set[tuple[str, str]] = set()
+
+    def read(self, cid: str, what: str, link: Link) -> bytes | None:
+        """The blob, checked against its CID; None, with the reason noted against `link`, where there is no intact copy.
+
+        A damaged copy falsifies the link that needs it, even where an intact one was found elsewhere: somebody presents
+        as evidence what is none. Each is named once.
+
+        Args:
+            cid: The blob.
+            what: What it is to a person, such as `chunk 3 of update 1f…`.
+            link: Takes the notes.
+        """
+        data, damaged = self._look(cid, what, link, missing=True)
+        if data is None and damaged:
+            link.unchecked(cid, f"{what}: no intact copy was found")
+        return data
+
+    def read_digest(self, digest: bytes, what: str, link: Link) -> bytes | None:
+        """`read` for a blob of at most 256 KiB known by its sha2-256 digest alone."""
+        return self.read(raw_cid(digest), what, link)
+
+    def glance(self, cid: str, what: str, link: Link) -> bool:
+        """Examine a blob that nothing depends on: damage is noted, absence is not. Whether an intact copy was found."""
+        return self._look(cid, what, link, missing=False)[0] is not None
+
+    def _look(self, cid: str, what: str, link: Link, *, missing: bool) -> tuple[bytes | None, bool]:
+        try:
+            seen = self._evidence.look(cid)
+        except BadCid as error:
+            link.falsified(cid, f"{what}: {error}")
+            return None, False
+        for damage in seen.damaged:
+            if (damage.cid, damage.where) not in self._named:
+                self._named.add((damage.cid, damage.where))
+                spare = "; an intact copy elsewhere was used" if seen.data is not None else ""
+                link.falsified(cid, f"{what} in {damage.where} is damaged: {damage.problem}{spare}")
+        if seen.data is None and not seen.damaged and missing:
+            places = ", ".join(seen.absent[:4]) + (" and more" if len(seen.absent) > 4 else "")
+            link.unchecked(cid, f"{what} is missing in {places or 'every place named'}")
+        return seen.data, bool(seen.damaged)
