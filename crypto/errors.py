@@ -15,6 +15,7 @@ CryptoError
 ├── SelfTestFailed          the new joint key does not open its own test vector
 ├── WrongOpeners            the set of openers is not T distinct members of the epoch, or does not match
 ├── TooManyTerms            a sum would hold more updates than the parameter set has headroom for
+├── GroupTooSmall           opening these groups would isolate fewer than min_group updates
 ├── OpeningFailed           the partial openings do not add up to a plaintext
 ├── BadEnvelope             an envelope was altered, or opened with the wrong key or binding
 └── WrongPassword           a protected secret was altered or the password is wrong
@@ -102,6 +103,10 @@ class WrongOpeners(CryptoError):
 
 class TooManyTerms(CryptoError):
     """More updates in one sum than the parameter set has headroom for."""
+
+
+class GroupTooSmall(CryptoError):
+    """The opened groups of a round, taken together, would isolate fewer than ``min_group`` updates."""
 
 
 class OpeningFailed(CryptoError):

@@ -8,12 +8,15 @@ least ``min_group`` updates; it is sound for any number of groups, and a little 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from crypto.errors import GroupTooSmall
 
 
-def verify_grouping(groups: Iterable[Set[bytes]], min_group: int, opened: Iterable[Set[bytes]] = ()) -> None:
+def verify_grouping(
+    groups: Iterable[AbstractSet[bytes]], min_group: int, opened: Iterable[AbstractSet[bytes]] = ()
+) -> None:
     """Raise unless the groups may be opened in addition to what this round has opened already.
 
     Args:
