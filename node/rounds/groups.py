@@ -1,4 +1,4 @@
-"""Who is summed with whom, and under which blinding: everything a round draws from its seed.
+"""Who is summed with whom: everything a round draws from its seed.
 
 Draws use integers expanded from SHAKE256 (FIPS 202) and rejection, so every member and auditor draws the same. The group
 seed mixes the chain's round seed with what nobody could know while posting: the root of all included updates and the
@@ -37,11 +37,6 @@ def seed_material(reveals: Iterable[bytes], ledger_root: bytes) -> bytes:
         state.update(reveal)
     state.update(ledger_root)
     return state.digest()
-
-
-def blind_seed(seed: bytes, group: int) -> bytes:
-    """The seed of the public encryption of zero that is added to one group's sum before it is opened."""
-    return hashlib.sha256(b"medweave/blind" + seed + group.to_bytes(4, "big")).digest()
 
 
 def draw_groups(seed: bytes, count: int, min_group: int) -> tuple[tuple[int, ...], ...]:

@@ -31,7 +31,7 @@ MAX_MANIFEST_BYTES = 256 * 1024
 MAX_CHUNKS = 6000
 
 _LINKED = frozenset({"chunks", "groups"})
-_SIZES = {"consortium": 32, "issuer": 20, "parameter_set": 16, "layout": 32, "seed": 32, "proposal": 32}
+_SIZES = {"consortium": 32, "issuer": 20, "parameter_set": 16, "layout": 32, "proposal": 32}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class UpdateManifest:
 
 @dataclass(frozen=True)
 class SumManifest:
-    """What a proposal names per group: the sum of the group's updates, blinded by a public encryption of zero."""
+    """What a proposal names per group: the sum of the group's updates."""
 
     consortium: bytes
     """Which consortium this is, 32 bytes."""
@@ -79,8 +79,6 @@ class SumManifest:
     """Round of the sum."""
     updates: tuple[bytes, ...]
     """Transaction ids of the summed updates, in the order they were added."""
-    seed: bytes
-    """Seed (32 bytes) of the public encryption of zero."""
     chunks: tuple[str, ...]
     """CID of every ciphertext chunk of the sum, in order."""
 

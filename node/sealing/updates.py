@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crypto.sealing import Sealer, sum_chunks
+from crypto.sealing import Sealer, add
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.keys import JointKey
+    from crypto.parameters import ParameterSet
     from node.sealing.source import ChunkSource, ChunkStore
 
 
@@ -34,18 +35,16 @@ def seal_chunks(values: NDArray[np.int64], joint: JointKey, store: ChunkStore) -
     return tuple(cids), size
 
 
-def add_updates(updates: Sequence[Sequence[str]], joint: JointKey, seed: bytes, source: ChunkSource) -> tuple[str, ...]:
-    """Add updates under encryption, blinded by a public encryption of zero, and store the sum.
+def add_updates(updates: Sequence[Sequence[str]], params: ParameterSet, source: ChunkSource) -> tuple[str, ...]:
+    """Add updates under encryption, chunk by chunk, and store the sum.
 
-    Anyone with the same ciphertexts gets the same bytes, hence the same CIDs (CRY-7).
+    Anyone with the same ciphertexts gets the same bytes, hence the same CIDs; no key is needed (CRY-7).
 
     Args:
         updates: Per update its chunks' CIDs, all of one length.
-        joint: The epoch's public key.
-        seed: 32 bytes fixed only after every update was posted; expands to the encryption of zero.
+        params: Their encryption parameters.
         source: Gives the chunks and takes the sums.
     """
-    cids = []
-    for index, column in enumerate(zip(*updates, strict=True)):
-        cids.append(source.store.put(sum_chunks(joint, [source.obtain(cid) for cid in column], seed, index)))
-    return tuple(cids)
+    return tuple(
+        source.store.put(add((source.obtain(cid) for cid in column), params)) for column in zip(*updates, strict=True)
+    )

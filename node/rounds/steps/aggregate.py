@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from crypto.grouping import verify_grouping
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
 from node.errors import LyingPeer, RoundProblem
-from node.rounds.groups import blind_seed, choose_openers, draw_groups, group_seed
+from node.rounds.groups import choose_openers, draw_groups, group_seed
 from node.rounds.records import SumManifest, UpdateManifest
 from node.rounds.state import Anchor, Anchored, ProposalVerified
 from node.sealing.updates import add_updates
@@ -35,7 +36,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
         updates, reveals = _basis(ports, state, effect)
         seed = _seed(ports, state, updates, reveals)
         groups = draw_groups(seed, len(updates), plan.min_group)
-        sums = tuple(_sum(ports, state, updates, group, number, seed) for number, group in enumerate(groups))
+        sums = tuple(_sum(ports, state, updates, group) for group in groups)
         updates_root, sums_root = proposal_roots(updates, sums)
         body = ProposalBody(
             updates=updates,
@@ -90,8 +91,9 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     groups = draw_groups(seed, len(proposal.updates), plan.min_group)
     if groups != proposal.groups:
         raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: its groups are not those of the round's seed")
+    verify_grouping([{proposal.updates[i] for i in group} for group in groups], plan.min_group)
     for number, group in enumerate(groups):
-        cid = _sum(ports, state, proposal.updates, group, number, seed)
+        cid = _sum(ports, state, proposal.updates, group)
         if cid != proposal.sums[number]:
             raise LyingPeer(
                 f"proposal {proposal.id.hex()[:16]}…: sum of group {number} is {proposal.sums[number]}, recomputed {cid}",
@@ -158,21 +160,16 @@ def revealed_values(ports: Ports, reveals: tuple[bytes, ...]) -> list[bytes]:
     return values
 
 
-def _sum(
-    ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int], number: int, seed: bytes
-) -> str:
+def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int]) -> str:
     """Add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
     chosen = tuple(updates[i] for i in group)
     manifests = [_manifest(ports, state, tx_id) for tx_id in chosen]
-    blind = blind_seed(seed, number)
-    chunks = add_updates([m.chunks for m in manifests], ports.keys.joint, blind, ports.blobs)
     manifest = SumManifest(
         consortium=ports.consortium.id,
         epoch=state.facts.epoch,
         round=state.facts.round,
         updates=chosen,
-        seed=blind,
-        chunks=chunks,
+        chunks=add_updates([m.chunks for m in manifests], ports.keys.joint.params, ports.blobs),
     )
     return ports.blobs.store.put(manifest.to_bytes())
 

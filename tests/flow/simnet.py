@@ -1,0 +1,374 @@
+"""A consortium in one process: real crypto (`minimal`), real ledgers, real training, a simulated chain and network.
+
+Deterministic given its seed: messages and effects are delivered in an order drawn from it, on a virtual clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from chain.deployment import Deployment
+from chain.leader import ranking
+from chain.outcome import recover_outcome_signer, sign_outcome
+from crypto.ceremony import Dealer, Terms, finish, receive
+from crypto.parameters import parameter_set
+from crypto.secrets import BoxKey
+from dag.bodies import Kind
+from dag.errors import LedgerError
+from dag.ledger import Ledger
+from dag.rules import Context, Member, RoundTerms
+from dag.store import Store
+from dag.transaction import Transaction, address_of
+from node.daemon.learner import settings_of
+from node.errors import MedweaveError
+from node.images.partition import partition, split_validation
+from node.images.phantom import generate
+from node.learning.metrics import evaluate
+from node.learning.parameters import model_hash
+from node.learning.training import train
+from node.publishing.publisher import Publisher
+from node.rounds.checks import UpdateChecks
+from node.rounds.journal import Journal
+from node.rounds.plan import Plan
+from node.rounds.ports import Consortium, Policy, Ports
+from node.rounds.runner import RoundRunner
+from node.rounds.state import Anchor, Anchored, Attached, Ended, Ending, RoundFacts, Tick
+from node.rounds.steps.models import genesis_model
+from node.rounds.worker import carry_out
+from node.sealing.keys import EpochKeys
+from node.sealing.quantising import plan_layout
+from node.storage import BlobMissing, BlobUnavailable, MemoryStore
+
+STEP_SECONDS = 0.05
+CONTRACTS = [f"0x{digit * 40}" for digit in "1234"]
+
+
+class SimChain:
+    """The contracts' round logic, in memory: one for all, `seen_by(k)` is member k's client."""
+
+    def __init__(self, net: SimNet, deployment: Deployment) -> None:
+        self.net, self.deployment = net, deployment
+        self.seed = keccak(deployment.consortium)
+        self.head = b""
+        self.rounds: dict[int, RoundFacts] = {}
+        self.anchors: dict[int, list[Anchor]] = {}
+        self.endings: dict[int, Ending] = {}
+        self.outcomes: dict[int, tuple[object, dict[int, bytes]]] = {}
+
+    def open(self, plan: Plan) -> RoundFacts:
+        number, now = len(self.rounds) + 1, int(self.net.now)
+        order = ranking(self.seed, self.net.addresses, [1] * len(self.net.addresses))
+        facts = RoundFacts(
+            number, 1, plan.digest, self.head, self.seed, order, now + plan.collect_seconds, now + plan.round_seconds
+        )
+        self.rounds[number] = facts
+        self.anchors[number] = []
+        return facts
+
+    def end(self, number: int, ending: Ending, material: bytes) -> None:
+        if number in self.endings:
+            return
+        self.endings[number] = ending
+        self.head = ending.model
+        self.seed = keccak(self.seed + material + number.to_bytes(32, "big"))
+
+
+@dataclass
+class ChainClient:
+    chain: SimChain
+    member: int
+
+    def propose(self, number, proposal, updates_root, sums_root):
+        anchor = Anchor(self.member, proposal, updates_root, sums_root)
+        if all(a.leader != self.member for a in self.chain.anchors[number]):
+            self.chain.anchors[number].append(anchor)
+        return 1
+
+    def finalise(self, outcome, signatures):
+        if outcome.round in self.chain.endings:
+            return 0
+        net = self.chain.net
+        assert len(signatures) >= net.quorum
+        for index, signature in signatures.items():
+            assert self.signed_by(outcome, signature, net.addresses[index])
+        self.chain.outcomes[outcome.round] = (outcome, dict(signatures))
+        self.chain.end(outcome.round, Ending(True, outcome.model, outcome.statement), outcome.seed_material)
+        return 1
+
+    def abort(self, number):
+        facts = self.chain.rounds[number]
+        assert self.chain.net.now > facts.finalise_by
+        self.chain.end(number, Ending(False, facts.base, bytes(32)), bytes(32))
+        return 1
+
+    def sign(self, outcome):
+        return sign_outcome(outcome, self.chain.deployment, self.chain.net.accounts[self.member])
+
+    def signed_by(self, outcome, signature, address):
+        return bytes.fromhex(recover_outcome_signer(outcome, signature, self.chain.deployment)[2:]) == address
+
+
+class SimBlobs:
+    """A store of one's own; what is missing comes from the members that are up."""
+
+    def __init__(self, net: SimNet) -> None:
+        self.net, self.store = net, MemoryStore()
+
+    def obtain(self, cid, first=None):
+        try:
+            return self.store.get(cid)
+        except BlobMissing:
+            for node in self.net.nodes:
+                if node.up and node.blobs.store.has(cid):
+                    data = node.blobs.store.get(cid)
+                    self.store.put(data)
+                    return data
+            raise BlobUnavailable(cid, ()) from None
+
+
+class SimLearner:
+    """Real training on a few phantoms."""
+
+    def __init__(self, images, member: int) -> None:
+        self.train_set, self.held_out = split_validation(images, 0.34, 0)
+        self.member = member
+
+    def train(self, plan, base, number, progress):
+        return train(base, self.train_set, settings_of(plan).for_round(number - 1, plan.rounds, self.member), progress)
+
+    def score(self, plan, vector):
+        return evaluate(vector, self.held_out, settings_of(plan))
+
+    def report(self, plan, vector):
+        return None
+
+
+@dataclass
+class SimNode:
+    index: int
+    ports: Ports
+    publisher: Publisher
+    blobs: SimBlobs
+    checks: UpdateChecks
+    journal: Journal
+    up: bool = True
+    runner: RoundRunner | None = None
+    quantised: dict[int, np.ndarray] = field(default_factory=dict)
+    held: list[bytes] = field(default_factory=list)
+
+
+class SimNet:
+    """N hospitals; `play(rounds)` runs until every one has adopted each round's model."""
+
+    def __init__(self, members: int, threshold: int, *, min_group: int = 3, seed: int = 0, **plan_fields) -> None:
+        self.rng = random.Random(seed)
+        self.now = 1_700_000_000.0
+        keys = [hashlib.sha256(b"member" + bytes([seed, k])).digest() for k in range(members)]
+        self.accounts = [Account.from_key(key) for key in keys]
+        self.addresses = tuple(address_of(key) for key in keys)
+        self.quorum = -(-2 * members // 3)
+        self.queue: deque = deque()
+        self.replaying = False
+        self.dropped = lambda sender, receiver: False
+        self.stopped_effects = lambda node, effect: False
+        consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
+        self.deployment = Deployment(31337, consortium, *CONTRACTS, 0)
+        self.chain = SimChain(self, self.deployment)
+        defaults = {"architecture": "cnn", "image_size": 16, "epochs": 1, "batch_size": 8, "rounds": 3}
+        data = generate(12 * members, 32, seed)
+        self.plan = Plan.create(
+            **(
+                defaults
+                | {
+                    "classes": data.class_names,
+                    "parameter_set": "minimal",
+                    "threshold": threshold,
+                    "min_group": min_group,
+                }
+                | {"collect_seconds": 30, "slot_seconds": 4, "round_seconds": 120, "tolerance": "1"}
+                | plan_fields
+            )
+        )
+        self.parts = partition(data, members, "by-patient", seed)
+        self.nodes: list[SimNode] = []
+        epoch_keys = self._ceremony(members, threshold)
+        for index, key in enumerate(keys):
+            self.nodes.append(self._node(index, key, epoch_keys[index]))
+        self.chain.head = model_hash(genesis_model(self.plan))
+
+    # ---- building -------------------------------------------------------------------------------------------------
+
+    def _ceremony(self, members: int, threshold: int) -> list[tuple]:
+        boxes = [BoxKey.generate() for _ in range(members)]
+        params = parameter_set("minimal", allow_minimal=True)
+        terms = Terms(params, self.deployment.consortium, 1, threshold, tuple(box.public for box in boxes))
+        dealers = [Dealer.resume(terms, k, self.rng.randbytes(32)) for k in range(members)]
+        dealings = [dealer.dealing() for dealer in dealers]
+        return [
+            finish(
+                [
+                    receive(
+                        d.header,
+                        d.public,
+                        d.shares[k],
+                        boxes[k],
+                        terms=terms,
+                        commitment=dealers[j].commitment,
+                        dealer=j,
+                        receiver=k,
+                    )
+                    for j, d in enumerate(dealings)
+                ]
+            )
+            for k in range(members)
+        ]
+
+    def _node(self, index: int, key: bytes, keys: tuple) -> SimNode:
+        member, joint = keys
+        blobs = SimBlobs(self)
+        blobs.store.put(self.plan.to_bytes())
+        journal = Journal(":memory:")
+        context = self._context
+        members = {address: k for k, address in enumerate(self.addresses)}
+        node: SimNode
+        ledger = Ledger(Store(":memory:"), context)
+        publisher = Publisher(ledger, key, members, lambda tx, approvals: self._attached(index, tx, approvals))
+        publisher._random.seed(index)
+        size = plan_layout(self.plan.architecture, len(self.plan.classes), self.plan.value_range).size
+        checks = UpdateChecks(blobs.obtain, lambda _epoch: joint, lambda _round: size)
+        ports = Ports(
+            me=index,
+            consortium=Consortium(
+                self.deployment.consortium,
+                31337,
+                bytes.fromhex(self.deployment.rounds[2:]),
+                self.addresses,
+                tuple(len(part) for part in self.parts),
+                self.quorum,
+            ),
+            chain=ChainClient(self.chain, index),
+            ledger=publisher,
+            blobs=blobs,
+            learner=SimLearner(self.parts[index], index),
+            keys=EpochKeys(1, member, joint, blobs.store.put(joint.to_bytes())),
+            journal=journal,
+            policy=Policy(
+                self.plan.min_group, allow_minimal=True, keep_quantised=lambda r, v: node.quantised.update({r: v})
+            ),
+            secret_for=lambda label: hashlib.sha256(key + label).digest(),
+        )
+        node = SimNode(index, ports, publisher, blobs, checks, journal)
+        return node
+
+    def _context(self) -> Context:
+        sizes = [len(part) for part in self.parts]
+        layout = plan_layout(self.plan.architecture, len(self.plan.classes), self.plan.value_range)
+        terms = RoundTerms(
+            1,
+            self.plan.threshold,
+            parameter_set("minimal", allow_minimal=True).id,
+            max(sizes),
+            self.plan.epochs,
+            self.plan.min_group,
+            layout.digest,
+        )
+        members = {address: Member(k, sizes[k]) for k, address in enumerate(self.addresses)}
+        rounds = dict.fromkeys(self.chain.rounds, terms)
+        return Context(
+            self.deployment.consortium, 31337, bytes.fromhex(self.deployment.registry[2:]), members, self.quorum, rounds
+        )
+
+    # ---- running --------------------------------------------------------------------------------------------------
+
+    def open_round(self) -> int:
+        """Open the next round for everybody who is up."""
+        facts = self.chain.open(self.plan)
+        for node in self.nodes:
+            self.begin(node, facts)
+        return facts.round
+
+    def begin(self, node: SimNode, facts: RoundFacts) -> None:
+        """(Re)start a member's part in a round from chain, ledger and journal alone."""
+        ports = replace(node.ports, opened={})
+        node.runner = RoundRunner(
+            ports, facts, lambda _r, e, n=node: self.queue.append(("effect", n.index, e)), lambda: self.now
+        )
+        self.replaying = True
+        node.publisher.replay(facts.round)
+        self.replaying = False
+        node.runner.feed([Tick(self.now)])
+
+    def run(self, number: int, seconds: float = 200.0) -> Ending | None:
+        """Let time pass until all members that are up are done with a round; how it ended, None if it has not."""
+        until = self.now + seconds
+        while self.now < until:
+            while self.queue:
+                self._one()
+            up = [node for node in self.nodes if node.up]
+            if number in self.chain.endings and all(node.runner and node.runner.over for node in up):
+                return self.chain.endings[number]
+            self.now += STEP_SECONDS
+            for node in up:
+                self._look(node, number)
+        return self.chain.endings.get(number)
+
+    def play(self, rounds: int) -> list[Ending]:
+        """Open and run rounds one after the other."""
+        return [self.run(self.open_round()) for _ in range(rounds)]
+
+    def _look(self, node: SimNode, number: int) -> None:
+        """What a member reads on chain, and the frontier exchange that fills gaps."""
+        held, node.held = node.held, []
+        for raw in held:
+            self._deliver(node, raw)
+        for other in self.nodes:
+            if other.up and other is not node and not self.dropped(other.index, node.index):
+                missing = [
+                    i for i in other.publisher.read(lambda ledger: ledger.frontier()) if not node.publisher.knows(i)
+                ]
+                for tx_id in [*missing, *node.publisher.read(lambda ledger: ledger.missing())]:
+                    if other.publisher.knows(tx_id):
+                        self._deliver(node, other.publisher.get(tx_id).raw)
+        events = [Anchored(a) for a in self.chain.anchors[number] if a not in node.runner.state.anchors]
+        if number in self.chain.endings and node.runner.state.ending is None:
+            events.append(Ended(self.chain.endings[number]))
+        node.runner.feed([*events, Tick(self.now)])
+
+    def _one(self) -> None:
+        self.queue.rotate(-self.rng.randrange(min(len(self.queue), 8)))
+        item = self.queue.popleft()
+        node = self.nodes[item[1]]
+        if not node.up:
+            return
+        if item[0] == "deliver":
+            self._deliver(node, item[2])
+        elif not self.stopped_effects(node, item[2]):
+            node.runner.feed(carry_out(node.runner.ports, node.runner.state, item[2]))
+
+    def _attached(self, index: int, transaction: Transaction, approvals) -> None:
+        """The ledger of a member took a transaction; own ones go to everybody."""
+        node = self.nodes[index]
+        if node.runner is not None and transaction.round == node.runner.state.facts.round:
+            node.runner.feed([Attached(transaction, approvals)])
+        if transaction.parents and transaction.issuer == self.addresses[index] and not self.replaying:
+            for other in self.nodes:
+                if other is not node and other.up and not self.dropped(index, other.index):
+                    self.queue.append(("deliver", other.index, transaction.raw))
+
+    def _deliver(self, node: SimNode, raw: bytes) -> None:
+        transaction = Transaction.decode(raw)
+        if node.publisher.knows(transaction.id):
+            return
+        try:
+            if transaction.kind is Kind.UPDATE:
+                node.checks.check(transaction, None)
+            node.publisher.receive(raw)
+        except (LedgerError, MedweaveError):
+            node.held.append(raw)
