@@ -286,6 +286,18 @@ class Ledger:
         """Every proof of equivocation this node has kept."""
         return self._replica.evidence()
 
+    def is_settled(self, round_: int, member: bytes) -> bool:
+        """Whether a proposal by `member` could list every update of the round now, equivocators' aside.
+
+        Until it could, members go on posting acknowledgements (one each time news has come in); it takes about two
+        times log2(N) of them each when all post at once.
+
+        Raises:
+            NotAMember: no such member.
+        """
+        counted = {tx_id for tx_id in self._store.ids(Kind.UPDATE, round_) if not self._is_void(tx_id)}
+        return counted <= set(self.proposal_basis(round_, member).updates)
+
     # -- proposals and proofs ------------------------------------------------------------------------------------
 
     def proposal_basis(self, round_: int, member: bytes) -> ProposalBasis:
@@ -296,7 +308,7 @@ class Ledger:
         """
         index = self._member_index(member)
         updates = self._store.ids(Kind.UPDATE, round_)
-        parents = best_parents(self.tangle, updates, index)
+        parents = best_parents(self.tangle, round_, index)
         confirmed = confirmed_on(self.tangle, updates, parents, index)
         issuers = {self.tangle.issuer(tx_id) for tx_id in confirmed}
         reveals = [
@@ -341,21 +353,22 @@ class Ledger:
     ) -> tuple[bytes, bytes]:
         member = context.members[issuer].index if issuer in context.members else None
         if isinstance(body, ProposalBody) and member is not None:
-            return best_parents(self.tangle, body.updates, member)
+            return best_parents(self.tangle, round_, member)
         return choose_parents(
             self.tangle,
             rng,
             self._alpha,
-            through=self._must_cover(body, round_, issuer),
+            through=self._must_cover(body, round_, issuer, rng),
             member=member,
+            round_=round_,
             accept=self._accept,
         )
 
-    def _must_cover(self, body: Body, round_: int, issuer: bytes) -> bytes | None:
+    def _must_cover(self, body: Body, round_: int, issuer: bytes, rng: random.Random) -> bytes | None:
         """What a new transaction's past cone has to hold for its body to make sense.
 
-        For an acknowledgement without a reveal that is the oldest update of the round that its member has not approved: an
-        update that arrived on old parents is light, and free walks would leave it behind.
+        For an acknowledgement without a reveal that is some update of the round that its member has not approved: an update
+        that arrived on old parents is light, and free walks would leave it behind.
         """
         if isinstance(body, ShareBody | VerdictBody | CheckpointBody):
             return body.proposal if body.proposal in self else None
@@ -365,13 +378,17 @@ class Ledger:
             return next((update.id for update in self.updates_of(issuer, round_)), None)
         if issuer not in self._provide().members:
             return None
-        return next(filter(self._may_approve, self.unapproved(issuer, round_, Kind.UPDATE)), None)
+        behind = [tx_id for tx_id in self.unapproved(issuer, round_, Kind.UPDATE) if self._may_approve(tx_id)]
+        return rng.choice(behind) if behind else None
 
     def _member_index(self, member: bytes) -> int:
         known = self._provide().members.get(member)
         if known is None:
             raise NotAMember(self.genesis_id, f"0x{member.hex()} is not in the registry")
         return known.index
+
+    def _is_void(self, tx_id: bytes) -> bool:
+        return self.tangle.is_faulty(self.tangle.issuer(tx_id))
 
     def _may_approve(self, tx_id: bytes) -> bool:
         return self.tangle.approval_weight(tx_id) > 0 and (self._accept is None or self._accept(tx_id))

@@ -48,6 +48,8 @@ class Tangle:
         self._depth = array("i")
         self._kind = bytearray()
         self._masks: list[int] = []
+        self._covers: list[int] = []
+        self._covered_by: dict[int, tuple[int, int]] = {}
         self._approvers: dict[int, list[int]] = {}
         self._tips: dict[int, None] = {}
         self._checkpoints: dict[int, list[int]] = {}
@@ -86,6 +88,7 @@ class Tangle:
         self._depth.append(1 + max((self._depth[parent] for parent in above), default=-1))
         self._kind.append(_KINDS.index(kind))
         self._masks.append(0)
+        self._covers.append(self._cover(above, issuer_index, round_, kind))
         for parent in above:
             self._approvers.setdefault(parent, []).append(at)
             self._tips.pop(parent, None)
@@ -94,6 +97,19 @@ class Tangle:
             self._checkpoints.setdefault(round_, []).append(at)
         if issuer_index is not None:
             self._spread(at, 1 << issuer_index)
+
+    def _cover(self, above: list[int], issuer_index: int | None, round_: int, kind: Kind) -> int:
+        """Mask of the members whose update of this round is in the past cone of a transaction being attached."""
+        cover = 0
+        for parent in above:
+            if self._round[parent] == round_:
+                cover |= self._covers[parent]
+        if issuer_index is not None:
+            cover |= (kind is Kind.UPDATE) << issuer_index
+            before, approved = self._covered_by.get(issuer_index, (round_, 0))
+            if before <= round_:
+                self._covered_by[issuer_index] = (round_, cover | (approved if before == round_ else 0))
+        return cover
 
     def mark_conflict(self, one: bytes, two: bytes) -> None:
         """Records that two attached transactions of one issuer contradict each other; the issuer's approval stops counting.
@@ -175,6 +191,43 @@ class Tangle:
             step *= 2
         places = [*self._tips, *(newest - distance for distance in back), *([0] if self._ids else [])]
         return tuple(dict.fromkeys(self._ids[at] for at in places))
+
+    def cover(self, tx_id: bytes, round_: int) -> int:
+        """Bit mask of the members whose update of a round the transaction approves; 0 if it belongs to another round.
+
+        Found on paths through transactions of that round alone: a quick guide for choosing parents, not a proof.
+        """
+        at = self._at(tx_id)
+        return self._covers[at] if self._round[at] == round_ else 0
+
+    def cover_approvals(self, head: bytes) -> dict[int, int]:
+        """For each member whose update of the head's round is in the head's cover, the mask of members that approve it there.
+
+        One pass over the round's part of the past cone; like `cover` a guide, which `confirmed_within` then proves.
+        """
+        approvals: dict[int, int] = {}
+        start = self._at(head)
+        seen, stack = {start}, [start]
+        while stack:
+            at = stack.pop()
+            covered, bit = self._covers[at], 1 << self._issuer[at]
+            while covered:
+                member = covered.bit_length() - 1
+                covered ^= 1 << member
+                approvals[member] = approvals.get(member, 0) | bit
+            for parent in self._above(at):
+                if parent not in seen and self._round[parent] == self._round[start]:
+                    seen.add(parent)
+                    stack.append(parent)
+        return approvals
+
+    def news(self, heads: Iterable[bytes], issuer_index: int, round_: int) -> int:
+        """How many members' updates of a round a transaction on these heads would approve that the member has not."""
+        cover = 0
+        for head in heads:
+            cover |= self.cover(head, round_)
+        newest, approved = self._covered_by.get(issuer_index, (round_, 0))
+        return (cover & ~(approved if newest == round_ else 0)).bit_count()
 
     def approval_weight(self, tx_id: bytes) -> int:
         """Distinct members that approve it, its issuer included, proven equivocators excluded; 0 … N."""

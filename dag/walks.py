@@ -10,6 +10,7 @@ Source: Kumar et al. 2021, eq. 22; Popov, "The Tangle", section 4.1, for walks a
 from __future__ import annotations
 
 import math
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Final, Literal
 
 from dag.errors import NoParents
@@ -33,6 +34,7 @@ def choose_parents(
     *,
     through: bytes | None = None,
     member: int | None = None,
+    round_: int = 0,
     accept: Callable[[bytes], bool] | None = None,
     credibility: Mapping[bytes, float] | None = None,
 ) -> tuple[bytes, bytes]:
@@ -45,7 +47,9 @@ def choose_parents(
         rating: `approval` counts distinct approving members; `paper` rates by `credibility`, eq. 20.
         entry: where walks start; `tangle.entry` if None.
         through: an id that must end up in the past cone: the first walk starts there.
-        member: index of the issuing member; tips it has not approved yet are preferred, so that it approves more.
+        member: index of the issuing member. Of the tips that the walks found it takes the pair that approves most
+            updates of `round_` it has not approved yet, then most tips it has not: approval spreads by doubling.
+        round_: the new transaction's round; read only with `member`.
         accept: says of an id whether it may be approved at all; a walk goes around and stops before others.
         credibility: score of each id for the `paper` rating; 0 where absent.
 
@@ -61,18 +65,22 @@ def choose_parents(
     def walk(origin: bytes) -> bytes:
         return _walk(tangle, rng, alpha, rate, origin, accept)
 
-    def is_new(tip: bytes) -> bool:
-        return member is None or not tangle.approved_by(tip, member)
-
-    tips = len(tangle.tips())
     first = None if through is None else walk(through)
-    found = dict.fromkeys(() if first is None else (first,))
+    found = {} if first is None else {first: None}
+    tips = len(tangle.tips())
     for _ in range(_TRIES):
         found[walk(start)] = None
-        if len(found) == tips or sum(map(is_new, found)) > 1:
+        if len(found) == tips or (member is None and len(found) > 1):
             break
-    ranked = sorted(found, key=lambda tip: (tip != first, not is_new(tip)))
-    return ranked[0], ranked[min(1, len(ranked) - 1)]
+
+    def gain(pair: tuple[bytes, bytes]) -> tuple[int, bool, int]:
+        if member is None:
+            return 0, pair[0] != pair[1], 0
+        fresh = sum(not tangle.approved_by(tip, member) for tip in set(pair))
+        return tangle.news(pair, member, round_), pair[0] != pair[1], fresh
+
+    pairs = [(first, tip) for tip in found] if first is not None else combinations_with_replacement(found, 2)
+    return max(pairs, key=gain)
 
 
 def step_probabilities(

@@ -34,7 +34,7 @@ def book() -> Ledger:
     return ledger()
 
 
-def refuse(book: Ledger, body, error: type[RefusedTransaction], match: str = "", **changes) -> None:
+def refuse(book: Ledger, body, error: type[RefusedTransaction], match: str | None = None, **changes) -> None:
     parents = changes.pop("parents", (book.genesis_id, book.genesis_id))
     with pytest.raises(error, match=match):
         book.receive(post(parents, body, **changes).raw)
