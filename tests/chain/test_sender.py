@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -100,13 +101,19 @@ def test_lost_means_lost_and_is_said(consortium: Consortium) -> None:
 def test_failing_after_the_estimate_is_explained(consortium: Consortium) -> None:
     """Two transactions of one block, the second of which the first makes impossible."""
     connection = Connection(consortium.url)
-    first, second = consortium.client(0), consortium.client(1)
+    both_estimated = threading.Barrier(2)
+
+    def hold_sends(method: str, nth: int) -> None:
+        if method == SEND and nth <= 2:
+            both_estimated.wait(10)
+
     connection.request("evm_setAutomine", False)
     try:
-        with ThreadPoolExecutor(2) as pool:
+        with FlakyProxy(consortium.url, hold_sends) as proxy, ThreadPoolExecutor(2) as pool:
+            clients = [consortium.client(index, proxy.url) for index in range(2)]
             sent = [
                 pool.submit(chain.rounds.genesis, digest(f"model {n}"), digest("plan"))
-                for n, chain in enumerate((first, second))
+                for n, chain in enumerate(clients)
             ]
             deadline = time.monotonic() + 10
             while int(connection.request("txpool_status")["pending"], 16) < 2:
