@@ -19,14 +19,14 @@ from chain.errors import BadArgument, ChainError, ContractReverted, MalformedAns
 from chain.outcome import SIGNATURE_BYTES
 from chain.records import Outcome, bitmap_members, from_abi
 from node.audit.errors import IncoherentChain
-from node.consortium.view import ConsortiumView, fold
+from node.consortium.view import ConsortiumView, address_bytes, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chain.client import Chain
     from chain.deployment import Deployment
-    from chain.records import ModelRecord
+    from chain.records import Hospital, ModelRecord
     from node.consortium.records import EpochView, ProposedView, RoundView
 
 MAX_CALLDATA: Final = 4 + 32 * 16 + 2 * 256 * SIGNATURE_BYTES
@@ -49,10 +49,8 @@ class Finalised:
     """One finalised round as the chain tells it."""
 
     row: RoundView
-    members: tuple[bytes, ...]
-    """Member addresses (20 bytes) in index order when the round was finalised."""
-    sizes: tuple[int, ...]
-    """Their registered data sizes, in images."""
+    hospitals: tuple[Hospital, ...]
+    """Members in index order when the round was finalised."""
     quorum: int
     """⌈2N/3⌉."""
     epoch: EpochView | None
@@ -70,9 +68,19 @@ class Finalised:
         return self.row.round
 
     @property
+    def members(self) -> tuple[bytes, ...]:
+        """The members' addresses (20 bytes) in index order."""
+        return tuple(address_bytes(hospital.account) for hospital in self.hospitals)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The members' registered data sizes, in images."""
+        return tuple(hospital.data_size for hospital in self.hospitals)
+
+    @property
     def proposed(self) -> ProposedView | None:
         """The leader's proposal as recorded on chain; None if it recorded none, or another."""
-        leader = bytes.fromhex((self.row.leader or "").removeprefix("0x"))
+        leader = address_bytes(self.row.leader or "")
         return next((p for p in self.row.proposals if (p.leader, p.proposal) == (leader, self.row.proposal)), None)
 
 
@@ -117,8 +125,7 @@ def _finalised(chain: Chain, view: ConsortiumView, event: ev.RoundFinalised) -> 
         why = str(error)
     return Finalised(
         row=row,
-        members=view.addresses,
-        sizes=tuple(hospital.data_size for hospital in view.hospitals),
+        hospitals=view.hospitals,
         quorum=view.quorum,
         epoch=view.epochs.get(row.epoch),
         tx=event.tx,

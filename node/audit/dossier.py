@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crypto.errors import CryptoError
+from crypto.parameters import parameter_set
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from crypto.keys import JointKey
     from crypto.layout import Layout
+    from crypto.parameters import ParameterSet
     from dag.bodies import Body, ProposalBody
     from dag.transaction import Transaction
     from node.audit.chainside import ChainFacts, Finalised
@@ -55,8 +59,15 @@ class Dossier:
     ledger: Ledger | None = None
     reveals: tuple[bytes, ...] | None = None
     """The values revealed for the group seed, in order of their transactions' ids."""
-    seed: bytes | None = None
-    """The group seed, 32 bytes."""
+
+    @property
+    def params(self) -> ParameterSet | None:
+        """The key epoch's encryption parameters by the chain; None where this software does not know them."""
+        epoch = self.here.epoch
+        try:
+            return None if epoch is None else parameter_set(epoch.parameter_set, allow_minimal=True)
+        except CryptoError:
+            return None
 
 
 def missing(link: Link, **needed: object) -> bool:

@@ -42,9 +42,9 @@ class Reader:
         """`read` for a blob of at most 256 KiB known by its sha2-256 digest alone."""
         return self.read(raw_cid(digest), what, link)
 
-    def glance(self, cid: str, what: str, link: Link) -> bool:
-        """Examine a blob that nothing depends on: damage is noted, absence is not. Whether an intact copy was found."""
-        return self._look(cid, what, link, missing=False)[0] is not None
+    def peek(self, cid: str, what: str, link: Link) -> bytes | None:
+        """`read` for a blob that nothing depends on: damage is noted, absence is not."""
+        return self._look(cid, what, link, missing=False)[0]
 
     def _look(self, cid: str, what: str, link: Link, *, missing: bool) -> tuple[bytes | None, bool]:
         try:

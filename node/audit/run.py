@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from node.audit.chainside import UNREADABLE, read_chain
 from node.audit.checks import (
+    ceremony,
     groups,
     key,
     leader,
@@ -54,14 +55,26 @@ def audit(
     Returns:
         The report; whatever is wrong or missing is a finding in it, never an exception.
     """
-    book = Notebook()
-    link = Link("chain", None)
     try:
         facts = read_chain(chain)
     except UNREADABLE as error:
+        book, link = Notebook(), Link("chain", None)
         link.unchecked(chain.deployment.rounds, str(error))
         book.close(link, "")
         return Report(model, (), tuple(book.findings))
+    return examine(facts, evidence, model, model_file=model_file, progress=progress)
+
+
+def examine(
+    facts: ChainFacts,
+    evidence: Evidence,
+    model: bytes | None,
+    *,
+    model_file: bytes | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """`audit` for a chain that was read before; asks no endpoint."""
+    book, link = Notebook(), Link("chain", None)
     book.close(link, f"{len(facts.view.hospitals)} members, {len(facts.view.rounds)} rounds")
     wanted = model if model is not None else facts.view.head
     if wanted is None:
@@ -116,7 +129,10 @@ class _Audit:
         book.close(link, "agrees with the chain", here.row.plan.hex())
         link = Link("key", number)
         case.joint = key.check(case, link)
+        summed = case.joint is None or here.epoch is None or ceremony.check(case, case.joint, here.epoch, link)
         book.close(link, f"the key of epoch {here.row.epoch}")
+        if not summed:
+            book.remark(f"key epoch {here.row.epoch}: no public key shares at hand; its sum rests on the confirmations")
         link = Link("segment", number)
         case.ledger = segment.check(case, link)
         book.close(link, f"{len(case.ledger.transactions) if case.ledger else 0} signed transactions")
@@ -143,7 +159,7 @@ class _Audit:
         """The groups and their encrypted sums."""
         link = Link("groups", case.here.number)
         case.reveals = groups.check_reveals(case, link)
-        case.seed = groups.check(case, link)
+        groups.check(case, link)
         count = len(case.predicate.groups) if case.predicate else 0
         self._book.close(link, f"{count} groups, drawn by {len(case.reveals or ())} reveals")
         link = Link("sums", case.here.number)

@@ -41,14 +41,14 @@ def check_reveals(dossier: Dossier, link: Link) -> tuple[bytes, ...] | None:
     return tuple(values) if len(values) == len(ledger.proposal.reveals) else None
 
 
-def check(dossier: Dossier, link: Link) -> bytes | None:
-    """Draw the groups again; the group seed (32 bytes), which the blinding of the sums follows from."""
+def check(dossier: Dossier, link: Link) -> None:
+    """Draw the groups again from the round's seed, the updates' root and the reveals."""
     predicate, plan, ledger = dossier.predicate, dossier.plan, dossier.ledger
     reveals = dossier.reveals
     if missing(link, statement=predicate, plan=plan, segment=ledger, reveals=reveals):
-        return None
+        return
     if predicate is None or plan is None or ledger is None or reveals is None:
-        return None
+        return
     seed = group_seed(dossier.here.row.seed, ledger.proposal.updates_root, reveals)
     _check_sizes(predicate, plan, link)
     try:
@@ -58,7 +58,6 @@ def check(dossier: Dossier, link: Link) -> bytes | None:
     else:
         link.equal("groups", "the partition proposed", ledger.proposal.groups, drawn)
     _check_differencing(dossier.here.number, ledger, link)
-    return seed
 
 
 def unused_reveals(ledger: Ledger) -> int:

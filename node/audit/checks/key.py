@@ -44,7 +44,7 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
         ("parameter set", joint.params.id, epoch.parameter_set),
     ):
         link.equal(name, what, found, expected)
-    return joint
+    return joint if link.clean else None
 
 
 def _check_confirmations(dossier: Dossier, epoch: EpochView, link: Link) -> None:

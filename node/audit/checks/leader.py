@@ -8,6 +8,7 @@ from eth_utils.crypto import keccak
 
 from chain.errors import BadArgument
 from chain.leader import ranking
+from node.consortium.view import address_bytes
 
 if TYPE_CHECKING:
     from node.audit.chainside import ChainFacts
@@ -45,7 +46,7 @@ def check(dossier: Dossier, link: Link) -> None:
     """The leader is a member, put these very roots on chain in this round, and did not act before its time slot."""
     here = dossier.here
     leader = here.row.leader or ""
-    address = bytes.fromhex(leader.removeprefix("0x"))
+    address = address_bytes(leader)
     if address not in here.members:
         link.falsified(leader, "the leader is no member")
         return

@@ -64,4 +64,4 @@ def _check_manifest(
     link.equal(name, "sums it opens", len(manifest.groups), len(predicate.groups))
     for number, group in enumerate(manifest.groups):
         for index, cid in enumerate(group):
-            dossier.reader.glance(cid, f"sealed opening {index} of group {number} by member {body.member}", link)
+            dossier.reader.peek(cid, f"sealed opening {index} of group {number} by member {body.member}", link)

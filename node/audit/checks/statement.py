@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crypto.errors import CryptoError
-from crypto.parameters import parameter_set
 from node.errors import LyingPeer
 from node.rounds.groups import tolerated_colluders
 from node.rounds.statement import Predicate, Statement
@@ -65,15 +63,8 @@ def _expected(dossier: Dossier) -> Iterator[tuple[str, object]]:
         yield "seed_material", here.signed.outcome.seed_material.hex()
     if epoch is not None and epoch.joint_key is not None:
         yield "joint_key.digest", epoch.joint_key.hex()
-    if epoch is not None and (known := _parameters(epoch.parameter_set)) is not None:
-        yield "parameter_set", known
-
-
-def _parameters(identity: bytes) -> str | None:
-    try:
-        return parameter_set(identity, allow_minimal=True).name
-    except CryptoError:
-        return None
+    if dossier.params is not None:
+        yield "parameter_set", dossier.params.name
 
 
 def _check_itself(predicate: Predicate, name: str, link: Link) -> None:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError
-from crypto import sealing
-from crypto.sealing import read_chunk, verify_chunk
+from crypto.sealing import add, read_chunk, verify_chunk
 from dag import merkle
 from dag.bodies import UpdateBody
 from dag.ids import blob_leaf
 from node.audit.dossier import missing
 from node.errors import LyingPeer
-from node.rounds.groups import blind_seed
 from node.rounds.records import SumManifest, UpdateManifest
 from node.storage import blob_cid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crypto.keys import JointKey
+    from crypto.parameters import ParameterSet
     from node.audit.dossier import Dossier
     from node.audit.notes import Link
     from node.rounds.statement import Group, Predicate
@@ -68,15 +66,15 @@ def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link)
     body = None if dossier.ledger is None else dossier.ledger.body(bytes.fromhex(included.id))
     if isinstance(body, UpdateBody):
         expected |= {"parameter_set": body.parameter_set, "layout": body.layout}
-    if dossier.joint is not None:
-        expected["parameter_set"] = dossier.joint.params.id
+    if dossier.params is not None:
+        expected["parameter_set"] = dossier.params.id
     if dossier.layout is not None:
         expected["size"] = dossier.layout.size
     agreed = [
         link.equal(f"{name} ({included.manifest})", what, getattr(manifest, what), v) for what, v in expected.items()
     ]
-    if dossier.joint is not None:
-        chunks = dossier.joint.params.chunks(manifest.size)
+    if dossier.params is not None:
+        chunks = dossier.params.chunks(manifest.size)
         agreed.append(link.equal(f"{name} ({included.manifest})", "number of chunks", len(manifest.chunks), chunks))
     return manifest if all(agreed) else None
 
@@ -101,8 +99,9 @@ def _check_group(
     stated = _sum_manifest(dossier, predicate, number, group, link)
     if stated is None:
         return
-    if dossier.joint is None or dossier.seed is None:
-        link.unchecked(name, "the joint key or the group seed could not be established")
+    params = dossier.params
+    if params is None:
+        link.unchecked(name, "this software does not know the key epoch's parameter set")
         return
     if any(update is None for update in updates):
         link.unchecked(name, "an update's manifest could not be established")
@@ -110,14 +109,13 @@ def _check_group(
     known = [update.chunks for update in updates if update is not None]
     if not link.equal(name, "number of chunks", len(stated.chunks), len(known[0])):
         return
-    blind = blind_seed(dossier.seed, number)
     for index, cid in enumerate(stated.chunks):
         dossier.progress(f"adding group {number}", index, len(stated.chunks))
         names = [f"chunk {index} of update {predicate.updates[position].id[:16]}…" for position in group.updates]
-        chunks = _column(dossier, [row[index] for row in known], names, index, dossier.joint, link)
+        chunks = _column(dossier, [row[index] for row in known], names, index, params, link)
         if chunks is not None:
-            _check_chunk(f"chunk {index} of {name}", cid, chunks, dossier.joint, blind, index, link)
-        dossier.reader.glance(cid, f"chunk {index} of {name}", link)
+            _check_chunk(f"chunk {index} of {name}", cid, chunks, params, link)
+        dossier.reader.peek(cid, f"chunk {index} of {name}", link)
 
 
 def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Group, link: Link) -> SumManifest | None:
@@ -136,15 +134,13 @@ def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Gr
         "round": dossier.here.number,
         "updates": tuple(bytes.fromhex(predicate.updates[position].id) for position in group.updates),
     }
-    if dossier.seed is not None:
-        expected["seed"] = blind_seed(dossier.seed, number)
     for what, value in expected.items():
         link.equal(f"{name} ({group.sum})", what, getattr(manifest, what), value)
     return manifest
 
 
 def _column(
-    dossier: Dossier, cids: Sequence[str], names: Sequence[str], index: int, joint: JointKey, link: Link
+    dossier: Dossier, cids: Sequence[str], names: Sequence[str], index: int, params: ParameterSet, link: Link
 ) -> list[bytes] | None:
     """The updates' chunks at one position, each a fresh canonical ciphertext; None where one is not to be had."""
     chunks: list[bytes] = []
@@ -153,8 +149,8 @@ def _column(
         if data is None:
             continue
         try:
-            verify_chunk(data, joint.params, joint.epoch)
-            link.equal(cid, f"{name}: its position", read_chunk(data, joint.params)[0].index, index)
+            verify_chunk(data, params, dossier.here.row.epoch)
+            link.equal(cid, f"{name}: its position", read_chunk(data, params)[0].index, index)
         except CryptoError as error:
             link.falsified(cid, f"{name}: {error}")
             continue
@@ -162,11 +158,9 @@ def _column(
     return chunks if len(chunks) == len(cids) else None
 
 
-def _check_chunk(
-    name: str, cid: str, chunks: Sequence[bytes], joint: JointKey, blind: bytes, index: int, link: Link
-) -> None:
+def _check_chunk(name: str, cid: str, chunks: Sequence[bytes], params: ParameterSet, link: Link) -> None:
     try:
-        total = sealing.sum_chunks(joint, list(chunks), blind, index)
+        total = add(chunks, params)
     except CryptoError as error:
         link.falsified(cid, f"{name}: the listed ciphertexts do not add up: {error}")
         return

@@ -1,0 +1,130 @@
+"""A finished run for audits: the simulation plays rounds, then its chain is replayed on a real Anvil, its blobs written out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from eth_account import Account
+
+from chain.anvil import Anvil, dev_account
+from chain.client import Chain
+from chain.deployment import Deployment, deploy, fund
+from chain.records import Hospital
+from crypto.ceremony import Dealer, Terms, finish, receive
+from crypto.parameters import parameter_set
+from crypto.secrets import BoxKey
+from node.images.partition import partition
+from node.images.phantom import generate
+from node.rounds.steps.models import genesis_model
+from node.sealing.models import open_model
+from node.storage import FileStore
+from tests.flow import simnet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINIMAL = parameter_set("minimal", allow_minimal=True)
+
+
+def box(index: int) -> BoxKey:
+    return BoxKey(hashlib.sha256(b"box" + bytes([index])).digest())
+
+
+class AuditedNet(simnet.SimNet):
+    """The simulation, with box keys that can be registered and a ceremony whose public part is kept."""
+
+    def _ceremony(self, members: int, threshold: int):
+        boxes = [box(k) for k in range(members)]
+        terms = Terms(MINIMAL, self.deployment.consortium, 1, threshold, tuple(b.public for b in boxes))
+        dealers = [Dealer.resume(terms, k, self.rng.randbytes(32)) for k in range(members)]
+        self.dealings = [dealer.dealing() for dealer in dealers]
+        self.commitments = [dealer.commitment for dealer in dealers]
+        return [finish([self._received(terms, boxes, j, k) for j in range(members)]) for k in range(members)]
+
+    def _received(self, terms, boxes, dealer, receiver):
+        d = self.dealings[dealer]
+        options = {"terms": terms, "commitment": self.commitments[dealer], "dealer": dealer, "receiver": receiver}
+        return receive(d.header, d.public, d.shares[receiver], boxes[receiver], **options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an auditor gets, and what made it."""
+
+    net: AuditedNet
+    anvil: Anvil
+    deployment: Deployment
+    root: Path
+    """The run directory: hospitals/h0/blobs/… ."""
+    model_file: bytes
+
+    def chain(self) -> Chain:
+        return Chain(self.anvil.url, self.deployment)
+
+    def blob(self, cid: str, hospital: int = 0) -> Path:
+        return self.root / "hospitals" / f"h{hospital}" / "blobs" / cid[-3:-1] / cid
+
+
+def play(anvil: Anvil, root: Path, rounds: int, members: int = 4, seed: int = 3, **plan) -> Run:
+    """Play rounds and leave chain and blobs behind."""
+    accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
+    sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
+    hospitals = [
+        Hospital(account.address, box(k).public, sizes[k], f"Hospital {k}", "") for k, account in enumerate(accounts)
+    ]
+    consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
+    deployment = deploy(anvil.url, dev_account(0), consortium, hospitals)
+    fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
+    contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
+    with patch.object(simnet, "CONTRACTS", contracts):
+        net = AuditedNet(members, 3, min_group=2, seed=seed, **plan)
+    net.play(rounds)
+    _replay(net, anvil.url, deployment)
+    _write_blobs(net, root)
+    file = _model_file(net)
+    (root / "model.bin").write_bytes(file)
+    return Run(net, anvil, deployment, root, file)
+
+
+def _replay(net: AuditedNet, url: str, deployment: Deployment) -> None:
+    """Do on the real contracts what the simulation's members did on the simulated ones."""
+    clients = [Chain(url, deployment, account) for account in net.accounts]
+    joint = net.nodes[0].ports.keys.joint
+    clients[0].epochs.open(MINIMAL.id + bytes(16), 3, clients[0].now() + 1000)
+    for k, client in enumerate(clients):
+        client.epochs.commit(1, net.commitments[k])
+    for k, client in enumerate(clients):
+        client.epochs.deal(1, hashlib.sha256(net.dealings[k].header.to_bytes()).digest())
+    for client in clients:
+        client.epochs.test(1, hashlib.sha256(b"report").digest())
+    for client in clients:
+        client.epochs.confirm(1, joint.digest)
+    base = hashlib.sha256(genesis_model(net.plan)).digest()
+    clients[0].rounds.genesis(base, net.plan.digest)
+    for number, facts in net.chain.rounds.items():
+        clients[0].rounds.open(facts.plan, facts.base, net.plan.collect_seconds, net.plan.round_seconds)
+        for anchor in net.chain.anchors[number]:
+            clients[anchor.leader].rounds.propose(number, anchor.proposal, anchor.updates_root, anchor.sums_root)
+        outcome, signatures = net.chain.outcomes[number]
+        clients[0].rounds.finalise(outcome, signatures)
+
+
+def _write_blobs(net: AuditedNet, root: Path) -> None:
+    for node in net.nodes:
+        store = FileStore(root / "hospitals" / f"h{node.index}")
+        with patch("os.fsync", lambda _: None):
+            for cid in node.blobs.store.iterate():
+                store.put(node.blobs.store.get(cid))
+            for dealing in net.dealings:
+                store.put(dealing.header.to_bytes())
+                store.put(dealing.public)
+
+
+def _model_file(net: AuditedNet) -> bytes:
+    node = net.nodes[0]
+    digest, epoch, number, sealed = node.journal.models()[-1]
+    assert digest == net.chain.head
+    return open_model(node.ports.keys.member, epoch, number, node.blobs.store.get(sealed))
