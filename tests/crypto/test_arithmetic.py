@@ -8,8 +8,10 @@ from tenseal import sealapi
 
 from crypto import ring
 from crypto.modular import Modulus, modulus, wide_product
+from crypto.opening import scale_down
 from crypto.parameters import MINIMAL, STANDARD
 from crypto.randomness import Stream
+from crypto.sealing import scale_up
 from crypto.shamir import lagrange, share
 from tests.crypto import reference
 
@@ -117,6 +119,15 @@ def test_any_threshold_of_shares_recovers_the_secret(threshold: int, extra: int,
         assert reference.interpolate(rows, prime) == secret[row].tolist()
         total = sum(lagrange(chosen, k, prime) * shares[k, row].astype(object) for k in chosen) % prime
         assert total.tolist() == secret[row].tolist()
+
+
+@given(st.sampled_from([MINIMAL, STANDARD]), st.lists(st.integers(0, 2**60), min_size=1, max_size=30))
+def test_scaling_up_is_exact_rounding_and_scaling_down_its_inverse(params, raw: list[int]):
+    q, t = params.chunk_modulus, params.plain_modulus
+    plain = [0, 1, t // 2, t // 2 + 1, t - 1, *(value % t for value in raw)]
+    scaled = scale_up(np.array(plain, np.uint64), params)
+    assert reference.chinese(scaled.tolist(), list(params.chunk_primes)) == [(2 * q * m + t) // (2 * t) for m in plain]
+    assert scale_down(scaled, params).tolist() == plain
 
 
 def test_fewer_shares_do_not():

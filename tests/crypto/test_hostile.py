@@ -143,6 +143,15 @@ def test_an_update_out_of_range_does_not_open_as_something_else():
         net.open(bytes(chunk), (0, 1, 2))
 
 
+@pytest.mark.parametrize(
+    "data", [b"\xa1aa\x18\x01", b"\xa1xa\x01", b"\xbfaa\x01\xff", b"\xa1aa\x01\x00", b"\xa2aa\x01aa\x01"]
+)
+def test_only_the_canonical_form_is_read(data: bytes):
+    assert decode_record(b"\xa1aa\x01", frozenset({"a"}), "record") == {"a": 1}
+    with pytest.raises(MalformedBytes):
+        decode_record(data, frozenset({"a"}), "record")
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_cbor_noise_is_refused(data: bytes):

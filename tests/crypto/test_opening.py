@@ -190,6 +190,39 @@ def test_one_members_view_does_not_open_anothers_update():
     assert reference.fields(plain, t, 3, 18)[:100] != update.tolist()
 
 
+def with_added_c1(chunk: bytes, params, constant: int) -> bytes:
+    """The chunk with a constant added to c1: no honest encryption gives it."""
+    words = np.frombuffer(chunk, "<u8", offset=40).reshape(2, 2, -1).copy()
+    for row, prime in enumerate(params.chunk_primes):
+        words[1, row, 0] = (int(words[1, row, 0]) + constant) % prime
+    return chunk[:40] + words.tobytes()
+
+
+def test_known_gap_a_crafted_ciphertext_reads_the_joint_secret():
+    """SECURITY.md, chosen ciphertexts, 3: not closed. Adding (0, 2^61) puts the joint secret into the noise."""
+    net = cached(STANDARD, 4, 3)
+    primes, q, t = list(STANDARD.chunk_primes), STANDARD.chunk_modulus, STANDARD.plain_modulus
+    update = values(3, STANDARD.values_per_chunk, net.joint.value_limit)
+    crafted = with_added_c1(next(net.sealer.seal(update)), STANDARD, 1 << 61)
+    partials = net.partials(crafted, (0, 1, 2))
+    assert np.array_equal(combine(crafted, partials, STANDARD, 4), update)
+    phase = reference.chunk(crafted, STANDARD.ring, primes)[0]
+    for data in partials.values():
+        words = np.frombuffer(data, "<u8", offset=72).reshape(2, -1).tolist()
+        phase = [(a + b) % q for a, b in zip(phase, reference.chinese(words, primes), strict=True)]
+    plain, _ = reference.decode(phase, q, t)
+    noise = [(x - (2 * q * m + t) // (2 * t) + q // 2) % q - q // 2 for x, m in zip(phase, plain, strict=True)]
+    read = np.array([round(e / 2**61) for e in noise])
+    assert np.mean(read == net.secret) > 0.999
+
+
+def test_grossly_malformed_ciphertexts_are_refused():
+    net = cached(STANDARD, 4, 3)
+    crafted = with_added_c1(next(net.sealer.seal(values(3, 100, 9))), STANDARD, 1 << 64)
+    with pytest.raises(OpeningFailed):
+        net.open(crafted, (0, 1, 2))
+
+
 # ---- sealing and sums ------------------------------------------------------------------------------------------------
 
 
@@ -298,5 +331,5 @@ def test_integers_combine_the_same_partials(params):
         words = np.frombuffer(data, "<u8", 2 * params.ring, 72).reshape(2, -1).tolist()
         phase = [(a + b) % q for a, b in zip(phase, reference.chinese(words, primes), strict=True)]
     plain, noise = reference.decode(phase, q, t)
-    assert noise < q // t // 8
+    assert 2**params.smudge_bits < noise < q // t // 8, "three openers' smudging must be there, and leave room"
     assert reference.fields(plain, t, params.fields, params.field_bits)[:count] == update.tolist()
