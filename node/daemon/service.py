@@ -94,8 +94,9 @@ class Daemon:
         self.opener, self.plan = self._opener()
         self.plans.read_all(self.view)
         members = {address: index for index, address in enumerate(self.view.addresses)}
-        ledger = Ledger(Store(home.ledger), lambda: self.plans.context(self.view))
-        self.publisher = Publisher(ledger, identity.private_key, members, self._attached)
+        store = Store(home.ledger)
+        ledger = Ledger(store, lambda: self.plans.context(self.view))
+        self.publisher = Publisher(ledger, store, identity.private_key, members, self._attached)
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(self.publisher, config.hospital.url, self.peers, checks.check)
         self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
@@ -147,7 +148,9 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
         await asyncio.gather(serving, return_exceptions=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.publisher.close()
+        self.journal.close()
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error

@@ -182,7 +182,7 @@ def _say_verdict(options: DemoOptions, verdict: Report, result: reporting.DemoRe
     console.print(
         f"run directory: {options.out}  (audit it again: medweave audit --run {options.out})", highlight=False
     )
-    console.print(f"audit: {verdict.headline()}", highlight=False, style="bold")
+    console.print(verdict.to_text().splitlines()[-1], highlight=False, style="bold", soft_wrap=True)
 
 
 def _keep_running(hospitals: Sequence[HospitalProcess], anvil: Anvil, console: Console) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dag.bodies import Body
     from dag.ledger import Ledger, Received
+    from dag.store import Store
     from dag.transaction import Transaction
 
 
@@ -24,6 +25,7 @@ class Publisher:
 
     Args:
         ledger: The ledger; from now on touched only through this object.
+        store: The ledger's store, closed with this object.
         private_key: This member's secp256k1 key, 32 bytes; signs own transactions.
         members: Address (20 bytes) to member index.
         attached: Called, under the lock and in order, with every transaction that enters and with who approves the
@@ -33,11 +35,13 @@ class Publisher:
     def __init__(
         self,
         ledger: Ledger,
+        store: Store,
         private_key: bytes,
         members: Mapping[bytes, int],
         attached: Callable[[Transaction, Mapping[bytes, int]], None],
     ) -> None:
         self._ledger = ledger
+        self._store = store
         self._key = private_key
         self._me = members[address_of(private_key)]
         self._members = len(members)
@@ -88,6 +92,11 @@ class Publisher:
         if approve is not None:
             return choose_parents(self._ledger.tangle, self._random, through=approve, member=self._me)
         return None
+
+    def close(self) -> None:
+        """Close the ledger's store: the next start need not check every signature again."""
+        with self._lock:
+            self._store.close()
 
     def receive(self, raw: bytes) -> Received:
         """Take in bytes from a peer; `dag.ledger.Ledger.receive`.

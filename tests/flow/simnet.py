@@ -238,8 +238,9 @@ class SimNet:
         context = self._context
         members = {address: k for k, address in enumerate(self.addresses)}
         node: SimNode
-        ledger = Ledger(Store(":memory:"), context)
-        publisher = Publisher(ledger, key, members, lambda tx, approvals: self._attached(index, tx, approvals))
+        store = Store(":memory:")
+        ledger = Ledger(store, context)
+        publisher = Publisher(ledger, store, key, members, lambda tx, approvals: self._attached(index, tx, approvals))
         publisher._random.seed(index)
         size = plan_layout(self.plan.architecture, len(self.plan.classes), self.plan.value_range).size
         checks = UpdateChecks(blobs.obtain, lambda _epoch: joint, lambda _round: size)
