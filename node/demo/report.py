@@ -160,11 +160,10 @@ def _phase_seconds(marks: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def show(report: DemoReport, console: Console, options: DemoOptions) -> None:
     """Print the final table and what it means."""
-    table = Table(
-        title=f"{options.hospitals} hospitals, any {options.members_needed} open a sum of ≥ {options.min_group}"
-    )
-    for title in ("round", "in", "leader", "accuracy", "AUC", "posted", "wall", "train", "overhead", "gas"):
-        table.add_column(title, justify="left" if title == "leader" else "right", no_wrap=True)
+    title = f"{options.hospitals} hospitals, any {options.members_needed} open a sum of ≥ {options.min_group}"
+    table = Table(title=title, box=None, pad_edge=False)
+    for heading in ("round", "in", "leader", "accuracy", "AUC", "posted", "wall", "overhead", "gas"):
+        table.add_column(heading, justify="left" if heading == "leader" else "right", no_wrap=True)
     for row in report.rounds:
         table.add_row(
             f"{row.round}",
@@ -174,7 +173,6 @@ def show(report: DemoReport, console: Console, options: DemoOptions) -> None:
             _change(row, "auc"),
             f"{sum(row.upload_bytes) / MEGA:.1f} MB",
             f"{row.wall_seconds:.1f} s",
-            f"{row.training_seconds:.1f} s",
             f"{row.overhead_seconds:.1f} s",
             f"{row.gas:,}",
         )
@@ -183,27 +181,29 @@ def show(report: DemoReport, console: Console, options: DemoOptions) -> None:
     _show_comparison(report, console)
     console.print(
         f"keys {report.ceremony_seconds:.1f} s, everything {report.total_seconds:.1f} s, "
-        f"peak memory of all processes {report.peak_bytes / MEGA:,.0f} MB (PSS)",
+        f"peak memory of all processes during the rounds {report.peak_bytes / MEGA:,.0f} MB (PSS)",
         highlight=False,
+        soft_wrap=True,
     )
     tolerated = max(0, options.min_group - 2)
     console.print(
         f"opened sums hold ≥ {options.min_group} updates: {tolerated} colluding member(s) in a group learn no single update",
         highlight=False,
+        soft_wrap=True,
     )
 
 
 def _change(row: RoundReport, key: str) -> str:
     before, after = (_number(metrics, key) for metrics in (row.before, row.after))
-    return f"{before} → {after}"
+    return f"{before}→{after}"
 
 
 def _number(metrics: Mapping[str, Any] | None, key: str) -> str:
-    return "-" if metrics is None or metrics[key] is None else f"{metrics[key]:.3f}"
+    return "-" if metrics is None or metrics[key] is None else f"{metrics[key]:.3f}".removeprefix("0")
 
 
 def _show_phases(report: DemoReport, console: Console) -> None:
-    table = Table(title="seconds a phase (slowest hospital)", box=None)
+    table = Table(title="seconds a phase (slowest hospital)", box=None, pad_edge=False)
     names = [name for name, _ in PHASES]
     for title in ("round", *names):
         table.add_column(title, justify="right")
@@ -220,4 +220,4 @@ def _show_comparison(report: DemoReport, console: Console) -> None:
     line = f"test images: together accuracy {_number(final['federated'], 'accuracy')}, AUC {_number(final['federated'], 'auc')}"
     if report.local_only:
         line += f"; each alone, mean: accuracy {_number(mean, 'accuracy')}, AUC {_number(mean, 'auc')}"
-    console.print(line + (" (synthetic data)" if report.data["synthetic"] else ""), highlight=False)
+    console.print(line + (" (synthetic data)" if report.data["synthetic"] else ""), highlight=False, soft_wrap=True)

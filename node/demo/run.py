@@ -49,7 +49,7 @@ def run(options: DemoOptions, console: Console) -> int:
         MedweaveError: Something could not be done; everything is stopped by then.
     """
     started = time.monotonic()
-    console.print("reading the images", highlight=False)
+    console.print("reading the images", highlight=False, soft_wrap=True)
     data = prepare(options)
     _announce(options, data, console)
     result = reporting.DemoReport(
@@ -63,10 +63,12 @@ def run(options: DemoOptions, console: Console) -> int:
         environment=reporting.environment(),
         run_directory=str(options.out),
     )
-    with MemoryWatch() as memory, network(options, data, lambda line: console.print(line, highlight=False)) as parts:
+    with (
+        MemoryWatch() as memory,
+        network(options, data, lambda line: console.print(line, highlight=False, soft_wrap=True)) as parts,
+    ):
         hospitals, deployment, anvil = parts
-        verdict = _play(options, data, console, result, hospitals, deployment, anvil)
-        result.peak_bytes = memory.peak
+        verdict = _play(options, data, console, result, hospitals, deployment, anvil, memory)
         result.total_seconds = time.monotonic() - started
         _write(options, result)
         reporting.show(result, console, options)
@@ -83,6 +85,7 @@ def _announce(options: DemoOptions, data: DemoData, console: Console) -> None:
     console.print(
         f"{data.name}: {kind}; {sizes} at the hospitals ({options.partition}), {len(data.test)} test images",
         highlight=False,
+        soft_wrap=True,
         style="bold yellow" if data.synthetic else None,
     )
 
@@ -95,22 +98,24 @@ def _play(
     hospitals: Sequence[HospitalProcess],
     deployment: Deployment,
     anvil: Anvil,
+    memory: MemoryWatch,
 ) -> Report:
     """Rounds, comparison, checks, audit; the network is still up."""
     begun = time.time()
-    console.print(f"key ceremony, then {options.rounds} rounds", highlight=False)
+    console.print(f"key ceremony, then {options.rounds} rounds", highlight=False, soft_wrap=True)
     Watcher(hospitals, console, options.rounds, WAIT_SECONDS_A_ROUND * (options.rounds + 1)).wait()
+    result.peak_bytes = memory.peak
     statements = _collect(result, hospitals, begun)
     if options.check_plaintext:
         plan = plan_for(options, data)
         homes = {ask(h, "/v1/status")["hospital"]["account"].lower(): h.home for h in hospitals}
         minimal = os.environ.get(TESTING_VARIABLE) == "1"
         result.plaintext_check = check(plan, statements, homes, allow_minimal=minimal)
-        console.print(result.plaintext_check, highlight=False)
+        console.print(result.plaintext_check, highlight=False, soft_wrap=True)
     if options.baseline:
-        console.print("training each hospital alone, for comparison", highlight=False)
+        console.print("training each hospital alone, for comparison", highlight=False, soft_wrap=True)
         result.local_only = _train_alone(options, hospitals)
-    console.print("auditing with chain and blobs alone", highlight=False)
+    console.print("auditing with chain and blobs alone", highlight=False, soft_wrap=True)
     finish([hospitals[0].run("export", "--out", str(options.out / "model.bin"))], "medweave export", 120.0, parse=False)
     verdict = _audit(options, deployment, anvil)
     result.audit = verdict.to_json()
@@ -186,10 +191,10 @@ def _say_verdict(options: DemoOptions, verdict: Report, result: reporting.DemoRe
 
 
 def _keep_running(hospitals: Sequence[HospitalProcess], anvil: Anvil, console: Console) -> None:
-    console.print("the network stays up until Ctrl-C:", highlight=False)
+    console.print("the network stays up until Ctrl-C:", highlight=False, soft_wrap=True)
     for hospital in hospitals:
-        console.print(f"  {hospital.name}  {hospital.url}/docs", highlight=False)
-    console.print(f"  chain       {anvil.url}", highlight=False)
+        console.print(f"  {hospital.name}  {hospital.url}/docs", highlight=False, soft_wrap=True)
+    console.print(f"  chain       {anvil.url}", highlight=False, soft_wrap=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -89,9 +89,7 @@ class Keeper:
             return
         chosen = parameter_set(parameters, allow_minimal=self._allow_minimal)
         deadline = max(int(time.time()), self._chain.now()) + CEREMONY_SECONDS
-        _tolerate(
-            lambda: self._chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning"
-        )
+        _tolerate(lambda: self._chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
 
     def step(self, view: ConsortiumView) -> None:
         """Do the next thing in the running ceremony, if there is one and it is this member's move.

@@ -1,9 +1,8 @@
-"""A finished run for audits: the simulation plays rounds, then its chain is replayed on a real Anvil, its blobs written out."""
+"""A finished run for audits: the simulation plays rounds, its chain is repeated on a real Anvil, its blobs are written out."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MINIMAL = parameter_set("minimal", allow_minimal=True)
+THRESHOLD = 3
 
 
 def box(index: int) -> BoxKey:
@@ -50,50 +50,33 @@ class AuditedNet(simnet.SimNet):
         return receive(d.header, d.public, d.shares[receiver], boxes[receiver], **options)
 
 
-@dataclass(frozen=True)
-class Run:
-    """What an auditor gets, and what made it."""
-
-    net: AuditedNet
-    anvil: Anvil
-    deployment: Deployment
-    root: Path
-    """The run directory: hospitals/h0/blobs/… ."""
-    model_file: bytes
-
-    def chain(self) -> Chain:
-        return Chain(self.anvil.url, self.deployment)
-
-    def blob(self, cid: str, hospital: int = 0) -> Path:
-        return self.root / "hospitals" / f"h{hospital}" / "blobs" / cid[-3:-1] / cid
-
-
-def play(anvil: Anvil, root: Path, rounds: int, members: int = 4, seed: int = 3, **plan) -> Run:
-    """Play rounds and leave chain and blobs behind."""
+def write_run(root: Path, rounds: int, members: int = 4, seed: int = 3, **plan) -> AuditedNet:
+    """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin."""
     accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
     sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
     hospitals = [
         Hospital(account.address, box(k).public, sizes[k], f"Hospital {k}", "") for k, account in enumerate(accounts)
     ]
     consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
-    deployment = deploy(anvil.url, dev_account(0), consortium, hospitals)
-    fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
-    contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
-    with patch.object(simnet, "CONTRACTS", contracts):
-        net = AuditedNet(members, 3, min_group=2, seed=seed, **plan)
-    net.play(rounds)
-    _replay(net, anvil.url, deployment)
+    with Anvil(None, root / "chain" / "state.json") as anvil:
+        deployment = deploy(anvil.url, dev_account(0), consortium, hospitals)
+        fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
+        contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
+        with patch.object(simnet, "CONTRACTS", contracts):
+            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed, **plan)
+        net.play(rounds)
+        _repeat(net, anvil.url, deployment)
+    (root / "consortium.json").write_text(deployment.to_json())
     _write_blobs(net, root)
-    file = _model_file(net)
-    (root / "model.bin").write_bytes(file)
-    return Run(net, anvil, deployment, root, file)
+    (root / "model.bin").write_bytes(_model_file(net))
+    return net
 
 
-def _replay(net: AuditedNet, url: str, deployment: Deployment) -> None:
+def _repeat(net: AuditedNet, url: str, deployment: Deployment) -> None:
     """Do on the real contracts what the simulation's members did on the simulated ones."""
     clients = [Chain(url, deployment, account) for account in net.accounts]
     joint = net.nodes[0].ports.keys.joint
-    clients[0].epochs.open(MINIMAL.id + bytes(16), 3, clients[0].now() + 1000)
+    clients[0].epochs.open(MINIMAL.id + bytes(16), THRESHOLD, clients[0].now() + 1000)
     for k, client in enumerate(clients):
         client.epochs.commit(1, net.commitments[k])
     for k, client in enumerate(clients):
@@ -102,8 +85,7 @@ def _replay(net: AuditedNet, url: str, deployment: Deployment) -> None:
         client.epochs.test(1, hashlib.sha256(b"report").digest())
     for client in clients:
         client.epochs.confirm(1, joint.digest)
-    base = hashlib.sha256(genesis_model(net.plan)).digest()
-    clients[0].rounds.genesis(base, net.plan.digest)
+    clients[0].rounds.genesis(hashlib.sha256(genesis_model(net.plan)).digest(), net.plan.digest)
     for number, facts in net.chain.rounds.items():
         clients[0].rounds.open(facts.plan, facts.base, net.plan.collect_seconds, net.plan.round_seconds)
         for anchor in net.chain.anchors[number]:
@@ -114,7 +96,7 @@ def _replay(net: AuditedNet, url: str, deployment: Deployment) -> None:
 
 def _write_blobs(net: AuditedNet, root: Path) -> None:
     for node in net.nodes:
-        store = FileStore(root / "hospitals" / f"h{node.index}")
+        store = FileStore(root / "hospitals" / f"hospital-{node.index}")
         with patch("os.fsync", lambda _: None):
             for cid in node.blobs.store.iterate():
                 store.put(node.blobs.store.get(cid))

@@ -157,6 +157,17 @@ def test_unconfirmed_updates_cannot_be_proposed(book):
     assert create(book, 3, proposal_body(both), parents=(third.id, third.id)).id in book
 
 
+def test_one_update_a_member(book, updates):
+    genesis = (book.genesis_id, book.genesis_id)
+    member = next(m for m in range(4) if address_of(key(m)) == book.get(updates[0]).issuer)
+    second = post(genesis, update_body(member, samples=60), member, sequence=77)
+    on_it = post((second.id, book.tips()[0]), QUIET, (member + 1) % 4, sequence=77)
+    book.receive_many([on_it.raw, second.raw])
+    both = tuple(sorted((*updates, second.id)))
+    parents = (on_it.id, head(book)[0])
+    refuse(book, proposal_body(both), WrongProposal, "two updates of member", parents=parents, sequence=99, member=3)
+
+
 def test_shares_verdicts_and_checkpoints(book, updates):
     body = proposal_body(updates, (), ((0, 3), (1, 2)))
     before = head(book)

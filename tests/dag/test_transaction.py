@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
+import coincurve
 import dag_cbor
 import pytest
 from eth_account import Account
@@ -204,6 +205,20 @@ def test_impossible_signatures_are_refused(signature):
         assert resigned(post(PARENTS, update_body()), signature).issuer is None
 
 
+def test_rare_recovery_ids_are_refused_even_where_a_key_recovers():
+    """V = 2 is right for one signature in 2^127; accepting it would give such a transaction a second form."""
+    good = post(PARENTS, update_body())
+    recovers = 0
+    for r in range(1, 20):
+        signature = r.to_bytes(32, "big") + (1).to_bytes(32, "big") + b"\x02"
+        with suppress(Exception):
+            coincurve.PublicKey.from_signature_and_message(signature, signing_digest(good), hasher=None)
+            recovers += 1
+        with pytest.raises(BadSignature, match="expected 0 or 1"):
+            assert resigned(good, signature).issuer is None
+    assert recovers
+
+
 def test_changing_any_signed_field_changes_the_issuer():
     good = post(PARENTS, update_body())
     changes = [
@@ -332,6 +347,16 @@ def test_parents_are_links_to_transactions():
     with pytest.raises(MalformedTransaction) as caught:
         Transaction.decode(codec.encode(content))
     assert caught.value.field == "parents[1]"
+
+
+def test_one_value_has_one_byte_form():
+    raw = post(PARENTS, update_body(), sequence=5).raw
+    longer_integer = raw.replace(b"hsequence\x05", b"hsequence\x18\x05")
+    other_order = raw.replace(b"dkindfupdate", b"").replace(b"\xaa", b"\xaadkindfupdate", 1)
+    for changed in (longer_integer, other_order, raw + b"\x00"):
+        assert changed != raw
+        with pytest.raises(MalformedTransaction, match="canonical"):
+            Transaction.decode(changed)
 
 
 def test_spare_and_missing_fields():

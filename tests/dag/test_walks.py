@@ -75,6 +75,12 @@ def test_proven_equivocators_are_walked_around_or_through_never_to():
     assert set(choose_parents(tangle, random.Random(3))) == {name_id("A1")}
 
 
+def test_a_member_offers_its_best_rated_candidate():
+    tangle = draw("A1:[G]; B1:[A1]; C1:[B1]; A2:[G]; A3:[G]; A4:[G]")
+    for seed in range(30):
+        assert set(choose_parents(tangle, random.Random(seed), alpha=0)) == {name_id("C1")}
+
+
 def test_paper_rating_follows_credibility():
     tangle = draw("A1:[G]; B1:[G]")
     scores = {name_id("A1"): 9.0, name_id("B1"): 0.0}

@@ -189,7 +189,11 @@ def test_patients_csv_wins_over_file_names(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("name,who\n", "columns file and patient"), ("file,patient\nx.png,1\n", "names no patient"), (b"\xff\xfe\x00", "CSV")],
+    [
+        ("name,who\n", "columns file and patient"),
+        ("file,patient\nx.png,1\n", "names no patient"),
+        (b"\xff\xfe\x00", "CSV"),
+    ],
 )
 def test_a_bad_patients_csv_is_reported(tmp_path, text, says):
     root = folder(tmp_path / "scans")

@@ -67,7 +67,9 @@ def test_the_seed_decides(toy):
     assert set(first.patients) == set(again.patients) != set(other.patients)
 
 
-@pytest.mark.parametrize("how", ["random", "dirichlet", "dirichlet:", "dirichlet:0", "dirichlet:nan", "dirichlet:-1", "iid:2"])
+@pytest.mark.parametrize(
+    "how", ["random", "dirichlet", "dirichlet:", "dirichlet:0", "dirichlet:nan", "dirichlet:-1", "iid:2"]
+)
 def test_unknown_modes_are_refused(toy, how):
     with pytest.raises(BadPartition, match="iid, dirichlet:ALPHA, by-patient"):
         partition(toy, 2, how, 0)

@@ -67,7 +67,9 @@ def test_brightness_alone_does_not_give_the_class_away():
     assert roc_auc_score(test.labels, model.predict_proba(thumbnails(test))[:, 1]) < 0.65
 
 
-@pytest.mark.parametrize(("n", "size", "error"), [(3, 64, TooFewImages), (10**6, 64, TooFewImages), (8, 16, WrongShape)])
+@pytest.mark.parametrize(
+    ("n", "size", "error"), [(3, 64, TooFewImages), (10**6, 64, TooFewImages), (8, 16, WrongShape)]
+)
 def test_requests_are_bounded(n, size, error):
     with pytest.raises(error):
         draw(n, size=size)
