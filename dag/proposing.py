@@ -36,7 +36,8 @@ def confirmed_on(tangle: Tangle, updates: Sequence[bytes], heads: Sequence[bytes
 
     def enough(update: bytes) -> bool:
         approving = tangle.confirmed_within(update, heads)
-        return bool(approving) and len(approving | {member}) >= tangle.quorum
+        own = {member} - tangle.void_within(heads, tangle.round(update))
+        return bool(approving) and len(approving | own) >= tangle.quorum
 
     return tuple(sorted(update for update in updates if enough(update)))
 

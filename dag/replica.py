@@ -63,6 +63,10 @@ class Replica:
         """Members that approve it inside the heads' past cone (`Tangle.confirmed_within`)."""
         return self.tangle.confirmed_within(tx_id, heads)
 
+    def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
+        """Members that contradict themselves inside the heads' past cone (`Tangle.void_within`)."""
+        return self.tangle.void_within(heads, round_)
+
     def updates_of(self, issuer: bytes, round_: int) -> tuple[Transaction, ...]:
         """The issuer's attached updates of a round (more than one only of an equivocator)."""
         ids = self.store.ids_by_subject(issuer, Kind.UPDATE, round_.to_bytes(8, "big"))

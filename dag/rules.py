@@ -12,7 +12,7 @@ that one of them built on can be attached by all. The exception is equivocation,
 | parents attached | all but genesis |
 | parameter set, layout, weight by eq. 19 | update |
 | the reveal opens the commitment of the issuer's update, which lies in the past cone | acknowledgement |
-| updates of this round, one an issuer, each confirmed by a quorum inside the past cone; groups of at least `min_group`, holding each update once; enough openers; reveals; both roots | proposal |
+| updates of this round, each confirmed by a quorum inside the past cone (which leaves one a member); groups of at least `min_group`, holding each update once; enough openers; reveals; both roots | proposal |
 | the proposal is in the past cone and of this round; the issuer is one of its openers | share |
 | the proposal is in the past cone; one score and vote a group | verdict |
 | the proposal is in the past cone; the root is the round's | checkpoint |
@@ -133,6 +133,9 @@ class LedgerView(Protocol):
     def confirmed_within(self, tx_id: bytes, heads: Iterable[bytes]) -> frozenset[int]:
         """Members that approve it inside the heads' past cone. Raises UnknownTransaction."""
 
+    def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
+        """Members that contradict themselves inside the heads' past cone. Raises UnknownTransaction."""
+
     def updates_of(self, issuer: bytes, round_: int) -> tuple[Transaction, ...]:
         """The issuer's attached updates of a round (more than one only of an equivocator)."""
 
@@ -222,14 +225,13 @@ def _check_proposal(transaction: Transaction, body: ProposalBody, context: Conte
     terms = context.rounds[transaction.round]
     _check_groups(transaction, body, terms, len(context.members))
     issuers: set[bytes] = set()
+    # The proposal approves its updates too, unless its issuer is void in this cone.
+    own = {context.members[transaction.issuer].index} - view.void_within(transaction.parents, transaction.round)
     for tx_id in body.updates:
-        update = _referred(transaction, tx_id, Kind.UPDATE, view)
-        if update.issuer in issuers:
-            raise WrongProposal(transaction.id, f"two updates of member 0x{update.issuer.hex()}")
-        issuers.add(update.issuer)
+        issuers.add(_referred(transaction, tx_id, Kind.UPDATE, view).issuer)
+        # Two updates of one member in one cone void each other, so a member cannot be listed twice.
         approving = view.confirmed_within(tx_id, transaction.parents)
-        # The proposal itself approves the update too, unless its issuer is void in this cone or has been counted.
-        count = len(approving | {context.members[transaction.issuer].index}) if approving else 0
+        count = len(approving | own) if approving else 0
         if count < context.quorum:
             raise Unconfirmed(
                 transaction.id, f"update {tx_id.hex()} has {count} approving members, {context.quorum} are needed"

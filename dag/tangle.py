@@ -321,7 +321,7 @@ class Tangle:
         heads = (heads,) if isinstance(heads, bytes) else tuple(heads)
         at = self._at(tx_id)
         cone = self._cone_from(heads, self._depth[at])
-        void = self._void(heads, self._round[at])
+        void = self.void_within(heads, self._round[at])
         if at not in cone or self._issuer[at] in void:
             return frozenset()
         approving, members = {at}, {self._issuer[at]}
@@ -330,6 +330,26 @@ class Tangle:
                 approving.add(other)
                 members.add(self._issuer[other])
         return frozenset(members - void - {_GENESIS_ISSUER})
+
+    def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
+        """Members whose approval is void for a round: the heads' past cone holds two contradicting transactions of theirs.
+
+        One of the two must belong to `round_` or later, so that a fault settled long ago is not looked up for ever.
+
+        Raises:
+            UnknownTransaction: a head is not attached.
+        """
+        heads = tuple(heads)
+        return frozenset(
+            issuer
+            for issuer, pairs in self._conflicts.items()
+            if any(
+                max(self._round[one], self._round[two]) >= round_
+                and self.in_cone(self._ids[one], heads)
+                and self.in_cone(self._ids[two], heads)
+                for one, two in pairs
+            )
+        )
 
     def beyond(self, known: Iterable[bytes]) -> list[bytes]:
         """Everything attached that is no ancestor of (and not in) `known`, parents before children.
@@ -392,16 +412,3 @@ class Tangle:
                 stack.append(self._first[at])
                 stack.append(self._second[at])
         return cone
-
-    def _void(self, heads: tuple[bytes, ...], round_: int) -> frozenset[int]:
-        """Issuers of two contradicting transactions in the heads' cones, one of them in `round_` or later."""
-        return frozenset(
-            issuer
-            for issuer, pairs in self._conflicts.items()
-            if any(
-                max(self._round[one], self._round[two]) >= round_
-                and self.in_cone(self._ids[one], heads)
-                and self.in_cone(self._ids[two], heads)
-                for one, two in pairs
-            )
-        )

@@ -157,6 +157,20 @@ def test_unconfirmed_updates_cannot_be_proposed(book):
     assert create(book, 3, proposal_body(both), parents=(third.id, third.id)).id in book
 
 
+def test_a_void_proposer_does_not_count_itself(book):
+    one = create(book, 0, update_body(0))
+    two = create(book, 1, update_body(1), parents=(one.id, one.id))
+    both = tuple(sorted((one.id, two.id)))
+    forks = [post((two.id,) * 2, AcknowledgementBody(None), 3, round_=round_) for round_ in (1, 2)]
+    halves = tuple(fork.id for fork in forks)
+    on_both = post(halves, QUIET, 1, sequence=88)
+    book.receive_many([on_both.raw, *(fork.raw for fork in forks)])
+    proposal = post((on_both.id,) * 2, proposal_body(both), 3, sequence=2)
+    book.receive(post((proposal.id,) * 2, QUIET, 2, sequence=88).raw)
+    with pytest.raises(Unconfirmed, match="has 2 approving"):
+        book.receive(proposal.raw)
+
+
 def test_one_update_a_member(book, updates):
     genesis = (book.genesis_id, book.genesis_id)
     member = next(m for m in range(4) if address_of(key(m)) == book.get(updates[0]).issuer)
@@ -165,7 +179,7 @@ def test_one_update_a_member(book, updates):
     book.receive_many([on_it.raw, second.raw])
     both = tuple(sorted((*updates, second.id)))
     parents = (on_it.id, head(book)[0])
-    refuse(book, proposal_body(both), WrongProposal, "two updates of member", parents=parents, sequence=99, member=3)
+    refuse(book, proposal_body(both), Unconfirmed, "has 0 approving", parents=parents, sequence=99, member=3)
 
 
 def test_shares_verdicts_and_checkpoints(book, updates):
