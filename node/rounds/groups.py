@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 SEED_BYTES = 32
 
@@ -78,16 +78,16 @@ def shuffled(seed: bytes, items: Iterable[int]) -> list[int]:
     return order
 
 
-def choose_openers(seed: bytes, willing: Sequence[int], others: Sequence[int], threshold: int) -> tuple[int, ...]:
-    """The T members asked to open: drawn from those seen alive, filled up from the rest.
+def choose_openers(seed: bytes, ranks: Iterable[Iterable[int]], threshold: int) -> tuple[int, ...]:
+    """The T members asked to open, in ascending order.
 
     Args:
         seed: Any public seed; which T members open has no bearing on secrecy, only on load.
-        willing: Member indices seen alive in this round.
-        others: The remaining member indices.
+        ranks: Disjoint sets of member indices, the most promising first; within one, the seed decides.
         threshold: T.
     """
-    return tuple(sorted((shuffled(seed, willing) + shuffled(seed, others))[:threshold]))
+    order = [member for rank in ranks for member in shuffled(seed, sorted(rank))]
+    return tuple(sorted(order[:threshold]))
 
 
 class _Draws:

@@ -206,7 +206,7 @@ class SimNet:
     # ---- building -------------------------------------------------------------------------------------------------
 
     def _ceremony(self, members: int, threshold: int) -> list[tuple]:
-        boxes = [BoxKey.generate() for _ in range(members)]
+        boxes = [BoxKey.from_secret_bytes(self.rng.randbytes(32)) for _ in range(members)]
         params = parameter_set("minimal", allow_minimal=True)
         terms = Terms(params, self.deployment.consortium, 1, threshold, tuple(box.public for box in boxes))
         dealers = [Dealer.resume(terms, k, self.rng.randbytes(32)) for k in range(members)]

@@ -182,11 +182,11 @@ def _manifest(ports: Ports, state: RoundState, tx_id: bytes) -> UpdateManifest:
 
 
 def _openers(state: RoundState, effect: Propose, seed: bytes) -> tuple[int, ...]:
-    """T members to open: those seen alive first; after a stall, those that opened before, first of all."""
+    """T members to open: those seen alive, then the rest, and last of all who was asked before and stayed silent."""
     threshold = state.plan.threshold if state.plan else 1
-    if effect.attempt == 0:
-        willing = {member for _, member, _ in state.reveals}
-    else:
-        willing = {share.member for share in state.shares} | {state.members.me}
-    everyone = set(range(len(state.members.addresses)))
-    return choose_openers(seed, sorted(willing), sorted(everyone - willing), threshold)
+    shared = {share.member for share in state.shares}
+    asked = {member for proposal in state.proposals.values() for member in proposal.openers}
+    silent = asked - shared
+    alive = ({member for _, member, _ in state.reveals} | shared) - silent
+    rest = set(range(len(state.members.addresses))) - alive - silent
+    return choose_openers(seed, (alive, rest, silent), threshold)
