@@ -163,10 +163,10 @@ def test_a_void_proposer_does_not_count_itself(book):
     both = tuple(sorted((one.id, two.id)))
     forks = [post((two.id,) * 2, AcknowledgementBody(None), 3, round_=round_) for round_ in (1, 2)]
     halves = tuple(fork.id for fork in forks)
-    on_both = post(halves, QUIET, 1, sequence=88)
+    on_both = post(halves, QUIET, 2, sequence=88)
     book.receive_many([on_both.raw, *(fork.raw for fork in forks)])
     proposal = post((on_both.id,) * 2, proposal_body(both), 3, sequence=2)
-    book.receive(post((proposal.id,) * 2, QUIET, 2, sequence=88).raw)
+    book.receive(post((proposal.id,) * 2, QUIET, 2, sequence=89).raw)
     with pytest.raises(Unconfirmed, match="has 2 approving"):
         book.receive(proposal.raw)
 
@@ -208,3 +208,18 @@ def test_refusals_name_the_transaction(book):
     with pytest.raises(RefusedTransaction, match=bad.id.hex()[:16]) as caught:
         book.receive(bad.raw)
     assert caught.value.tx_id == bad.id
+
+
+def test_a_proposal_takes_the_pair_of_tips_that_confirms_most(book):
+    """No single tip confirms both updates, and the two that approve most updates are not the pair."""
+    one = create(book, 0, update_body(0))
+    two = create(book, 1, update_body(1), parents=(book.genesis_id, book.genesis_id))
+    left = create(book, 2, QUIET, parents=(one.id, one.id))
+    left = create(book, 3, QUIET, parents=(left.id, left.id))
+    right = create(book, 2, QUIET, parents=(two.id, two.id))
+    right = create(book, 3, QUIET, parents=(right.id, right.id))
+    for number in range(3):
+        create(book, 2, QUIET, seed=number, parents=(one.id, one.id))
+    basis = book.proposal_basis(1, address_of(key(0)))
+    assert set(basis.parents) == {left.id, right.id}
+    assert set(basis.updates) == {one.id, two.id}
