@@ -3,11 +3,13 @@
     ``errors``      what can go wrong, one class each
     ``settings``    the frozen :class:`~node.learning.settings.TrainingSettings` of a plan
     ``classifier``  what every network has in common: standardised input, loss, probabilities
+    ``layers``      convolutions with standardised weights: nothing to average but parameters
     ``capsnet``     the capsule network, the default (eq. 13-16)
     ``cnn``         plain convolutional baselines
     ``registry``    networks by name
     ``parameters``  a model as one float32 vector, its layout
     ``modelfile``   a model as canonical bytes, its hash (no torch: auditors read it)
+    ``augmentation`` random views of training images
     ``training``    local training (eq. 1-3), clipping
     ``averaging``   federated averaging in the clear (eq. 4-5): what sealing must equal
     ``metrics``     accuracy, AUC, F1, confusion

@@ -4,8 +4,8 @@
 
 The paper's four stages, sized for 64x64 slices and a few hundred images a hospital:
 
-    convolution   four 3x3 convolutions with group normalisation, pooling between them
-    hidden        one more convolution, spatial dropout
+    convolution   three 3x3 convolutions with standardised weights, pooling between them
+    hidden        one more
     PrimaryCaps   I capsule types of D_in dimensions at every position
     ClassCaps     J capsules of D_out dimensions, filled by routing
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from node.learning.classifier import Classifier, standardise, weighted_mean
+from node.learning.layers import convolutions
 
 ITERATIONS: Final = 3
 """Rounds of routing; the paper's number."""
@@ -119,19 +120,8 @@ class CapsNet(Classifier):
 
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = (32, 64, 96, 128)) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 1
-        for stage, width in enumerate(widths):
-            layers += [
-                nn.Conv2d(before, width, 3, padding=1, bias=False),
-                nn.GroupNorm(8, width),
-                nn.ReLU(inplace=True),
-            ]
-            if stage < 3:
-                layers.append(nn.MaxPool2d(2))
-            before = width
-        self.stem = nn.Sequential(*layers)
-        self.primary = PrimaryCaps(before, types=32, dimensions=8)
+        self.stem = convolutions(widths)
+        self.primary = PrimaryCaps(widths[-1], types=32, dimensions=8)
         self.parents = ClassCaps(types=32, dimensions=8, classes=classes, out_dimensions=16)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -139,8 +129,12 @@ class CapsNet(Classifier):
         return self.parents(self.primary(self.stem(standardise(images))))  # type: ignore[no-any-return]
 
     def fan_in(self, name: str, shape: tuple[int, ...]) -> int:
-        """A parent sums over all children's dimensions, else it starts so long that squashing stops its gradient."""
-        return shape[0] * shape[2] if name == "parents.transform" else super().fan_in(name, shape)
+        """A parent sums over all children's dimensions, divided by 7 so that parents start about 0.6 long.
+
+        That is where an undecided margin loss is at rest. Starting elsewhere, the whole network first drifts there
+        together, which flattens what tells images apart; much longer, and squashing stops the gradient.
+        """
+        return max(1, shape[0] * shape[2] // 7) if name == "parents.transform" else super().fan_in(name, shape)
 
     def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """The margin loss of the capsules' lengths."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from node.learning.classifier import Classifier, standardise, weighted_mean
+from node.learning.layers import convolutions
 
 
 class PlainNet(Classifier):
@@ -29,14 +30,11 @@ class PlainNet(Classifier):
 
 
 def small_cnn(classes: int) -> PlainNet:
-    """Four convolutions of 16, 32, 64, 64 channels with group normalisation and global average pooling; any S >= 16."""
-    layers: list[nn.Module] = []
-    before = 1
-    for width in (16, 32, 64, 64):
-        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.GroupNorm(8, width), nn.ReLU(inplace=True)]
-        layers.append(nn.MaxPool2d(2))
-        before = width
-    return PlainNet(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes)))
+    """Four convolutions of 16, 32, 64, 64 channels with standardised weights and global average pooling; any S >= 16."""
+    widths = (16, 32, 64, 64)
+    return PlainNet(
+        nn.Sequential(convolutions(widths), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
+    )
 
 
 def benchmark_cnn(classes: int) -> PlainNet:

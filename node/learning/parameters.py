@@ -52,7 +52,7 @@ def layout(model: nn.Module) -> Layout:
     """
     buffers = [name for name, _ in model.named_buffers()]
     if buffers:
-        raise WrongVector(f"network has buffers {buffers[:3]} that averaging would miss; use group normalisation")
+        raise WrongVector(f"network has buffers {buffers[:3]} that averaging would miss; standardise weights instead")
     other = [name for name, tensor in model.named_parameters() if tensor.dtype != torch.float32]
     if other:
         raise WrongVector(f"network parameter {other[0]} is not float32")
@@ -110,7 +110,7 @@ def initial(name: str, classes: int, seed: int) -> NDArray[np.float32]:
 
     Drawn uniformly with variance 1 / fan-in (LeCun et al. 1998, "Efficient backprop") by numpy's PCG64 and exactly rounded
     arithmetic only: torch's own normal draws may differ between processors in their last bit, and the model's hash with
-    them. Gains of normalisation start at 1, biases at 0.
+    them. Gains start at 1, biases at 0.
 
     Raises:
         UnknownArchitecture: the registry has no such network.
@@ -124,7 +124,7 @@ def initial(name: str, classes: int, seed: int) -> NDArray[np.float32]:
 def _drawn(model: Classifier, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     count = math.prod(shape)
     if len(shape) < 2:
-        return np.full(count, float(name.endswith("weight")), dtype=np.float32)
+        return np.full(count, float(name.endswith("gain")), dtype=np.float32)
     bound = math.sqrt(3 / model.fan_in(name, shape))
     return ((2 * rng.random(count) - 1) * bound).astype(np.float32)
 
