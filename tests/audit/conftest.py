@@ -14,6 +14,7 @@ from chain.anvil import Anvil
 from chain.client import Chain
 from chain.deployment import Deployment
 from node.audit.chainside import read_chain
+from node.audit.evidence import blob_directories
 from node.rounds.statement import Predicate, Statement
 from node.storage import raw_cid
 from tests.audit.network import write_run
@@ -39,7 +40,8 @@ class Run:
 
     def copies(self, cid: str) -> list[Path]:
         """Every copy of a blob."""
-        return sorted(self.root.glob(f"hospitals/*/**/{cid}"))
+        places = (root / cid[-3:-1] / cid for root in blob_directories(self.root))
+        return [path for path in places if path.exists()]
 
     def read(self, cid: str) -> bytes:
         return self.copies(cid)[0].read_bytes()

@@ -46,7 +46,7 @@ def _check_root(dossier: Dossier, predicate: Predicate, link: Link) -> None:
 
 
 def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link) -> UpdateManifest | None:
-    """One update's manifest, if it is about this update."""
+    """One update's manifest; where it is about something else that is noted, and its chunks are added all the same."""
     included = predicate.updates[position]
     name = f"manifest of update {included.id[:16]}…"
     data = dossier.reader.read(included.manifest, name, link)
@@ -70,13 +70,12 @@ def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link)
         expected["parameter_set"] = dossier.params.id
     if dossier.layout is not None:
         expected["size"] = dossier.layout.size
-    agreed = [
-        link.equal(f"{name} ({included.manifest})", what, getattr(manifest, what), v) for what, v in expected.items()
-    ]
+    for what, value in expected.items():
+        link.equal(f"{name} ({included.manifest})", what, getattr(manifest, what), value)
     if dossier.params is not None:
         chunks = dossier.params.chunks(manifest.size)
-        agreed.append(link.equal(f"{name} ({included.manifest})", "number of chunks", len(manifest.chunks), chunks))
-    return manifest if all(agreed) else None
+        link.equal(f"{name} ({included.manifest})", "number of chunks", len(manifest.chunks), chunks)
+    return manifest
 
 
 def _check_owners(predicate: Predicate, manifests: Sequence[UpdateManifest | None], link: Link) -> None:
@@ -107,7 +106,8 @@ def _check_group(
         link.unchecked(name, "an update's manifest could not be established")
         return
     known = [update.chunks for update in updates if update is not None]
-    if not link.equal(name, "number of chunks", len(stated.chunks), len(known[0])):
+    if any(len(chunks) != len(stated.chunks) for chunks in known):
+        link.falsified(name, f"it has {len(stated.chunks)} chunks, its updates have {[len(row) for row in known]}")
         return
     for index, cid in enumerate(stated.chunks):
         dossier.progress(f"adding group {number}", index, len(stated.chunks))

@@ -1,0 +1,324 @@
+"""A quorum that lies: every digest and signature agrees, and still the lie is found where it was told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from eth_account import Account
+
+from chain.leader import ranking
+from chain.outcome import sign_outcome
+from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, VerdictBody, proposal_roots
+from dag.ids import sha256
+from node.audit.run import examine
+from node.rounds.records import SumManifest, UpdateManifest
+from tests.audit.forge import STRANGER, Forgery, member_key, updates_of, with_round
+
+ROUND = 2
+
+
+def broken(facts, evidence) -> dict[str, set[str]]:
+    """Per status that is not ok, the links it occurs in."""
+    found: dict[str, set[str]] = {"falsified": set(), "unchecked": set()}
+    for finding in examine(facts, evidence, None).findings:
+        if finding.status != "ok":
+            found[finding.status].add(finding.link)
+    return found
+
+
+def lies(run, **options) -> set[str]:
+    forgery = Forgery(run, ROUND, **options)
+    found = broken(forgery.facts, forgery.evidence)
+    assert not found["unchecked"], found
+    return found["falsified"]
+
+
+def test_a_round_made_again_honestly_is_verified(run):
+    assert lies(run) == set()
+
+
+# ---- what members sign ------------------------------------------------------------------------------------------
+
+
+def only(kind, act):
+    """Change transactions whose body is of one kind; the first one only where `act` says so by returning True."""
+    done = []
+
+    def change(forgery, old, values):
+        if isinstance(values["body"], kind) and not done and act(forgery, values):
+            done.append(old)
+
+    return change
+
+
+def inflate_weight(_forgery, values):
+    values["body"] = replace(values["body"], weight_ppm=min(1_000_000, values["body"].weight_ppm + 1000))
+    return values["body"].weight_ppm < 1_000_000
+
+
+def too_many_slots(_forgery, values):
+    values["body"] = replace(values["body"], slots=values["body"].slots + 1)
+    return True
+
+
+def other_layout(_forgery, values):
+    values["body"] = replace(values["body"], layout=sha256(b"another network"))
+    return True
+
+
+def steal_a_chunk(forgery, values):
+    """The second update re-posts a ciphertext of the first."""
+    if not updates_of(forgery):
+        return False
+    theirs = UpdateManifest.from_bytes(forgery.evidence.get(forgery.made[updates_of(forgery)[0]].payload))
+    mine = UpdateManifest.from_bytes(forgery.evidence.get(values["payload"]))
+    again = replace(mine, chunks=(theirs.chunks[0], *mine.chunks[1:]))
+    values["payload"] = forgery.evidence.put(again.to_bytes())
+    return True
+
+
+def swap_chunks(forgery, values):
+    mine = UpdateManifest.from_bytes(forgery.evidence.get(values["payload"]))
+    return repost(forgery, values, chunks=(mine.chunks[1], mine.chunks[0], *mine.chunks[2:]))
+
+
+def repost(forgery, values, **changes):
+    mine = UpdateManifest.from_bytes(forgery.evidence.get(values["payload"]))
+    values["payload"] = forgery.evidence.put(replace(mine, **changes).to_bytes())
+    return True
+
+
+def anothers_manifest(forgery, values):
+    return repost(forgery, values, issuer=b"s" * 20)
+
+
+def lie_about_a_sum(forgery, values):
+    """A chunk of the first sum is another ciphertext, signed and recorded as the sum."""
+    body = values["body"]
+    manifest = SumManifest.from_bytes(forgery.evidence.get(body.sums[0]))
+    foreign = SumManifest.from_bytes(forgery.evidence.get(body.sums[-1])).chunks[0]
+    sums = (
+        forgery.evidence.put(replace(manifest, chunks=(foreign, *manifest.chunks[1:])).to_bytes()),
+        *body.sums[1:],
+    )
+    values["body"] = replace(body, sums=sums, sums_root=proposal_roots((), sums)[1])
+    return True
+
+
+def choose_groups(forgery, values):
+    """Pairs of the leader's liking."""
+    body = values["body"]
+    wanted = ((0, 1), (2, 3)) if body.groups != ((0, 1), (2, 3)) else ((0, 2), (1, 3))
+    sums = tuple(forgery.sum(tuple(body.updates[i] for i in group)) for group in wanted)
+    values["body"] = replace(body, groups=wanted, sums=sums, sums_root=proposal_roots((), sums)[1])
+    return True
+
+
+def single_out(forgery, values):
+    """One group of one."""
+    body = values["body"]
+    groups = ((0,), (1, 2, 3))
+    sums = tuple(forgery.sum(tuple(body.updates[i] for i in group)) for group in groups)
+    values["body"] = replace(body, groups=groups, sums=sums, sums_root=proposal_roots((), sums)[1])
+    return True
+
+
+def leave_out(forgery, values):
+    """Three of four confirmed updates, and the reveals of their issuers."""
+    body = values["body"]
+    kept = body.updates[1:]
+    issuers = {forgery.made[i].issuer for i in kept}
+    reveals = tuple(i for i in body.reveals if forgery.made[i].issuer in issuers)
+    values["body"] = forgery.propose(body, kept, reveals)
+    return True
+
+
+def out_of_turn(forgery, values):
+    """The member of the last rank proposes in the first time slot."""
+    here = forgery.here
+    last = ranking(here.row.seed, here.members, [1] * len(here.members))[-1]
+    values["key"] = member_key(last)
+    values["sequence"] += 1000
+    values["body"] = replace(values["body"], attempt=0)
+    return True
+
+
+def false_reveal(_forgery, values):
+    if values["body"].reveal is None:
+        return False
+    values["body"] = AcknowledgementBody(reveal=sha256(b"something else"))
+    return True
+
+
+def stranger(_forgery, values):
+    values["key"] = STRANGER
+    return True
+
+
+def anothers_share(_forgery, values):
+    values["body"] = replace(values["body"], member=(values["body"].member + 1) % 4)
+    return True
+
+
+def another_consortium(_forgery, values):
+    values["consortium"] = sha256(b"elsewhere")
+    return True
+
+
+SIGNED = {
+    "weight": (UpdateBody, inflate_weight, {"updates"}),
+    "slots": (UpdateBody, too_many_slots, {"updates"}),
+    "layout": (UpdateBody, other_layout, {"updates", "sums"}),
+    "stolen ciphertext": (UpdateBody, steal_a_chunk, {"sums"}),
+    "another's manifest": (UpdateBody, anothers_manifest, {"sums"}),
+    "sum": (ProposalBody, lie_about_a_sum, {"sums"}),
+    "groups": (ProposalBody, choose_groups, {"groups"}),
+    "group of one": (ProposalBody, single_out, {"groups"}),
+    "left out": (ProposalBody, leave_out, {"updates"}),
+    "reveal": (AcknowledgementBody, false_reveal, {"groups"}),
+    "share of another": (ShareBody, anothers_share, {"openings"}),
+    "foreign verdict": (VerdictBody, stranger, {"segment", "verdicts"}),
+    "other consortium": (VerdictBody, another_consortium, {"segment", "verdicts"}),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_lie_in_the_ledger(run, name):
+    kind, act, expected = SIGNED[name]
+    assert lies(run, change=only(kind, act)) == expected
+
+
+def test_a_leader_before_its_turn(run):
+    # Without the true leader's own approval an update may lack a quorum as well.
+    assert lies(run, change=only(ProposalBody, out_of_turn)) - {"updates"} == {"leader"}
+
+
+def test_chunks_out_of_order_do_not_add_up(run):
+    with pytest.raises(Exception, match="agree in epoch, position"):
+        Forgery(run, ROUND, change=only(UpdateBody, swap_chunks))
+
+
+def test_a_member_that_opened_another_partition(run):
+    def extra(forgery):
+        head = forgery.proposal
+        body = head.body
+        groups = ((0, 1), (2, 3)) if body.groups != ((0, 1), (2, 3)) else ((0, 2), (1, 3))
+        sums = tuple(forgery.sum(tuple(body.updates[i] for i in group)) for group in groups)
+        other = replace(body, groups=groups, sums=sums, sums_root=proposal_roots((), sums)[1])
+        common = {"consortium": head.consortium, "epoch": head.epoch, "round": head.round, "parents": head.parents}
+        first = forgery.sign(
+            {**common, "kind": body.kind, "sequence": 900, "payload": None, "body": other, "key": member_key(0)}
+        )
+        share = ShareBody(first.id, 0)
+        payload = forgery.made[forgery.ids[bytes.fromhex(forgery.honest.shares[0])]].payload
+        parents = {**common, "parents": (first.id, first.id)}
+        forgery.sign(
+            {**parents, "kind": share.kind, "sequence": 901, "payload": payload, "body": share, "key": member_key(0)}
+        )
+
+    assert lies(run, extra=extra) == {"groups"}
+
+
+# ---- what the statement says ------------------------------------------------------------------------------------
+
+
+def first(said, name, **changes):
+    said[name] = (said[name][0].model_copy(update=changes), *said[name][1:])
+
+
+STATED = {
+    "weight": (lambda said: first(said, "updates", weight_ppm=7), {"updates"}),
+    "samples": (lambda said: first(said, "updates", samples=7), {"updates"}),
+    "decision": (lambda said: first(said, "groups", accepted=not said["groups"][0].accepted), {"verdicts"}),
+    "verdicts": (lambda said: said.update(verdicts=said["verdicts"][:2]), {"verdicts"}),
+    "verdict twice": (lambda said: said.update(verdicts=(said["verdicts"][0],) * 3), {"statement", "verdicts"}),
+    "shares": (lambda said: said.update(shares=said["shares"][1:]), {"openings"}),
+    "openers": (lambda said: said.update(openers=(0,)), {"segment", "openings"}),
+    "reveals": (lambda said: said.update(reveals=()), {"segment"}),
+    "root": (lambda said: said.update(ledger_root=sha256(b"root").hex()), {"segment"}),
+    "material": (lambda said: said.update(seed_material=sha256(b"seed").hex()), {"outcome"}),
+    "min_group": (lambda said: said.update(min_group=3), {"plan"}),
+    "colluders": (lambda said: said.update(colluders_tolerated=5), {"statement"}),
+    "contract": (lambda said: said.update(contract="0x" + "00" * 20), {"statement"}),
+    "chain": (lambda said: said.update(chain_id=1), {"statement"}),
+    "epoch": (lambda said: said.update(epoch=9), {"statement"}),
+    "parameters": (lambda said: said.update(parameter_set="standard"), {"statement", "plan"}),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_lie_in_the_statement(run, name):
+    tell, expected = STATED[name]
+    assert lies(run, tell=tell) == expected
+
+
+# ---- what the chain says ----------------------------------------------------------------------------------------
+
+
+def chain_lies(run, **changes) -> set[str]:
+    here = run.facts.finalised[ROUND]
+    facts = with_round(run.facts, replace(here, **changes))
+    return broken(facts, Forgery(run, ROUND).evidence)["falsified"]
+
+
+def test_too_few_signatures(run):
+    signed = run.facts.finalised[ROUND].signed
+    few = replace(signed, signers=signed.signers[:2], signatures=signed.signatures[:2])
+    assert chain_lies(run, signed=few) == {"outcome"}
+
+
+def test_a_signature_of_a_stranger(run):
+    signed = run.facts.finalised[ROUND].signed
+    foreign = sign_outcome(signed.outcome, run.facts.deployment, Account.from_key(STRANGER))
+    assert chain_lies(run, signed=replace(signed, signatures=(foreign, *signed.signatures[1:]))) == {"outcome"}
+
+
+def test_a_signature_that_is_none(run):
+    signed = run.facts.finalised[ROUND].signed
+    assert chain_lies(run, signed=replace(signed, signatures=(b"\xff" * 65, *signed.signatures[1:]))) == {"outcome"}
+
+
+def test_a_signature_for_another_outcome(run):
+    signed = run.facts.finalised[ROUND].signed
+    other = replace(signed, outcome=replace(signed.outcome, model=sha256(b"model")))
+    assert chain_lies(run, signed=other) == {"outcome"}
+
+
+def test_calldata_out_of_sight_is_not_checked(run):
+    here = run.facts.finalised[ROUND]
+    facts = with_round(run.facts, replace(here, signed=None, why="the endpoint does not have it"))
+    found = broken(facts, Forgery(run, ROUND).evidence)
+    assert found == {"falsified": set(), "unchecked": {"outcome", "leader"}}
+
+
+def test_a_base_that_is_not_the_parent(run):
+    row = replace(run.facts.finalised[ROUND].row, base=sha256(b"base"))
+    assert "lineage" in chain_lies(run, row=row)
+
+
+def test_a_seed_that_does_not_follow(run):
+    row = replace(run.facts.finalised[ROUND].row, seed=sha256(b"seed"))
+    assert "leader" in chain_lies(run, row=row)
+
+
+def test_a_leader_that_proposed_nothing(run):
+    row = replace(run.facts.finalised[ROUND].row, proposals=())
+    assert {"leader", "lineage"} <= chain_lies(run, row=row)
+
+
+def test_a_joint_key_the_chain_did_not_activate(run):
+    epoch = replace(run.facts.finalised[ROUND].epoch, joint_key=sha256(b"key"))
+    assert chain_lies(run, epoch=epoch) == {"statement", "key"}
+
+
+def test_a_joint_key_too_few_confirmed(run):
+    here = run.facts.finalised[ROUND]
+    few = dict(list(here.epoch.confirmations.items())[:2])
+    assert chain_lies(run, epoch=replace(here.epoch, confirmations=few)) == {"key"}
+
+
+def test_a_dealing_that_was_not_committed_to(run):
+    here = run.facts.finalised[ROUND]
+    other = here.epoch.commitments | {here.members[1]: sha256(b"another dealing")}
+    assert chain_lies(run, epoch=replace(here.epoch, commitments=other)) == {"key"}
