@@ -60,9 +60,8 @@ contracts: $(DEV) $(NODE)  ## compile contracts/ into chain/artifacts
 	$(BIN)/python -m chain.compile
 
 .PHONY: bench
-bench: $(DEV) $(NODE)  ## every benchmark: prints its table, writes JSON to benchmarks/out
-	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
-		name=$$(basename "$$file" .py); echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS); done
+bench: $(DEV) $(NODE)  ## every benchmark: prints its table, writes JSON to benchmarks/out; ARGS="round --repeats 1" runs one
+	$(BIN)/python -m benchmarks --out benchmarks/out $(ARGS)
 
 .PHONY: lock
 lock: | $(BIN)/python  ## rewrite constraints.txt from a clean install of pyproject.toml

@@ -1,0 +1,1 @@
+"""Every performance claim, as a command: `python -m benchmarks.NAME`; the convention is in `benchmarks.harness`."""
