@@ -10,6 +10,7 @@ from eth_account import Account
 
 from chain.anvil import Anvil, dev_account
 from chain.client import Chain
+from chain.connection import Connection
 from chain.deployment import Deployment, deploy, fund
 from chain.records import Hospital
 from crypto.ceremony import Dealer, Terms, finish, receive
@@ -23,6 +24,7 @@ from node.storage import FileStore
 from tests.flow import simnet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MINIMAL = parameter_set("minimal", allow_minimal=True)
@@ -50,8 +52,13 @@ class AuditedNet(simnet.SimNet):
         return receive(d.header, d.public, d.shares[receiver], boxes[receiver], **options)
 
 
-def write_run(root: Path, rounds: int, members: int = 4, seed: int = 3, **plan) -> AuditedNet:
-    """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin."""
+def write_run(
+    root: Path, rounds: int, members: int = 4, seed: int = 3, before: Callable[[AuditedNet, int], None] | None = None
+) -> AuditedNet:
+    """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin.
+
+    `before` is called with network and round before each is opened, to make things go wrong in it.
+    """
     accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
     sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
     hospitals = [
@@ -63,8 +70,11 @@ def write_run(root: Path, rounds: int, members: int = 4, seed: int = 3, **plan) 
         fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
         contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
         with patch.object(simnet, "CONTRACTS", contracts):
-            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed, **plan)
-        net.play(rounds)
+            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed)
+        for number in range(1, rounds + 1):
+            if before:
+                before(net, number)
+            net.run(net.open_round())
         _repeat(net, anvil.url, deployment)
     (root / "consortium.json").write_text(deployment.to_json())
     _write_blobs(net, root)
@@ -90,8 +100,13 @@ def _repeat(net: AuditedNet, url: str, deployment: Deployment) -> None:
         clients[0].rounds.open(facts.plan, facts.base, net.plan.collect_seconds, net.plan.round_seconds)
         for anchor in net.chain.anchors[number]:
             clients[anchor.leader].rounds.propose(number, anchor.proposal, anchor.updates_root, anchor.sums_root)
-        outcome, signatures = net.chain.outcomes[number]
-        clients[0].rounds.finalise(outcome, signatures)
+        if number in net.chain.outcomes:
+            clients[0].rounds.finalise(*net.chain.outcomes[number])
+        else:
+            connection = Connection(url)
+            connection.request("evm_increaseTime", net.plan.round_seconds + 10)
+            connection.request("evm_mine")
+            clients[0].rounds.abort(number)
 
 
 def _write_blobs(net: AuditedNet, root: Path) -> None:

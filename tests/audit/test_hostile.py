@@ -135,8 +135,7 @@ def test_events_out_of_order_are_incoherent(run):
         read_chain(FakeChain(run, events))
 
 
-def test_a_flood_of_problems_does_not_drown_the_report(run):
+def test_another_consortiums_blobs_falsify_nothing_quietly(run):
     foreign = replace(run.facts, deployment=replace(run.facts.deployment, consortium=sha256(b"another")))
     report = examine(foreign, Overlay(run), None)
-    assert len([f for f in report.findings if f.link == "segment" and f.round == ROUND]) <= 23
-    assert any("more like these" in f.detail for f in report.findings) or len(report.findings) < 200
+    assert {"statement", "key", "segment", "leader"} <= {f.link for f in report.findings if f.status == "falsified"}
