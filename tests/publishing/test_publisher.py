@@ -1,0 +1,224 @@
+"""The ledger behind one lock: posting once, approving on purpose, proofs, what the listener is told."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dag.bodies import AcknowledgementBody, Kind, ShareBody, VerdictBody
+from dag.errors import UnknownTransaction, WrongRound
+from dag.transaction import Transaction, address_of
+from tests.dag.support import blob, key, proposal_body, secret, update_body
+from tests.publishing.support import acknowledge, post_update, publisher
+
+MEMBERS = 4
+QUORUM = 3
+
+
+def share_all(books, rows) -> None:
+    for book in books:
+        for row in rows:
+            if not book.knows(row.id):
+                book.receive(row.raw)
+
+
+def confirmed_round(books) -> list[Transaction]:
+    """Everybody posts an update; everybody approves until each proposes all of them."""
+    updates = [post_update(book, member) for member, book in enumerate(books)]
+    share_all(books, updates)
+    for _ in range(6):
+        share_all(books, [acknowledge(book) for book in books])
+    return updates
+
+
+@pytest.fixture
+def books():
+    return [publisher(member) for member in range(MEMBERS)]
+
+
+def propose(book, member: int) -> Transaction:
+    updates, reveals = book.proposal_basis(1)
+    return book.post(Kind.PROPOSAL, proposal_body(updates, reveals), epoch=1, round_number=1)
+
+
+@pytest.mark.parametrize("again", [update_body(0), update_body(0, samples=50)], ids=["the same", "another"])
+def test_an_update_is_posted_once(books, again):
+    first = post_update(books[0], 0)
+    second = books[0].post(Kind.UPDATE, again, epoch=1, round_number=1, payload=blob("other"))
+    assert second == first
+    assert len(books[0].read(lambda ledger: ledger.transactions(kind=Kind.UPDATE))) == 1
+
+
+def test_an_update_is_posted_once_across_a_restart(tmp_path):
+    book = publisher(0, path=tmp_path / "ledger.sqlite")
+    first = post_update(book, 0)
+    book.close()
+    again = publisher(0, path=tmp_path / "ledger.sqlite")
+    assert post_update(again, 0).id == first.id
+    assert [tx.id for tx in again.outbox()] == [first.id], "what was not announced yet still will be"
+
+
+def test_share_and_verdict_are_posted_once(books):
+    confirmed_round(books)
+    proposal = propose(books[0], 0)
+    bodies = {
+        Kind.SHARE: (ShareBody(proposal.id, 0), blob("share")),
+        Kind.VERDICT: (VerdictBody(proposal.id, (5,), 5, (True,), 9), None),
+    }
+    for kind, (body, payload) in bodies.items():
+        posted = [books[0].post(kind, body, epoch=1, round_number=1, payload=payload) for _ in range(2)]
+        assert posted[0] == posted[1]
+
+
+def test_posting_from_many_threads_is_one_history(books):
+    """No two of a member's transactions share a sequence number: that would be taken for an equivocation."""
+    post_update(books[0], 0)
+    threads = [threading.Thread(target=acknowledge, args=(books[0],)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = books[0].read(lambda ledger: ledger.transactions())
+    assert sorted(tx.sequence for tx in rows if tx.parents) == list(range(13))
+
+
+def test_approving_goes_through_the_update(books):
+    """However many other tips there are, the past cone of the acknowledgement holds the update asked for."""
+    updates = [post_update(book, member) for member, book in enumerate(books)]
+    share_all(books, updates)
+    for update in updates[1:]:
+        answer = acknowledge(books[0], approve=update.id)
+        assert books[0].read(lambda ledger, a=answer.id, u=update.id: ledger.in_cone(u, [a]))
+        assert books[0].read(lambda ledger, u=update.id: ledger.tangle.approved_by(u, 0))
+
+
+def test_approving_what_is_not_here_is_refused(books):
+    with pytest.raises(UnknownTransaction):
+        acknowledge(books[0], approve=bytes(32))
+    assert len(books[0].outbox()) == 0
+
+
+def test_a_round_that_is_not_open_is_refused_and_leaves_nothing(books):
+    with pytest.raises(WrongRound):
+        books[0].post(Kind.UPDATE, update_body(0), epoch=1, round_number=99, payload=blob("x"))
+    assert books[0].outbox() == ()
+    assert books[0].read(len) == 1
+
+
+def test_the_listener_hears_everything_once_with_current_approvals():
+    heard = []
+    book = publisher(0, attached=lambda tx, approvals: heard.append((tx.id, dict(approvals))))
+    other = publisher(1)
+    update = post_update(book, 0)
+    other.receive(update.raw)
+    answer = acknowledge(other, approve=update.id)
+    book.receive(answer.raw)
+    book.receive(answer.raw)
+    assert [tx_id for tx_id, _ in heard] == [update.id, answer.id]
+    assert heard[0][1] == {update.id: 0b0001}
+    assert heard[1][1] == {update.id: 0b0011}
+
+
+def test_children_that_waited_are_told_after_their_parents():
+    heard = []
+    book, other = publisher(0, attached=lambda tx, _: heard.append(tx.id)), publisher(1)
+    rows = [post_update(other, 1)] + [acknowledge(other) for _ in range(3)]
+    for row in reversed(rows):
+        book.receive(row.raw)
+    assert heard == [row.id for row in rows]
+
+
+def test_replaying_after_a_restart_ends_with_the_same_approvals(tmp_path):
+    """A node that restarts tells its round again; the last telling equals what it knew before."""
+    before, after = [], []
+    path = tmp_path / "ledger.sqlite"
+    book = publisher(0, attached=lambda tx, approvals: before.append((tx.id, dict(approvals))), path=path)
+    other = publisher(1)
+    for member, source in enumerate((book, other)):
+        post_update(source, member)
+    for row in other.read(lambda ledger: ledger.transactions()):
+        book.receive(row.raw)
+    for row in book.read(lambda ledger: ledger.transactions()):
+        other.receive(row.raw)
+    for _ in range(3):
+        book.receive(acknowledge(other).raw)
+    book.close()
+    again = publisher(0, attached=lambda tx, approvals: after.append((tx.id, dict(approvals))), path=path)
+    again.replay(1)
+    assert [tx_id for tx_id, _ in after] == [tx_id for tx_id, _ in before]
+    assert after[-1] == before[-1]
+
+
+def test_what_was_sent_leaves_the_outbox(books):
+    rows = [post_update(books[0], 0), acknowledge(books[0])]
+    assert [tx.id for tx in books[0].outbox()] == [tx.id for tx in rows]
+    books[0].sent(rows[0].id)
+    books[0].sent(rows[0].id)
+    assert [tx.id for tx in books[0].outbox()] == [rows[1].id]
+
+
+def approving_issuers(update: bytes, segment: dict[bytes, Transaction]) -> set[bytes]:
+    """Who approves an update, as far as a segment alone shows: issuers of its transactions that reach the update."""
+    found = {update}
+    grew = True
+    while grew:
+        more = {i for i, tx in segment.items() if i not in found and any(p in found for p in tx.parents)}
+        found |= more
+        grew = bool(more)
+    return {segment[tx_id].issuer for tx_id in found}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32), st.integers(0, MEMBERS - 1))
+def test_a_segment_alone_proves_which_updates_are_confirmed(seed, leader):
+    """Whatever order messages took: from the segment's transactions a quorum is seen to approve every listed update."""
+    rng = random.Random(seed)
+    books = [publisher(member) for member in range(MEMBERS)]
+    for number, book in enumerate(books):
+        book._random.seed(seed + number)
+    rows = [post_update(book, member) for member, book in enumerate(books)]
+    for _ in range(40):
+        book = rng.choice(books)
+        for row in rng.sample(rows, min(len(rows), 5)):
+            book.receive(row.raw)
+        rows.append(acknowledge(book))
+    share_all(books, rows)
+    for _ in range(4):
+        share_all(books, [acknowledge(book) for book in books])
+    proposal = propose(books[leader], leader)
+    raws = books[leader].segment(proposal.id, ())
+    segment = {tx.id: tx for tx in map(Transaction.decode, raws)}
+    assert list(segment) == sorted(segment)
+    assert len(proposal.body.updates) == MEMBERS
+    for update in proposal.body.updates:
+        assert len(approving_issuers(update, segment)) >= QUORUM
+    assert set(books[leader].confirmed_by(proposal.id)) == set(proposal.body.updates)
+    assert {i for i, tx in segment.items() if tx.round == 1} >= set(proposal.body.updates)
+
+
+def test_a_segment_is_the_same_at_every_member_and_holds_what_else_is_named(books):
+    confirmed_round(books)
+    proposal = propose(books[0], 0)
+    share_all(books, [proposal])
+    late = books[0].post(Kind.VERDICT, VerdictBody(proposal.id, (5,), 5, (True,), 9), epoch=1, round_number=1)
+    share_all(books, [late])
+    segments = {book.segment(proposal.id, (late.id,)) for book in books}
+    assert len(segments) == 1
+    assert late.raw in segments.pop()
+    assert late.raw not in books[0].segment(proposal.id, ())
+    assert len({book.round_root(proposal.id) for book in books}) == 1
+
+
+def test_reveals_are_listed_only_for_confirmed_updates(books):
+    confirmed_round(books)
+    reveal = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
+    share_all(books, [reveal])
+    share_all(books, [acknowledge(book) for book in books])
+    updates, reveals = books[1].proposal_basis(1)
+    assert reveals == (reveal.id,)
+    assert books[0].get(reveal.id).issuer == address_of(key(2))
+    assert len(updates) == MEMBERS
