@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dag.bodies import Body
     from dag.ledger import Ledger, Received
+    from dag.proposing import ProposalBasis
     from dag.store import Store
     from dag.transaction import Transaction
 
@@ -59,6 +60,7 @@ class Publisher:
         round_number: int,
         payload: str | None = None,
         approve: bytes | None = None,
+        parents: tuple[bytes, bytes] | None = None,
     ) -> Transaction:
         """Choose two tips by weighted walks, check them, sign, attach durably; it goes to the outbox.
 
@@ -71,12 +73,16 @@ class Publisher:
             round_number: The round.
             payload: CID of its blob, for kinds that have one.
             approve: An id that the past cone must hold.
+            parents: Two attached ids to approve instead of the walks' choice (`proposal_basis`).
 
         Raises:
             LedgerError: The rules refuse it, or the disk does; nothing was written.
         """
         with self._lock:
-            parents = self._parents(kind, round_number, approve)
+            if approve is not None:
+                parents = choose_parents(
+                    self._ledger.tangle, self._random, through=approve, member=self._me, round_=round_number
+                )
             try:
                 posted = self._ledger.create(
                     kind, round_number, epoch, body, payload, self._key, self._random, parents=parents
@@ -85,13 +91,6 @@ class Publisher:
                 return self._ledger.get(error.tx_id)
             self._tell(posted)
             return posted
-
-    def _parents(self, kind: Kind, round_number: int, approve: bytes | None) -> tuple[bytes, bytes] | None:
-        if kind is Kind.PROPOSAL:
-            return self._ledger.proposal_basis(round_number, address_of(self._key)).parents
-        if approve is not None:
-            return choose_parents(self._ledger.tangle, self._random, through=approve, member=self._me)
-        return None
 
     def close(self) -> None:
         """Close the ledger's store: the next start need not check every signature again."""
@@ -119,11 +118,10 @@ class Publisher:
                     self._tell(transaction)
                 after = page[-1].id
 
-    def proposal_basis(self, round_number: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """(updates, reveals) that a proposal of this member may list now."""
+    def proposal_basis(self, round_number: int) -> ProposalBasis:
+        """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
         with self._lock:
-            basis = self._ledger.proposal_basis(round_number, address_of(self._key))
-            return basis.updates, basis.reveals
+            return self._ledger.proposal_basis(round_number, address_of(self._key))
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""

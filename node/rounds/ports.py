@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from chain.records import Outcome
     from dag.bodies import Body, Kind
+    from dag.proposing import ProposalBasis
     from dag.transaction import Transaction
     from node.learning.metrics import Metrics
     from node.learning.training import Progress, TrainingResult
@@ -56,14 +57,18 @@ class RoundLedger(Protocol):
         round_number: int,
         payload: str | None = None,
         approve: bytes | None = None,
+        parents: tuple[bytes, bytes] | None = None,
     ) -> Transaction:
-        """Choose two tips, check them, sign, attach durably, announce. `approve`: an id its past cone must hold."""
+        """Choose two tips, check them, sign, attach durably, announce.
+
+        `approve` is an id that the past cone must hold; `parents` replaces the walks' choice.
+        """
 
     def get(self, tx_id: bytes) -> Transaction:
         """A transaction that is in the ledger."""
 
-    def proposal_basis(self, round_number: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """(updates, reveals) that a proposal of this member may list now, each sorted."""
+    def proposal_basis(self, round_number: int) -> ProposalBasis:
+        """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""

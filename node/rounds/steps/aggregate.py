@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from crypto.grouping import verify_grouping
@@ -16,6 +17,7 @@ from node.sealing.updates import add_updates
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dag.proposing import ProposalBasis
     from node.rounds.effects import Propose
     from node.rounds.ports import Ports
     from node.rounds.state import Event, Proposal, RoundState
@@ -33,7 +35,8 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
         return ()
     if mine is None:
         started = time.monotonic()
-        updates, reveals = _basis(ports, state, effect)
+        basis = _basis(ports, state, effect)
+        updates, reveals = basis.updates, basis.reveals
         seed = _seed(ports, state, updates, reveals)
         groups = draw_groups(seed, len(updates), plan.min_group)
         sums = tuple(_sum(ports, state, updates, group) for group in groups)
@@ -49,7 +52,9 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
             sums_root=sums_root,
         )
         ports.journal.remember(facts.round, "aggregate_seconds", time.monotonic() - started)
-        posted = ports.ledger.post(Kind.PROPOSAL, body, epoch=facts.epoch, round_number=facts.round)
+        posted = ports.ledger.post(
+            Kind.PROPOSAL, body, epoch=facts.epoch, round_number=facts.round, parents=basis.parents
+        )
         anchor = Anchor(state.members.me, posted.id, updates_root, sums_root)
     else:
         anchor = Anchor(state.members.me, mine.id, mine.updates_root, mine.sums_root)
@@ -58,18 +63,16 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
     return (Anchored(anchor),)
 
 
-def _basis(ports: Ports, state: RoundState, effect: Propose) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+def _basis(ports: Ports, state: RoundState, effect: Propose) -> ProposalBasis:
     """What to propose: all that is confirmed in the cone the proposal will have, or an earlier proposal's again.
 
     Raises:
         RoundProblem: The cone does not yet confirm what this member knows to be confirmed; ask again.
     """
-    if effect.repeats:
-        return effect.updates, effect.reveals
-    updates, reveals = ports.ledger.proposal_basis(state.facts.round)
-    if not set(effect.updates) <= set(updates):
+    basis = ports.ledger.proposal_basis(state.facts.round)
+    if not set(effect.updates) <= set(basis.updates):
         raise RoundProblem("no two tips confirm every update yet; waiting for more acknowledgements")
-    return updates, reveals
+    return replace(basis, updates=effect.updates, reveals=effect.reveals) if effect.repeats else basis
 
 
 def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
