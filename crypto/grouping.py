@@ -1,4 +1,4 @@
-"""The differencing rule: what may be opened beside what has been opened before (DESIGN: threat model, min_group).
+"""The differencing rule: what may be opened beside what has been opened before (docs/threat-model.md, min_group).
 
 Whoever knows the sums of several groups knows all their linear combinations. Cut the updates of a round into the
 finest pieces the groups distinguish: two updates are in one piece if they are in exactly the same groups. Every

@@ -1,3 +1,4 @@
+# ruff: noqa: N818 - names say what is wrong; the tree says that they are errors
 """Errors a person meets, each with the exit code the command line ends with.
 
     MedweaveError

@@ -1,6 +1,6 @@
 """The chain's events folded into one frozen view: members, key epochs, rounds, models.
 
-`fold(view, event)` is pure. A chain that loses its last second (see FACTS on restarts in docs/adr/0003) is handled by
+`fold(view, event)` is pure. A local chain that was killed comes back a second older; that is handled by
 folding again from the first block, so nothing here is ever taken back piece by piece.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -127,17 +128,9 @@ class Daemon:
             self._loop, self._pool, self._ports, self.publisher.replay, lambda m: self.journal.model(m) is not None
         )
         hospital = self.config.hospital
-        server = _Server(
-            uvicorn.Config(
-                create_app(self),
-                host=hospital.host,
-                port=hospital.port,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-            )
-        )
-        serving = asyncio.create_task(server.serve())
+        listener = listen(hospital.host, hospital.port)
+        server = uvicorn.Server(uvicorn.Config(create_app(self), log_config=None, access_log=False, lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
         work = [
             asyncio.create_task(job)
             for job in (self._follow(), self._keep_epochs(), self._open_rounds(), self._tick(), self.gossip.run())
@@ -154,11 +147,6 @@ class Daemon:
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-        if not server.started:
-            raise BadEnvironment(
-                f"port {hospital.port} on {hospital.host} cannot be used: choose another [hospital] port in "
-                f"{self.home.config_file}"
-            )
 
     async def _follow(self) -> None:
         async def look() -> None:
@@ -227,7 +215,7 @@ class Daemon:
         if keys is None:
             return None
         deployment = self.chain.deployment
-        ports = Ports(
+        return Ports(
             me=self.me,
             consortium=Consortium(
                 id=deployment.consortium,
@@ -251,7 +239,6 @@ class Daemon:
             secret_for=self.identity.derive,
             progress=self._progress,
         )
-        return ports
 
     def _progress(self, what: str, share: float) -> None:
         if self.conductor is not None and self.conductor.runners:
@@ -285,11 +272,19 @@ class Daemon:
         return (RoundOpener(self.me, plan, target, self.chain, self.store) if target else None), plan
 
 
-class _Server(uvicorn.Server):
-    """uvicorn that does not end the process where the port is in use: the daemon says so itself."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        try:
-            await super().serve(None)
-        except SystemExit:
-            self.started = False
+    Raises:
+        BadEnvironment: The address cannot be had, with what to change.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise BadEnvironment(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another [hospital] host or port"
+        ) from None
+    return listener

@@ -28,7 +28,7 @@ class TrainingSettings:
     """How many classes, 2 to 64."""
     image_size: int = 64
     """Pixels a side that images are resized to, 16 to 512, a multiple of 8."""
-    epochs: int = 4
+    epochs: int = 6
     """Passes over the local training images a round, 1 to 1000."""
     batch_size: int = 16
     """Images a step, 1 to 4096."""

@@ -35,7 +35,7 @@ def next_model(
     weights_ppm: Sequence[int],
     steps: NDArray[np.float64] | float,
 ) -> NDArray[np.float32]:
-    """base + Σ ωᵢ·Δᵢ / Σ ωᵢ over the accepted groups (Algorithm 1, with the weights of eq. 19).
+    """Return base + Σ ωᵢ·Δᵢ / Σ ωᵢ over the accepted groups (Algorithm 1, with the weights of eq. 19).
 
     Args:
         base: Parameters trained from, float32 [D].

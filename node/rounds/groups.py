@@ -2,7 +2,7 @@
 
 Draws use integers expanded from SHAKE256 (FIPS 202) and rejection, so every member and auditor draws the same. The group
 seed mixes the chain's round seed with what nobody could know while posting: the root of all included updates and the
-members' revealed commitments. So no member chooses who is grouped with a victim (DESIGN section 3).
+members' revealed commitments. So no member chooses who is grouped with a victim (docs/threat-model.md).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def draw_groups(seed: bytes, count: int, min_group: int) -> tuple[tuple[int, ...
 def tolerated_colluders(sizes: Iterable[int]) -> int:
     """How many members of the smallest group may collude without learning another's single update.
 
-    Colluders subtract their own updates from the sum, so at least two others must be in it: size - 2 (DESIGN section 3).
+    Colluders subtract their own updates from the sum, so at least two others must be in it: size - 2 (docs/threat-model.md).
     """
     return max(0, min(sizes) - 2)
 

@@ -1,4 +1,4 @@
-"""The round as a pure function: `apply(state, event) -> (state, effects)`; reads like DESIGN section 4.
+"""The round as a pure function: `apply(state, event) -> (state, effects)`; reads like docs/spec/round.md.
 
 Level-triggered: an event only changes what is known, and `due` says what ought to be going on given what is known. An
 effect that is due and not running is emitted. After a crash nothing is running, so replaying chain, ledger and journal

@@ -139,11 +139,15 @@ def _decode(kind: str, cls: type[Any], data: bytes) -> dict[str, Any]:
     try:
         body = as_map("manifest", codec.decode(data, MAX_MANIFEST_BYTES))
         check_keys("", body, frozenset({"v", "kind", *names}))
-        if body["v"] != FORMAT or body["kind"] != kind:
-            raise MalformedTransaction("kind", f"expected a {kind} manifest of format {FORMAT}")
+        _check_kind(kind, body)
         return {name: _checked(name, body[name]) for name in names}
     except (MalformedTransaction, MalformedIdentifier) as error:
         raise LyingPeer(f"{kind} manifest: {error}") from None
+
+
+def _check_kind(kind: str, body: dict[str, object]) -> None:
+    if body["v"] != FORMAT or body["kind"] != kind:
+        raise MalformedTransaction("kind", f"expected a {kind} manifest of format {FORMAT}")
 
 
 def _checked(name: str, value: object) -> object:

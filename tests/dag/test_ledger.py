@@ -85,7 +85,7 @@ def contents(book: Ledger) -> set[bytes]:
 
 
 def test_settling_takes_few_acknowledgements_even_if_all_post_at_once():
-    """DAG-6: confirmation inside the round. FACTS of this design: 4-10 acknowledgements a member in lockstep."""
+    """DAG-6: confirmation inside the round. 4-10 acknowledgements a member in lockstep."""
     members = 10
     books = [ledger(members=members) for _ in range(members)]
     posted = [create(books[m], m, update_body(m), seed=m) for m in range(members)]

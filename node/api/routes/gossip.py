@@ -29,7 +29,8 @@ def router(service: Service) -> APIRouter:
     async def announce(request: Request) -> Response:
         raws = unpack_transactions(await _body(request))
         sender = _known_url(service, request.headers.get("Medweave-Node"))
-        if not all([service.gossip.offer(raw, sender) for raw in raws]):
+        taken = [service.gossip.offer(raw, sender) for raw in raws]
+        if not all(taken):
             raise HTTPException(503, "too many transactions wait to be checked; come again")
         return Response(status_code=202)
 

@@ -46,7 +46,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
             reveals=reveals,
             groups=groups,
             sums=sums,
-            openers=_openers(state, effect, seed),
+            openers=_openers(state, seed),
             attempt=effect.attempt,
             updates_root=updates_root,
             sums_root=sums_root,
@@ -184,7 +184,7 @@ def _manifest(ports: Ports, state: RoundState, tx_id: bytes) -> UpdateManifest:
     return UpdateManifest.from_bytes(ports.blobs.obtain(update.manifest))
 
 
-def _openers(state: RoundState, effect: Propose, seed: bytes) -> tuple[int, ...]:
+def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:
     """T members to open: those seen alive, then the rest, and last of all who was asked before and stayed silent."""
     threshold = state.plan.threshold if state.plan else 1
     shared = {share.member for share in state.shares}

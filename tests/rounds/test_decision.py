@@ -1,0 +1,98 @@
+"""From verdicts to the next model: the quorum rule, plain arithmetic, the same bytes whatever the order."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from node.rounds.decision import PPM, acceptable, accepted_groups, next_model
+from node.rounds.state import Verdict
+
+VOTES = st.integers(1, 6).flatmap(
+    lambda groups: st.lists(st.lists(st.booleans(), min_size=groups, max_size=groups), min_size=1, max_size=12)
+)
+
+
+def verdicts(votes) -> list[Verdict]:
+    return [Verdict(bytes([k]) * 32, k, bytes(32), tuple(row)) for k, row in enumerate(votes)]
+
+
+@given(VOTES, st.integers(1, 12))
+def test_a_group_falls_exactly_when_a_quorum_refuses_it(votes, quorum):
+    accepted = accepted_groups(verdicts(votes), len(votes[0]), quorum)
+    for number, kept in enumerate(accepted):
+        assert kept == (sum(not row[number] for row in votes) < quorum)
+
+
+@pytest.mark.parametrize("members", range(1, 13))
+def test_fewer_than_a_third_decide_nothing(members):
+    """Liars below N/3 can neither refuse a group all others like, nor save one all others refuse."""
+    quorum, liars = -(-2 * members // 3), (members - 1) // 3
+    honest = members - liars
+    assert accepted_groups(verdicts([[True]] * honest + [[False]] * liars), 1, quorum) == (True,)
+    assert accepted_groups(verdicts([[False]] * honest + [[True]] * liars), 1, quorum) == (False,)
+
+
+SIZE = 6
+BASE = hnp.arrays(np.float32, SIZE, elements=st.floats(-3, 3, width=32))
+SUM = hnp.arrays(np.int64, SIZE, elements=st.integers(-(10**6), 10**6))
+STEPS = hnp.arrays(np.float64, SIZE, elements=st.floats(1e-9, 1e-2))
+
+
+@given(BASE, st.lists(st.tuples(SUM, st.integers(1, PPM)), min_size=1, max_size=5), STEPS)
+def test_the_next_model_is_base_plus_the_weighted_mean(base, groups, steps):
+    """Algorithm 1: w + Σ ωᵢΔᵢ / Σ ωᵢ, here in exact rationals and rounded once at the end."""
+    sums, weights = [g for g, _ in groups], [w for _, w in groups]
+    found = next_model(base, sums, weights, steps)
+    share = Fraction(sum(weights), PPM)
+    exact = [
+        float(Fraction(float(base[d])) + sum(int(s[d]) for s in sums) * Fraction(float(steps[d])) / share)
+        for d in range(SIZE)
+    ]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.array(exact), rtol=2e-7, atol=1e-12)
+
+
+@given(BASE, st.lists(st.tuples(SUM, st.integers(1, PPM)), min_size=1, max_size=5), STEPS, st.randoms())
+def test_the_order_of_groups_changes_no_bit(base, groups, steps, chance):
+    mixed = list(groups)
+    chance.shuffle(mixed)
+    one, two = (
+        next_model(base, [g for g, _ in order], [w for _, w in order], steps).tobytes() for order in (groups, mixed)
+    )
+    assert one == two
+
+
+@given(BASE)
+def test_without_a_group_the_base_stays(base):
+    kept = next_model(base, [], [], 1e-3)
+    assert kept.tobytes() == base.tobytes()
+    assert kept is not base
+
+
+@given(BASE, SUM, STEPS)
+def test_inputs_are_left_alone(base, total, steps):
+    before = base.tobytes(), total.tobytes(), steps.tobytes()
+    next_model(base, [total, total], [1, 2], steps)
+    assert (base.tobytes(), total.tobytes(), steps.tobytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("base", "score", "tolerance", "fine"),
+    [
+        (900_000, 900_000, 0.0, True),
+        (900_000, 899_999, 0.0, False),
+        (900_000, 800_000, 0.1, True),
+        (900_000, 799_999, 0.1, False),
+        (50_000, 0, 0.1, True),
+        (0, 0, 0.0, True),
+        (PPM, 0, 1.0, True),
+    ],
+)
+def test_a_group_may_cost_the_tolerance_and_no_more(base, score, tolerance, fine):
+    assert acceptable(base, score, tolerance) == fine

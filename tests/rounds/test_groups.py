@@ -1,0 +1,106 @@
+"""Draws from the round's seed: partitions, sizes, determinism, fairness."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from node.rounds.groups import choose_openers, draw_groups, group_seed, seed_material, shuffled, tolerated_colluders
+
+SEEDS = st.binary(min_size=32, max_size=32)
+
+
+def seed(number: int) -> bytes:
+    return hashlib.sha256(number.to_bytes(8, "big")).digest()
+
+
+@given(SEEDS, st.integers(1, 80), st.integers(1, 12))
+def test_groups_are_a_partition_of_the_right_sizes(chance, count, least):
+    assume(count >= least)
+    groups = draw_groups(chance, count, least)
+    assert sorted(i for group in groups for i in group) == list(range(count))
+    sizes = [len(group) for group in groups]
+    assert min(sizes) >= least
+    assert max(sizes) - min(sizes) <= 1
+    assert len(groups) == count // least
+    assert all(list(group) == sorted(group) for group in groups)
+    assert list(groups) == sorted(groups)
+    assert draw_groups(chance, count, least) == groups
+
+
+@given(SEEDS, st.integers(-3, 20), st.integers(-3, 20))
+def test_too_few_updates_form_no_group(chance, count, least):
+    assume(least < 1 or count < least)
+    with pytest.raises(ValueError, match="cannot form"):
+        draw_groups(chance, count, least)
+
+
+def test_the_draw_is_pinned():
+    """An auditor of an old round must draw what its members drew: a change of the draw breaks every lineage."""
+    assert draw_groups(seed(1), 9, 3) == ((0, 4, 7), (1, 6, 8), (2, 3, 5))
+    assert shuffled(seed(1), range(9)) == [4, 5, 6, 0, 3, 1, 7, 2, 8]
+
+
+def test_every_pair_is_grouped_about_equally_often():
+    """8 updates in 2 groups of 4: a pair shares a group with probability 3/7; 6 sigma of slack over 2000 seeds."""
+    together: Counter = Counter()
+    rounds = 2000
+    for number in range(rounds):
+        for group in draw_groups(seed(number), 8, 4):
+            together.update(itertools.combinations(group, 2))
+    expected = rounds * 3 / 7
+    slack = 6 * (rounds * 3 / 7 * 4 / 7) ** 0.5
+    assert len(together) == 28
+    assert all(abs(count - expected) < slack for count in together.values())
+
+
+def test_every_order_of_a_shuffle_comes_up():
+    orders = Counter(tuple(shuffled(seed(number), "abc")) for number in range(1200))
+    assert len(orders) == 6
+    assert all(abs(count - 200) < 6 * 200**0.5 for count in orders.values())
+
+
+@given(SEEDS, st.binary(min_size=32, max_size=32), st.lists(st.binary(min_size=32, max_size=32), max_size=4), st.data())
+def test_the_group_seed_depends_on_everything_in_it(chance, root, reveals, data):
+    """The last member to reveal, the leader and the chain each change the draw; the order of reveals counts."""
+    base = group_seed(chance, root, reveals)
+    which = data.draw(st.sampled_from(["seed", "root", "more", *(["one"] if reveals else [])]))
+    flipped = bytes([chance[0] ^ 1]) + chance[1:]
+    other = {
+        "seed": lambda: group_seed(flipped, root, reveals),
+        "root": lambda: group_seed(chance, bytes([root[0] ^ 1]) + root[1:], reveals),
+        "more": lambda: group_seed(chance, root, [*reveals, bytes(32)]),
+        "one": lambda: group_seed(chance, root, [bytes(b ^ 255 for b in reveals[0]), *reveals[1:]]),
+    }[which]()
+    assert other != base
+    assert group_seed(chance, root, list(reveals)) == base
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=4), st.binary(min_size=32, max_size=32))
+def test_the_next_seed_takes_reveals_and_ledger(reveals, root):
+    assert seed_material(reveals, root) != seed_material(reveals, bytes(b ^ 1 for b in root))
+    assert seed_material([*reveals, bytes(32)], root) != seed_material(reveals, root)
+    assert seed_material(reveals, root) != group_seed(root, root, reveals)
+
+
+@given(SEEDS, st.permutations(range(9)), st.integers(0, 9), st.integers(0, 9), st.integers(1, 9))
+def test_openers_are_taken_rank_by_rank(chance, members, first, second, threshold):
+    low, high = sorted((first, second))
+    ranks = [set(members[:low]), set(members[low:high]), set(members[high:])]
+    openers = choose_openers(chance, ranks, threshold)
+    assert len(openers) == len(set(openers)) == threshold
+    assert list(openers) == sorted(openers)
+    rank_of = {member: number for number, rank in enumerate(ranks) for member in rank}
+    worst = max(rank_of[member] for member in openers)
+    assert all(member in openers for member in members if rank_of[member] < worst), "nobody better is passed over"
+    assert choose_openers(chance, ranks, threshold) == openers
+
+
+@pytest.mark.parametrize(("sizes", "tolerated"), [((1,), 0), ((2, 5), 0), ((3, 4), 1), ((10,), 8)])
+def test_colluders_tolerated_follow_from_the_smallest_group(sizes, tolerated):
+    assert tolerated_colluders(sizes) == tolerated
