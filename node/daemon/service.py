@@ -26,7 +26,7 @@ from node.daemon.opening import RoundOpener
 from node.daemon.plans import PlanBook
 from node.epochs.keeper import Keeper, member_index
 from node.epochs.vault import Vault
-from node.errors import BadConfig, BadEnvironment, PeerProblem
+from node.errors import BadConfig, BadEnvironment, PeerProblem, RoundProblem
 from node.home import read_deployment
 from node.publishing.blobs import PeerBlobs
 from node.publishing.gossip import Gossip
@@ -103,6 +103,7 @@ class Daemon:
         self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
         self.conductor: Conductor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
 
     # ---- what others ask -----------------------------------------------------------------------------------------
 
@@ -141,6 +142,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
         await asyncio.gather(serving, return_exceptions=True)
+        self._stopping = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.publisher.close()
         self.journal.close()
@@ -241,6 +243,8 @@ class Daemon:
         )
 
     def _progress(self, what: str, share: float) -> None:
+        if self._stopping:
+            raise RoundProblem(f"{what} was cut short: this node is stopping")
         if self.conductor is not None and self.conductor.runners:
             self.conductor.runners[max(self.conductor.runners)].progress = (what, share)
 
