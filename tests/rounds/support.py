@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from decimal import Decimal
 
 from dag.bodies import (
@@ -87,7 +88,7 @@ def proposal(
     ids = tuple(sorted(updates))
     cut = len(ids) // len(sums)
     bounds = [*range(0, cut * len(sums), cut), len(ids)]
-    groups = tuple(tuple(range(a, b)) for a, b in zip(bounds, bounds[1:], strict=False))
+    groups = tuple(tuple(range(a, b)) for a, b in itertools.pairwise(bounds))
     body = ProposalBody(ids, (), groups, sums, openers, attempt, *proposal_roots(ids, sums))
     return post(leader, body, 10 + attempt)
 

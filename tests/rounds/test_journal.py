@@ -77,9 +77,7 @@ def test_of_many_threads_one_promise_wins(path):
     assert len(refused) == 15
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5), lambda i: st.lists(i)
-)
+JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5), st.lists)
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5), JSON, max_size=5))

@@ -1,0 +1,598 @@
+"""The round's machine against a model of its own: every effect is due exactly when it should be.
+
+The model keeps plain sets and says from them, step by step of DESIGN section 4, what ought to be going on. Hypothesis
+drives both through any history of a round; after every event the machine must have started exactly what the model calls
+for and what is neither running nor waiting for its next try.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dag.bodies import Kind
+from dag.transaction import Transaction, Unsigned, sign
+from node.rounds import effects as do
+from node.rounds import state as ev
+from node.rounds.machine import (
+    REVEAL_GRACE_SLOTS,
+    TURN_SECONDS,
+    VERDICT_GRACE_SECONDS,
+    apply,
+    due,
+)
+from tests.rounds import support as s
+
+MEMBERS = st.integers(0, s.N - 1)
+
+
+class RoundModel(RuleBasedStateMachine):
+    """One member's round; `ought` is the specification."""
+
+    @initialize(me=MEMBERS, stage=st.integers(0, 6))
+    def begin(self, me: int, stage: int) -> None:
+        """Some histories start where everything is posted, proposed, or opened, so that short ones reach the end."""
+        self.me, self.rank = me, s.RANKING.index(me)
+        self.state = s.fresh(me)
+        self.now = float(s.OPENED_AT)
+        self.plan = self.sealed = self.ending = self.endorsed = None
+        self.adopted = False
+        self.updates: dict[int, Transaction] = {}
+        self.approvals: dict[bytes, int] = {}
+        self.revealed: set[int] = set()
+        self.proposals: list[Transaction] = []
+        self.anchors: list = []
+        self.verified: set[bytes] = set()
+        self.refused: set[bytes] = set()
+        self.shares: dict[tuple[bytes, int], Transaction] = {}
+        self.scores = None
+        self.verdicts: dict[tuple[bytes, int], Transaction] = {}
+        self.checkpoints: list[Transaction] = []
+        self.closed_at = self.quorum_at = self.sendable_at = None
+        self.running: set = set()
+        self.retry: dict = {}
+        self.history: list = []
+        self.sequence = 100
+        self.feed(ev.Tick(self.now))
+        if stage >= 1:
+            self.plan_is_read()
+            for member in range(s.N):
+                self.update_arrives(member)
+        if stage >= 2:
+            for tx in self.updates.values():
+                self.approvals[tx.id] = 0b1111
+            self.attach(s.post(0, s.AcknowledgementBody(None), self.next_sequence()))
+        if stage >= 3:
+            self.proposal_arrives(2, {0, self.me or 3}, 1, on_chain=True)
+            self.verified.add(self.proposals[0].id)
+            self.feed(ev.ProposalVerified(self.proposals[0].id))
+        if stage >= 4:
+            self.scores = ev.Scores(self.proposals[0].id, (), 5, (5,), (True,), 9)
+            self.feed(ev.Scored(self.scores))
+        if stage >= 5:
+            for member in range(s.QUORUM):
+                tx = s.verdict(member, self.proposals[0], (True,))
+                self.attach(self.verdicts.setdefault((self.proposals[0].id, member), tx))
+        if stage >= 6:
+            self.endorsed = s.digest("one")
+            self.feed(ev.Endorsed(self.endorsed))
+
+    # ---- the specification -----------------------------------------------------------------------------------------
+
+    @property
+    def confirmed(self) -> list[Transaction]:
+        rows = [tx for tx in self.updates.values() if self.approvals[tx.id].bit_count() >= s.QUORUM]
+        return sorted(rows, key=lambda tx: tx.id)
+
+    @property
+    def slot(self) -> int:
+        if self.closed_at is None or self.plan is None:
+            return 0
+        return int((self.now - self.closed_at) // self.plan.slot_seconds)
+
+    @property
+    def opened(self) -> Transaction | None:
+        return next((p for p in self.proposals if self.scores and p.id == self.scores.proposal), None)
+
+    def on_these_sums(self) -> dict[int, Transaction]:
+        """The first verdict of each member on the sums that were opened here."""
+        found: dict[int, Transaction] = {}
+        for (about, member), tx in self.verdicts.items():
+            known = next((p for p in self.proposals if p.id == about), None)
+            if known and self.opened and known.body.sums_root == self.opened.body.sums_root:
+                found.setdefault(member, tx)
+        return found
+
+    def signatures(self) -> set[int]:
+        return {s.ADDRESSES.index(c.issuer) for c in self.checkpoints if c.body.statement == self.endorsed}
+
+    def is_anchored(self, tx: Transaction) -> bool:
+        return s.anchor(tx) in self.anchors
+
+    def ought(self) -> list:
+        if self.ending is not None:
+            wanted = self.ending.finalised and not self.adopted
+            return [do.Adopt(self.ending.model, self.ending.statement)] if wanted else []
+        if self.now > s.FINALISE_BY:
+            return [do.Abort()]
+        if self.plan is None:
+            return [do.ReadPlan()]
+        steps = (self.train, self.approve, self.reveal, self.propose, self.verify, self.open, self.judge, self.write)
+        return [effect for step in (*steps, self.endorse, self.finalise) for effect in step()]
+
+    def train(self):
+        if self.me not in self.updates and self.now < s.COLLECT_BY:
+            yield do.PostUpdate() if self.sealed else do.TrainAndSeal()
+
+    def approve(self):
+        """One at a time: the answer of one acknowledgement may well approve the next update too."""
+        waiting = [tx.id for tx in self.updates.values() if not self.approvals[tx.id] >> self.me & 1]
+        if waiting and not any(isinstance(effect, do.Approve) for effect in self.running):
+            yield do.Approve(waiting[0])
+
+    def reveal(self):
+        if self.closed_at is not None and self.me in self.updates and self.me not in self.revealed:
+            yield do.Reveal()
+
+    def propose(self):
+        enough = len(self.confirmed) >= self.plan.min_group
+        if self.closed_at is None or not enough or self.slot < self.rank or self.scores:
+            return
+        if any(anchor.leader == self.me for anchor in self.anchors):
+            return
+        if self.rank > 0 and self.anchors:
+            stalled = [p for p in self.proposals if p.id in self.verified and self.is_anchored(p)]
+            for p in stalled[:1]:
+                yield do.Propose(self.slot, p.body.updates, p.body.reveals, repeats=True)
+            return
+        everyone = {s.ADDRESSES.index(tx.issuer) for tx in self.confirmed} <= self.revealed
+        if everyone or self.now - self.closed_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds:
+            yield do.Propose(self.slot, tuple(tx.id for tx in self.confirmed), (), repeats=False)
+
+    def verify(self):
+        for p in self.proposals:
+            in_turn = s.RANKING.index(s.ADDRESSES.index(p.issuer)) <= self.slot
+            if p.id not in self.verified | self.refused and in_turn and self.is_anchored(p):
+                yield do.VerifyProposal(p.id)
+
+    def complete(self) -> list[do.OpenAndScore]:
+        """Verified proposals all of whose openers gave their share."""
+        found = []
+        for p in self.proposals:
+            given = [self.shares.get((p.id, member)) for member in p.body.openers]
+            if p.id in self.verified and all(given):
+                found.append(do.OpenAndScore(p.id, tuple(tx.id for tx in given)))
+        return found
+
+    def open(self):
+        """Shares wherever this member is asked, until one complete set is being opened; others may be opened beside it."""
+        first = next(iter(self.complete()), None)
+        for p in self.proposals if not self.scores else ():
+            if p.id in self.verified and self.me in p.body.openers and (p.id, self.me) not in self.shares:
+                yield do.ReleaseShare(p.id)
+            if first and first.proposal == p.id:
+                yield first
+                return
+
+    def may(self) -> set:
+        """What may be going on besides: any complete set of shares, any statement that was not found false."""
+        if self.ending or self.now > s.FINALISE_BY or self.plan is None:
+            return set()
+        asked = {do.ReleaseShare(p.id) for p in self.proposals if p.id in self.verified and self.me in p.body.openers}
+        given = {do.ReleaseShare(p) for p, member in self.shares if member == self.me}
+        opening = (asked - given) | set(self.complete())
+        return (set() if self.scores else opening) | set(self.statements())
+
+    def judge(self):
+        if self.opened and self.me not in self.on_these_sums():
+            yield do.PostVerdict()
+
+    def turn(self) -> float:
+        """Whoever's proposal was opened goes first, the others by rank."""
+        mine = self.opened and self.opened.issuer == s.ADDRESSES[self.me]
+        return 0.0 if mine else TURN_SECONDS * (self.rank + 1)
+
+    def write(self):
+        if self.opened is None or self.quorum_at is None or self.endorsed:
+            return
+        rows, waited = self.on_these_sums(), self.now - self.quorum_at
+        if (len(rows) == s.N or waited >= VERDICT_GRACE_SECONDS) and waited >= self.turn():
+            yield do.WriteStatement(self.opened.id, tuple(sorted(tx.id for tx in rows.values())))
+
+    def endorse(self):
+        if self.endorsed:
+            if self.me not in self.signatures():
+                yield do.PostCheckpoint(self.endorsed)
+            return
+        yield from self.statements()[:1]
+
+    def statements(self) -> list[do.VerifyStatement]:
+        """Others' statements about the sums that were opened here."""
+        found = []
+        for c in self.checkpoints if self.opened and not self.endorsed else ():
+            known = next((p for p in self.proposals if p.id == c.body.proposal), None)
+            same = known and known.body.sums_root == self.opened.body.sums_root
+            if same and c.body.statement not in self.refused:
+                found.append(do.VerifyStatement(c.body.statement, c.body.proposal))
+        return found
+
+    def finalise(self):
+        if self.endorsed and self.sendable_at is not None and self.now - self.sendable_at >= self.turn():
+            yield do.Finalise(self.endorsed)
+
+    # ---- driving both ----------------------------------------------------------------------------------------------
+
+    def note_times(self) -> None:
+        everyone = len({tx.issuer for tx in self.confirmed}) == s.N
+        if self.closed_at is None and (everyone or self.now >= s.COLLECT_BY):
+            self.closed_at = self.now
+        if self.quorum_at is None and self.opened and len(self.on_these_sums()) >= s.QUORUM:
+            self.quorum_at = self.now
+        if self.sendable_at is None and len(self.signatures()) >= s.QUORUM:
+            self.sendable_at = self.now
+
+    def feed(self, event) -> None:
+        """Give the machine an event, after the model took it in; compare what starts."""
+        self.note_times()
+        wanted = [e for e in self.ought() if e not in self.running and self.retry.get(e, 0) <= self.now]
+        self.state, started = apply(self.state, event)
+        besides = set(started) - set(wanted)
+        assert [e for e in started if e not in besides] == wanted
+        assert besides <= self.may()
+        assert not set(started) & self.running
+        self.running |= set(started)
+        assert self.state.running == self.running
+        self.history.append(event)
+
+    def attach(self, tx: Transaction) -> None:
+        self.feed(ev.Attached(tx, dict(self.approvals)))
+
+    def next_sequence(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 2.0, 4.0, 10.0, 40.0, 300.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.feed(ev.Tick(self.now))
+
+    @rule()
+    def plan_is_read(self) -> None:
+        self.plan = s.PLAN
+        self.feed(ev.PlanRead(s.PLAN))
+
+    @rule()
+    def update_is_sealed(self) -> None:
+        self.sealed = s.SEALED
+        self.feed(ev.Sealed(s.SEALED))
+
+    @rule(member=MEMBERS)
+    def update_arrives(self, member: int) -> None:
+        tx = self.updates.setdefault(member, s.update(member))
+        self.approvals[tx.id] = self.approvals.get(tx.id, 0) | 1 << member
+        self.attach(tx)
+
+    @precondition(lambda self: self.updates)
+    @rule(member=MEMBERS, data=st.data())
+    def member_approves(self, member: int, data) -> None:
+        for issuer in data.draw(st.sets(st.sampled_from(sorted(self.updates)), min_size=1)):
+            self.approvals[self.updates[issuer].id] |= 1 << member
+        self.attach(s.post(member, s.AcknowledgementBody(None), self.next_sequence()))
+
+    @precondition(lambda self: self.updates)
+    @rule(data=st.data())
+    def member_reveals(self, data) -> None:
+        member = data.draw(st.sampled_from(sorted(self.updates)))
+        self.revealed.add(member)
+        self.attach(s.reveal(member, sequence=50))
+
+    @precondition(lambda self: self.updates)
+    @rule(data=st.data())
+    def member_reveals_something_else(self, data) -> None:
+        """Not what it committed to: the ledger refuses it, and the machine would not count it either."""
+        member = data.draw(st.sampled_from(sorted(self.updates)))
+        self.attach(s.post(member, s.AcknowledgementBody(s.digest("other")), self.next_sequence()))
+
+    @rule(member=MEMBERS, kind=st.sampled_from(["round", "epoch"]))
+    def another_round_speaks(self, member: int, kind: str) -> None:
+        where = {"round_": s.FACTS.round + 1} if kind == "round" else {"epoch": 2}
+        self.attach(s.update(member, sequence=self.next_sequence(), **where))
+
+    @precondition(lambda self: len(self.confirmed) >= 2 and len(self.proposals) < 4)
+    @rule(
+        leader=MEMBERS, openers=st.sets(MEMBERS, min_size=2, max_size=2), sums=st.integers(1, 2), on_chain=st.booleans()
+    )
+    def proposal_arrives(self, leader: int, openers: set[int], sums: int, on_chain: bool) -> None:
+        if any(p.issuer == s.ADDRESSES[leader] for p in self.proposals):
+            return
+        cids = tuple(s.blob(f"sum {k}") for k in range(sums))
+        updates = tuple(tx.id for tx in self.confirmed)
+        tx = s.proposal(leader, updates, cids, tuple(sorted(openers)), len(self.proposals))
+        self.proposals.append(tx)
+        self.attach(tx)
+        if on_chain:
+            self.anchors.append(s.anchor(tx))
+            self.feed(ev.Anchored(s.anchor(tx)))
+
+    @precondition(lambda self: self.proposals)
+    @rule(data=st.data())
+    def chain_anchors(self, data) -> None:
+        tx = data.draw(st.sampled_from(self.proposals))
+        if s.anchor(tx) not in self.anchors:
+            self.anchors.append(s.anchor(tx))
+        self.feed(ev.Anchored(s.anchor(tx)))
+
+    @precondition(lambda self: self.proposals)
+    @rule(data=st.data())
+    def chain_anchors_something_else(self, data) -> None:
+        """A leader whose anchor names other sums than its proposal: that proposal is never verified."""
+        tx = data.draw(st.sampled_from(self.proposals))
+        false = replace(s.anchor(tx), sums_root=s.digest("other"))
+        if false not in self.anchors:
+            self.anchors.append(false)
+        self.feed(ev.Anchored(false))
+
+    @precondition(lambda self: any(isinstance(e, do.VerifyProposal) for e in self.running))
+    @rule(good=st.booleans(), data=st.data())
+    def proposal_is_judged(self, good: bool, data) -> None:
+        asked = sorted((e for e in self.running if isinstance(e, do.VerifyProposal)), key=lambda e: e.proposal)
+        effect = data.draw(st.sampled_from(asked))
+        (self.verified if good else self.refused).add(effect.proposal)
+        self.feed(ev.ProposalVerified(effect.proposal) if good else ev.Refused(effect.proposal, "why"))
+        self.finish(effect)
+
+    @precondition(lambda self: self.proposals)
+    @rule(data=st.data())
+    def share_arrives(self, data) -> None:
+        about = data.draw(st.sampled_from(self.proposals))
+        member = data.draw(st.sampled_from(about.body.openers))
+        tx = self.shares.setdefault((about.id, member), s.share(member, about))
+        self.attach(tx)
+
+    @precondition(lambda self: any(isinstance(e, do.OpenAndScore) for e in self.running) and not self.scores)
+    @rule()
+    def sums_are_scored(self) -> None:
+        effect = next(e for e in self.running if isinstance(e, do.OpenAndScore))
+        groups = len(next(p for p in self.proposals if p.id == effect.proposal).body.groups)
+        self.scores = ev.Scores(effect.proposal, effect.shares, 5, (5,) * groups, (True,) * groups, 9)
+        self.feed(ev.Scored(self.scores))
+        self.finish(effect)
+
+    @precondition(lambda self: self.proposals)
+    @rule(member=MEMBERS, data=st.data())
+    def verdict_arrives(self, member: int, data) -> None:
+        about = data.draw(st.sampled_from(self.proposals))
+        tx = s.verdict(member, about, (True,) * len(about.body.groups))
+        self.attach(self.verdicts.setdefault((about.id, member), tx))
+
+    @precondition(lambda self: self.proposals)
+    @rule(member=MEMBERS, name=st.sampled_from(["one", "two"]), data=st.data())
+    def checkpoint_arrives(self, member: int, name: str, data) -> None:
+        about = data.draw(st.sampled_from(self.proposals))
+        tx = s.checkpoint(member, about, s.digest(name))
+        if all(c.id != tx.id for c in self.checkpoints):
+            self.checkpoints.append(tx)
+        self.attach(tx)
+
+    @precondition(lambda self: any(isinstance(e, do.VerifyStatement) for e in self.running) and not self.endorsed)
+    @rule(good=st.booleans())
+    def statement_is_judged(self, good: bool) -> None:
+        effect = next(e for e in self.running if isinstance(e, do.VerifyStatement))
+        if good:
+            self.endorsed = effect.statement
+            self.feed(ev.Endorsed(effect.statement))
+        else:
+            self.refused.add(effect.statement)
+            self.feed(ev.Refused(effect.statement, "why"))
+        self.finish(effect)
+
+    @precondition(lambda self: any(isinstance(e, do.WriteStatement) for e in self.running) and not self.endorsed)
+    @rule()
+    def statement_is_written(self) -> None:
+        self.endorsed = s.digest("one")
+        self.feed(ev.Endorsed(self.endorsed))
+        self.finish(next(e for e in self.running if isinstance(e, do.WriteStatement)))
+
+    @precondition(lambda self: self.running)
+    @rule(pause=st.sampled_from([0.5, 3.0, 15.0]), data=st.data())
+    def effect_fails(self, pause: float, data) -> None:
+        effect = data.draw(st.sampled_from(sorted(self.running, key=repr)))
+        self.running.discard(effect)
+        self.retry[effect] = self.now + pause
+        self.feed(ev.Failed(effect, self.now + pause))
+
+    def finish(self, effect) -> None:
+        self.running.discard(effect)
+        self.retry.pop(effect, None)
+        self.feed(ev.Finished(effect))
+
+    @precondition(lambda self: self.ending is None and len(self.history) > 25)
+    @rule(finalised=st.booleans())
+    def chain_ends_the_round(self, finalised: bool) -> None:
+        self.ending = ev.Ending(finalised, s.digest("model"), s.digest("one"))
+        self.feed(ev.Ended(self.ending))
+
+    @precondition(lambda self: self.ending is not None)
+    @rule()
+    def model_is_adopted(self) -> None:
+        self.adopted = True
+        self.feed(ev.Adopted())
+
+    @precondition(lambda self: self.history)
+    @rule(data=st.data())
+    def an_event_is_told_again(self, data) -> None:
+        """From chain, clock or ledger; the ledger tells the approvals of now, whatever it tells about."""
+        event = data.draw(st.sampled_from(self.history))
+        if isinstance(event, ev.Attached):
+            event = ev.Attached(event.transaction, dict(self.approvals))
+        if isinstance(event, ev.Finished | ev.Failed):
+            return
+        if isinstance(event, ev.Scored | ev.Endorsed | ev.Refused | ev.ProposalVerified) and self.ending:
+            return
+        self.feed(event)
+
+    @invariant()
+    def knowledge_is_what_was_told(self) -> None:
+        if not hasattr(self, "state"):
+            return
+        state = self.state
+        assert {u.id for u in state.updates} == {tx.id for tx in self.updates.values()}
+        assert [u.id for u in state.confirmed] == [tx.id for tx in self.confirmed]
+        assert {member for _, member, _ in state.reveals} == self.revealed
+        assert list(state.proposals) == [p.id for p in self.proposals]
+        assert (state.closed_at, state.quorum_at, state.sendable_at) == (
+            self.closed_at,
+            self.quorum_at,
+            self.sendable_at,
+        )
+        assert state.slot == self.slot
+
+
+TestMachine = RoundModel.TestCase
+TestMachine.settings = settings(
+    max_examples=150,
+    stateful_step_count=45,
+    deadline=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+
+
+# ---- single rules, where a history would have to be long ----------------------------------------------------------
+
+
+def effects_of(state) -> set[type]:
+    return {type(effect) for effect in due(state)}
+
+
+def collected(me: int = s.ME, **changes):
+    """All four updates confirmed and revealed, the plan known."""
+    state = s.fresh(me, plan=s.PLAN)
+    masks = {s.update(k).id: 0b1111 for k in range(s.N)}
+    for member in range(s.N):
+        state, _ = apply(state, ev.Attached(s.update(member), masks))
+        state, _ = apply(state, ev.Attached(s.reveal(member, sequence=1), masks))
+    return replace(state, running=frozenset(), **changes)
+
+
+def with_proposal(state, leader: int = 2, openers=(0, 1), sums=("sum",), attempt: int = 0, verified: bool = True):
+    tx = s.proposal(leader, tuple(u.id for u in state.confirmed), tuple(map(s.blob, sums)), openers, attempt)
+    for event in (ev.Attached(tx, state.approvals), ev.Anchored(s.anchor(tx))):
+        state, _ = apply(state, event)
+    verified_now = state.verified | ({tx.id} if verified else set())
+    return replace(state, running=frozenset(), verified=verified_now), tx
+
+
+def tell(state, *transactions):
+    for tx in transactions:
+        state, _ = apply(state, ev.Attached(tx, state.approvals))
+    return replace(state, running=frozenset())
+
+
+def test_a_statement_that_cannot_be_had_does_not_hide_the_others():
+    """One member signs a statement whose bytes it never gives: the others' statements must still be looked at."""
+    state, tx = with_proposal(collected())
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    hidden, honest = s.checkpoint(3, tx, s.digest("hidden")), s.checkpoint(2, tx, s.digest("honest"))
+    state = tell(state, hidden, honest)
+    stuck = do.VerifyStatement(s.digest("hidden"), tx.id)
+    state, _ = apply(state, ev.Failed(stuck, state.now + 15))
+    state, started = apply(state, ev.Tick(state.now + 0.1))
+    asked = {e.statement for e in (*state.running, *started) if isinstance(e, do.VerifyStatement)}
+    assert s.digest("honest") in asked
+
+
+def test_shares_that_do_not_open_leave_the_next_leaders_proposal_to_go_on():
+    """All shares of the first proposal are there and one of them is garbage: opening fails for ever.
+
+    The next leader asks other members; this one is asked too and must give its share.
+    """
+    state, first = with_proposal(collected(), openers=(0, 3))
+    state = tell(state, s.share(0, first), s.share(3, first))
+    opening = next(e for e in due(state) if isinstance(e, do.OpenAndScore))
+    state, _ = apply(replace(state, running=frozenset({opening})), ev.Failed(opening, state.now + 15))
+    state, second = with_proposal(state, leader=0, openers=(0, 1), attempt=2)
+    assert do.ReleaseShare(second.id) in set(due(state))
+    state = tell(state, s.share(0, second), s.share(1, second))
+    assert [e.proposal for e in due(state) if isinstance(e, do.OpenAndScore) and e != opening] == [second.id]
+
+
+def test_nothing_is_due_twice_at_once():
+    state, started = apply(s.fresh(), ev.Tick(s.OPENED_AT))
+    assert started == (do.ReadPlan(),)
+    _, again = apply(state, ev.Tick(s.OPENED_AT + 1))
+    assert again == ()
+
+
+def test_after_a_crash_exactly_the_same_is_started_again():
+    """Nothing runs after a crash; what chain, ledger and journal tell calls for the same effects."""
+    state, _ = with_proposal(collected())
+    _, first = apply(state, ev.Tick(state.now))
+    _, second = apply(replace(state, running=frozenset(), retry_at={}, failures={}), ev.Tick(state.now))
+    assert first == second
+    assert first
+
+
+def test_a_failed_effect_waits_for_its_time():
+    state, _ = apply(s.fresh(), ev.Tick(s.OPENED_AT))
+    state, started = apply(state, ev.Failed(do.ReadPlan(), s.OPENED_AT + 5.0))
+    assert started == ()
+    assert state.failures == {do.ReadPlan(): 1}
+    state, started = apply(state, ev.Tick(s.OPENED_AT + 4.9))
+    assert started == ()
+    _, started = apply(state, ev.Tick(s.OPENED_AT + 5.0))
+    assert started == (do.ReadPlan(),)
+
+
+def test_time_never_runs_backwards():
+    state, _ = apply(s.fresh(), ev.Tick(s.OPENED_AT + 50))
+    state, _ = apply(state, ev.Tick(s.OPENED_AT + 10))
+    assert state.now == s.OPENED_AT + 50
+
+
+@pytest.mark.parametrize(("at", "aborts"), [(s.FINALISE_BY, False), (s.FINALISE_BY + 0.1, True)])
+def test_a_round_is_aborted_only_after_its_deadline(at, aborts):
+    state = replace(collected(), now=float(at))
+    assert (effects_of(state) == {do.Abort}) == aborts
+
+
+def test_an_aborted_round_asks_for_nothing():
+    state = replace(collected(), ending=ev.Ending(False, s.FACTS.base, bytes(32)))
+    assert effects_of(state) == set()
+
+
+def test_a_strangers_transaction_tells_nothing():
+    stranger = sign(
+        Unsigned(
+            Kind.ACKNOWLEDGEMENT, s.CONSORTIUM, 1, 7, 0, (bytes(32), bytes(32)), None, s.AcknowledgementBody(None)
+        ),
+        s.digest("stranger"),
+    )
+    state = collected()
+    told, _ = apply(state, ev.Attached(stranger, state.approvals))
+    assert replace(told, running=frozenset()) == state
+
+
+def test_a_share_is_its_members_own():
+    """Member 3 cannot give a share in the name of member 0."""
+    state, tx = with_proposal(collected())
+    state = tell(state, s.post(3, s.ShareBody(tx.id, 0)))
+    assert state.shares == ()
+
+
+def test_verdicts_of_the_wrong_length_are_not_counted():
+    state, tx = with_proposal(collected())
+    state = tell(state, s.verdict(0, tx, (True, True)), s.verdict(3, tx, (False,)))
+    assert [v.issuer for v in state.verdicts_for(tx.body.sums_root)] == [3]
+
+
+def test_two_proposals_of_the_same_sums_share_their_verdicts():
+    state, first = with_proposal(collected())
+    state, second = with_proposal(state, leader=0, openers=(1, 3), attempt=2)
+    state = tell(state, s.verdict(0, first, (True,)), s.verdict(3, second, (True,)), s.verdict(0, second, (False,)))
+    found = state.verdicts_for(first.body.sums_root)
+    assert {(v.issuer, v.accept) for v in found} == {(0, (True,)), (3, (True,))}
+    assert [v.id for v in found] == sorted(v.id for v in found)
