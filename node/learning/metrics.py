@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from node.learning.parameters import load
-from node.learning.registry import build
-from node.learning.training import tensors
+from node.learning.training import prepared, tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,9 +64,7 @@ def predict(vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSet
         WrongData, WrongVector: as :func:`evaluate`.
     """
     images, _ = tensors(dataset, settings)
-    model = build(settings.architecture, settings.classes)
-    load(model, vector)
-    model.eval()
+    model = prepared(vector, settings).eval()
     with torch.inference_mode():
         parts = [model.probabilities(model(batch)) for batch in torch.split(images, BATCH)]
     found: NDArray[np.float32] = torch.cat(parts).numpy()

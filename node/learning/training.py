@@ -88,11 +88,7 @@ class TrainingResult:
 
 
 def configure_threads(count: int) -> None:
-    """Let torch use ``count`` threads in this process from now on; call it before the first training.
-
-    Raises:
-        WrongData: never; a count below 1 counts as 1.
-    """
+    """Let torch use ``count`` threads in this process from now on; a count below 1 means 1."""
     torch.set_num_threads(max(1, count))
 
 
@@ -108,17 +104,13 @@ def train(
 
     Raises:
         WrongData: the data set has not the settings' number of classes.
-        WrongVector: ``base`` is not the architecture's.
+        UnknownArchitecture, WrongVector: as :func:`prepared`.
         TrainingDiverged: loss or parameters are no finite numbers any more.
     """
     started = time.monotonic()
     images, labels = tensors(dataset, settings)
-    model = build(settings.architecture, settings.classes)
-    load(model, base)
-    model.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        losses = _descend(model, images, labels, settings, progress, started)
+    model = prepared(base, settings).train()
+    losses = _descend(model, images, labels, settings, progress, started)
     vector = flatten(model)
     if not np.isfinite(vector).all():
         raise TrainingDiverged(f"{dataset.name}: parameters are not finite after training; lower learning_rate")
@@ -139,6 +131,19 @@ def clip_l2(delta: NDArray[np.float32], bound: float) -> tuple[NDArray[np.float3
     if norm <= bound:
         return delta, norm
     return (delta * (bound / norm)).astype(np.float32), norm
+
+
+def prepared(vector: NDArray[np.float32], settings: TrainingSettings) -> Classifier:
+    """The settings' network holding ``vector [D]``; torch's global generator is left as it was.
+
+    Raises:
+        UnknownArchitecture: the registry has no such network.
+        WrongVector: the vector is not that network's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = build(settings.architecture, settings.classes)
+    load(model, vector)
+    return model
 
 
 def tensors(dataset: Dataset, settings: TrainingSettings) -> tuple[Tensor, Tensor]:

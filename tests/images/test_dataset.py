@@ -131,7 +131,7 @@ def test_a_header_that_claims_too_much_is_refused_before_it_is_believed(tmp_path
     write(path, {name: array for name, array in grouped().items() if name != "images"})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("images.npy", buffer.getvalue() + bytes(100))
-    with pytest.raises(UnreadableData, match="claims"):
+    with pytest.raises(UnreadableData, match=r"images.npy claims uint8"):
         load(path)
 
 
@@ -214,11 +214,11 @@ def test_a_picture_with_too_many_pixels_is_refused_before_decoding(tmp_path):
     root = folder(tmp_path / "scans")
     path = root / "covid" / "c0_a.png"
     data = bytearray(path.read_bytes())
-    data[16:24] = struct.pack(">II", 60000, 60000)
+    data[16:24] = struct.pack(">II", 9000, 9000)
     crc = __import__("zlib").crc32(data[12:29])
     data[29:33] = struct.pack(">I", crc)
     path.write_bytes(data)
-    with pytest.raises(UnreadableData, match=r"c0_a\.png"):
+    with pytest.raises(UnreadableData, match=r"c0_a\.png .9000x9000 pixels, at most"):
         load(root)
 
 

@@ -20,7 +20,10 @@ HOWS = st.sampled_from(["iid", "by-patient", "dirichlet:0.1", "dirichlet:1", "di
 )
 @settings(max_examples=120, deadline=None)
 def test_shares_cover_everything_once_and_split_no_patient(how, hospitals, seed, classes, each):
-    data = make([index % classes for index in range(classes * max(each, hospitals))], classes=classes)
+    patients = [index % classes for index in range(classes * max(each, hospitals))]
+    data = make(
+        patients, images_each=[1 + (index * index + seed) % 4 for index in range(len(patients))], classes=classes
+    )
     shares = partition(data, hospitals, how, seed)
     assert len(shares) == hospitals
     assert sum(map(len, shares)) == len(data)

@@ -24,7 +24,9 @@ def test_training_is_deterministic_and_the_seed_matters(phantoms):
     torch.manual_seed(1)
     first = train(BASE, phantoms, SMALL)
     torch.manual_seed(2)
+    before = torch.get_rng_state()
     again = train(BASE, phantoms, SMALL)
+    assert torch.equal(before, torch.get_rng_state())
     other = train(BASE, phantoms, replace(SMALL, seed=1))
     assert np.array_equal(first.vector, again.vector)
     assert first.losses == again.losses
