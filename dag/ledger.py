@@ -17,7 +17,7 @@ from dag.intake import Intake
 from dag.merkle import Proof, inclusion_proof, root
 from dag.proposing import ProposalBasis, best_parents, confirmed_on
 from dag.replica import Replica
-from dag.rules import Context, verify_transaction
+from dag.rules import Context, verify_standalone, verify_transaction
 from dag.transaction import Transaction, Unsigned, address_of, sign
 from dag.walks import choose_parents
 
@@ -180,6 +180,14 @@ class Ledger:
             self._store.put_evidence(proof.issuer, raw)
             self._replica.note(proof, context)
         return proof
+
+    def verify_standalone(self, transaction: Transaction) -> None:
+        """The rules that need no other transaction: worth asking before anything costly is done for a stranger.
+
+        Raises:
+            RefusedTransaction: the rules refuse it.
+        """
+        verify_standalone(transaction, self._provide())
 
     # -- reading -------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,15 @@ HOME/
   plan.toml               plan this hospital opens rounds with
   secrets/account.json    chain account, Ethereum keystore v3
   secrets/box.sealed      X25519 key, sealed under the keystore password
-  secrets/epoch-E.*       this member's share of epoch E's key, sealed likewise
+  secrets/epoch-E.member.sealed   this member's share of epoch E's key, sealed likewise
+  secrets/epoch-E.dealer.sealed   seed of this member's dealing, until the epoch is active
+  epochs/epoch-E.joint    the joint public key of epoch E
   data/*.npz              images; they never leave this directory
   blobs/                  content-addressed ciphertexts, manifests, statements
   ledger.sqlite           the DAG
   journal.sqlite          what this hospital must remember across a crash
   node.log                the daemon's log
+  debug/                  quantised updates in the clear, only where [debug] keep_quantised asks for it
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from node.home import Home, create_identity
 @click.option("--rpc", default="http://127.0.0.1:8545", show_default=True, help="JSON-RPC endpoint of the chain.")
 @click.option("--target", type=click.IntRange(0), default=0, show_default=True, help="Rounds to open; 0 opens none.")
 @click.option("--min-group", type=click.IntRange(1, 256), default=3, show_default=True, help="Smallest sum to open.")
+@click.option("--min-threshold", type=click.IntRange(0, 256), default=0, help="Fewest openers; 0: more than half.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Training threads.")
 @click.option("--test-data", default="", help="Images every finalised model is reported on.")
 @click.option(
@@ -39,6 +40,7 @@ def command(
     rpc: str,
     target: int,
     min_group: int,
+    min_threshold: int,
     threads: int,
     test_data: str,
     *,
@@ -51,7 +53,7 @@ def command(
         hospital=Hospital(name=name, host=host, port=port, url=url or f"http://{host}:{port}"),
         chain=ChainSection(rpc=rpc),
         data=Data(test=test_data),
-        rounds=Rounds(target=target, min_group=min_group),
+        rounds=Rounds(target=target, min_group=min_group, min_threshold=min_threshold),
         compute=Compute(threads=threads),
         debug=Debug(keep_quantised=keep_quantised),
     )

@@ -91,6 +91,7 @@ class Daemon:
             self.blobs,
             Vault(home, identity.password, self.store, allow_minimal=self.allow_minimal),
             allow_minimal=self.allow_minimal,
+            min_threshold=config.rounds.min_threshold,
         )
         self.opener, self.plan = self._opener()
         self.plans.read_all(self.view)

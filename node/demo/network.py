@@ -110,6 +110,7 @@ def _provision(
         hospital.run(
             *("init", "--json", "--name", hospital.name, "--port", str(hospital.port), "--url", hospital.url),
             *("--rpc", rpc, "--target", str(options.rounds), "--min-group", str(options.min_group)),
+            *("--min-threshold", str(options.members_needed)),
             *("--threads", str(threads), "--test-data", "data/test.npz"),
             *(("--keep-quantised",) if options.check_plaintext else ()),
         )

@@ -25,6 +25,7 @@ from crypto.parameters import parameter_set
 from crypto.randomness import fresh_seed
 from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets
 from dag.ids import sha256
+from node.errors import PolicyRefusal
 from node.consortium.view import address_bytes
 from node.epochs.report import pack_report, unpack_report
 from node.storage import raw_cid
@@ -59,10 +60,20 @@ class Keeper:
         blobs: The blob store and the peers.
         vault: Where keys are kept.
         allow_minimal: Accept the insecure `minimal` parameters: tests only.
+        min_threshold: Refuse ceremonies whose key fewer members could open; 0: more than half of all. Anybody may open a
+            ceremony on chain, and with at most half of the members two disjoint sets could open different sums.
     """
 
     def __init__(
-        self, me: int, box: BoxKey, chain: Chain, blobs: BlobSource, vault: Vault, *, allow_minimal: bool = False
+        self,
+        me: int,
+        box: BoxKey,
+        chain: Chain,
+        blobs: BlobSource,
+        vault: Vault,
+        *,
+        allow_minimal: bool = False,
+        min_threshold: int = 0,
     ) -> None:
         self._me = me
         self._box = box
@@ -70,6 +81,7 @@ class Keeper:
         self._blobs = blobs
         self._vault = vault
         self._allow_minimal = allow_minimal
+        self._min_threshold = min_threshold
         self._complained: set[tuple[int, int]] = set()
         self._idle_since: float | None = None
         self.doing = ""
@@ -113,6 +125,13 @@ class Keeper:
             return
         mine = view.addresses[self._me]
         members = len(view.hospitals)
+        least = self._min_threshold or members // 2 + 1
+        if epoch.threshold < least:
+            self.doing = f"refusing epoch {epoch.epoch}"
+            raise PolicyRefusal(
+                f"epoch {epoch.epoch}: any {epoch.threshold} members could open sums, this hospital's policy "
+                f"([rounds] min_threshold) asks for at least {least}"
+            )
         terms = self._terms(view, epoch)
         if mine not in epoch.commitments:
             self.doing = "committing to a dealing"

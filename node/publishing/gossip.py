@@ -18,8 +18,9 @@ from crypto.errors import CryptoError
 from dag.bodies import Kind
 from dag.errors import LedgerError, WaitingFull, WrongRound
 from dag.ids import sha256
+from dag.sync import Sync
 from dag.transaction import MAX_BYTES, Transaction
-from node.errors import MedweaveError
+from node.errors import MedweaveError, PeerProblem
 from node.publishing.wire import (
     MAX_BATCH,
     MAX_IDS,
@@ -33,7 +34,7 @@ from node.publishing.wire import (
 from node.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from node.publishing.publisher import Publisher
 
@@ -46,6 +47,8 @@ RESEND_SECONDS = 1.0
 MAX_HELD = 4096
 """Most transactions held back because their round is not known yet; the oldest give way."""
 MAX_QUEUE = 4096
+UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError)
+"""What calling a peer may raise; the last for addresses that are none."""
 CONCURRENT = 4
 
 
@@ -74,7 +77,9 @@ class Gossip:
         self._busy: set[bytes] = set()
         self._held: OrderedDict[bytes, tuple[bytes, str | None]] = OrderedDict()
         self._delivered: dict[bytes, set[str]] = {}
+        self._sending: set[str] = set()
         self._wake = asyncio.Event()
+        self._sync: Sync = publisher.read(Sync)
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=3.0), trust_env=False)
 
     async def run(self) -> None:
@@ -95,27 +100,24 @@ class Gossip:
         self._wake.set()
 
     async def _announce(self) -> None:
-        while True:
-            waiting = await asyncio.to_thread(self._publisher.outbox)
-            if not waiting:
+        """Every peer at its own pace: one that is down holds up nobody else."""
+        async with asyncio.TaskGroup() as senders:
+            while True:
                 self._wake.clear()
-                await self._wake.wait()
-                continue
-            peers = self._peers()
-            batch = waiting[:MAX_BATCH]
-            await asyncio.gather(*(self._deliver(peer, batch) for peer in peers))
-            for transaction in batch:
-                if set(peers) <= self._delivered.get(transaction.id, set()):
-                    await asyncio.to_thread(self._publisher.sent, transaction.id)
-                    self._delivered.pop(transaction.id, None)
-            if any(transaction.id in self._delivered for transaction in batch):
-                self._wake.clear()
+                waiting = await asyncio.to_thread(self._publisher.outbox)
+                peers = self._peers()
+                for peer in peers:
+                    due = [tx for tx in waiting if peer not in self._delivered.get(tx.id, ())][:MAX_BATCH]
+                    if due and peer not in self._sending:
+                        self._sending.add(peer)
+                        senders.create_task(self._deliver(peer, due))
+                for transaction in waiting:
+                    if set(peers) <= self._delivered.get(transaction.id, set()):
+                        await asyncio.to_thread(self._publisher.sent, transaction.id)
+                        self._delivered.pop(transaction.id, None)
                 await _either(self._wake.wait(), RESEND_SECONDS)
 
-    async def _deliver(self, peer: str, batch: Iterable[Transaction]) -> None:
-        due = [tx for tx in batch if peer not in self._delivered.setdefault(tx.id, set())]
-        if not due:
-            return
+    async def _deliver(self, peer: str, due: list[Transaction]) -> None:
         try:
             answer = await self._http.post(
                 f"{peer}/v1/gossip/transactions",
@@ -123,11 +125,14 @@ class Gossip:
                 headers={"Content-Type": MEDIA_TYPE, "Medweave-Node": self._own_url},
             )
             answer.raise_for_status()
-        except httpx.HTTPError as error:
+        except UNREACHABLE as error:
             log.debug("announcing to %s: %s", peer, error)
             return
+        finally:
+            self._sending.discard(peer)
         for transaction in due:
-            self._delivered[transaction.id].add(peer)
+            self._delivered.setdefault(transaction.id, set()).add(peer)
+        self._wake.set()
 
     # ---- taking in --------------------------------------------------------------------------------------------------
 
@@ -156,6 +161,9 @@ class Gossip:
                 await self._admit(raw, sender)
             except (MedweaveError, CryptoError, LedgerError) as error:
                 log.warning("from %s: %s", sender or "a peer", error)
+            except Exception:
+                # A bug of this node that a peer's bytes can reach must not end the exchange with everybody else.
+                log.exception("transaction from %s", sender or "a peer")
             finally:
                 self._busy.discard(sha256(raw))
 
@@ -164,10 +172,11 @@ class Gossip:
         if await asyncio.to_thread(self._publisher.knows, transaction.id):
             return
         try:
+            await asyncio.to_thread(self._publisher.verify_standalone, transaction)
             if transaction.kind is Kind.UPDATE:
                 await asyncio.to_thread(self._check_update, transaction, sender)
             received = await asyncio.to_thread(self._publisher.receive, raw)
-        except (WrongRound, WaitingFull, StorageError) as error:
+        except (WrongRound, WaitingFull, StorageError, PeerProblem) as error:
             log.debug("held back: %s", error)
             self._hold(transaction.id, raw, sender)
             return
@@ -184,11 +193,14 @@ class Gossip:
 
     async def _fetch(self, ids: list[bytes], sender: str | None) -> None:
         """Ask for transactions by id: whoever sent the child first, then the others until none is missing."""
-        peers = list(dict.fromkeys([*([sender] if sender else []), *self._peers()]))
         wanted = ids[:MAX_IDS]
-        for peer in peers:
-            raws = await self._ask(peer, "/v1/gossip/fetch", pack_ids(wanted))
-            found = unpack_transactions(raws) if raws is not None else ()
+        for peer in dict.fromkeys([*([sender] if sender else []), *self._peers()]):
+            message = await self._ask(peer, "/v1/gossip/fetch", pack_ids(wanted))
+            try:
+                found = unpack_transactions(message) if message is not None else ()
+            except LedgerError as error:
+                log.warning("answer of %s: %s", peer, error)
+                continue
             for raw in found:
                 self.offer(raw, peer)
             got = {sha256(raw) for raw in found}
@@ -211,14 +223,26 @@ class Gossip:
             except LedgerError as error:
                 log.warning("frontier of %s: %s", peer, error)
                 continue
-            missing = await asyncio.to_thread(self._unknown, theirs)
+            wanted = await asyncio.to_thread(self._wanted, theirs)
+            missing = [tx_id for tx_id in wanted if tx_id not in self._busy and tx_id not in self._held]
             if missing:
                 await self._fetch(missing, peer)
 
-    def _unknown(self, ids: tuple[bytes, ...]) -> list[bytes]:
-        fresh = [i for i in ids if i not in self._busy and i not in self._held and not self._publisher.knows(i)]
-        lacking = self._publisher.read(lambda ledger: ledger.missing())
-        return [*fresh, *(i for i in lacking if i not in self._busy and i not in self._held)]
+    def _wanted(self, theirs: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        ids: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.wanted(theirs))
+        return ids
+
+    # ---- answering --------------------------------------------------------------------------------------------------
+
+    def frontier(self) -> tuple[bytes, ...]:
+        """Ids that stand for everything this node has attached."""
+        ids: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.frontier())
+        return ids
+
+    def serve(self, ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """The asked transactions that this node has."""
+        raws: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.serve(ids))
+        return raws[:MAX_BATCH]
 
     async def _ask(self, peer: str, path: str, message: bytes | None) -> bytes | None:
         """One bounded request; None where the peer does not answer."""
@@ -234,7 +258,7 @@ class Gossip:
                         log.warning("%s%s sends more than %d bytes", peer, path, MAX_MESSAGE_BYTES)
                         return None
                 return bytes(body)
-        except httpx.HTTPError as error:
+        except UNREACHABLE as error:
             log.debug("%s%s: %s", peer, path, error)
             return None
 

@@ -109,6 +109,11 @@ class Publisher:
                 self._tell(transaction)
             return received
 
+    def verify_standalone(self, transaction: Transaction) -> None:
+        """The rules that need no other transaction (`dag.ledger.Ledger.verify_standalone`)."""
+        with self._lock:
+            self._ledger.verify_standalone(transaction)
+
     def replay(self, round_number: int) -> None:
         """Tell the listener again of every transaction of a round, in arrival order; after a restart."""
         with self._lock:

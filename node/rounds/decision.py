@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 PPM = 1_000_000
 
 
-def accepted_groups(verdicts: Sequence[Verdict], groups: int, quorum: int) -> tuple[bool, ...]:
-    """Which opened sums enter the model: all but those that a quorum of members refused.
+def accepted_groups(verdicts: Sequence[Verdict], groups: int) -> tuple[bool, ...]:
+    """Which opened sums enter the model: all but those that more than half of the counted verdicts refuse.
+
+    A statement counts at least a quorum of verdicts, ⌈2N/3⌉, and fewer than N/3 members lie: the honest are more than half
+    of what is counted, whichever verdicts its writer picked. So a group that every honest member refuses is left out,
+    and one that every honest member accepts is not.
 
     Args:
-        verdicts: One per member that scored, each with one judgement a group.
+        verdicts: One per member that scored, each with one judgement a group; at least a quorum.
         groups: Number of groups.
-        quorum: ⌈2N/3⌉ of all members, so fewer than N/3 liars can neither refuse a good group nor save one that
-            every honest member refuses.
     """
     refusals = [sum(not v.accept[g] for v in verdicts) for g in range(groups)]
-    return tuple(count < quorum for count in refusals)
+    return tuple(2 * count <= len(verdicts) for count in refusals)
 
 
 def next_model(

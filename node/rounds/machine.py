@@ -217,17 +217,15 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         return
     if any(a.leader == state.members.me for a in state.anchors) or state.scores:
         return
-    if state.rank == 0 or not state.anchors:
+    stalled = [p for p in state.proposals.values() if p.id in state.verified and anchored(state, p)]
+    if not stalled:
         waited = state.now - state.closed_at >= REVEAL_GRACE_SLOTS * plan.slot_seconds
         if {u.issuer for u in confirmed} <= {member for _, member, _ in state.reveals} or waited:
             updates = tuple(u.id for u in confirmed)
             yield do.Propose(state.slot, updates, (), repeats=False)
         return
     # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
-    for proposal in state.proposals.values():
-        if proposal.id in state.verified and anchored(state, proposal):
-            yield do.Propose(state.slot, proposal.updates, proposal.reveals, repeats=True)
-            return
+    yield do.Propose(state.slot, stalled[0].updates, stalled[0].reveals, repeats=True)
 
 
 def _verify(state: RoundState) -> Iterator[Effect]:

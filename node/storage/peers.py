@@ -172,7 +172,7 @@ def _refusals() -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise _Refused("no answer in time") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last: addresses IDNA cannot encode
         raise _Refused(f"{type(error).__name__}: {error}") from error
     except BlobTooLarge as error:
         raise _Refused(f"it sends more than the {error.limit} bytes allowed") from error

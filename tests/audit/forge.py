@@ -162,7 +162,7 @@ class Forgery:
         root = Cone(self.made, issuers, head.id).root
         counted = sorted(self.ids[bytes.fromhex(v.id)] for v in self.honest.verdicts)
         votes = [Verdict(i, issuers[i], b"", self.made[i].body.accept) for i in counted]
-        accepted = accepted_groups(votes, len(body.groups), self.here.quorum)
+        accepted = accepted_groups(votes, len(body.groups))
         secrets = [self.made[i].body.reveal for i in body.reveals]
         segment = pack_segment([self.made[i].raw for i in sorted(self.made)])
         said = {

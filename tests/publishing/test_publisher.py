@@ -41,7 +41,8 @@ def books():
 
 
 def propose(book, member: int) -> Transaction:
-    updates, reveals = book.proposal_basis(1)
+    basis = book.proposal_basis(1)
+    updates, reveals = basis.updates, basis.reveals
     return book.post(Kind.PROPOSAL, proposal_body(updates, reveals), epoch=1, round_number=1)
 
 
@@ -218,7 +219,8 @@ def test_reveals_are_listed_only_for_confirmed_updates(books):
     reveal = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
     share_all(books, [reveal])
     share_all(books, [acknowledge(book) for book in books])
-    updates, reveals = books[1].proposal_basis(1)
+    basis = books[1].proposal_basis(1)
+    updates, reveals = basis.updates, basis.reveals
     assert reveals == (reveal.id,)
     assert books[0].get(reveal.id).issuer == address_of(key(2))
-    assert len(updates) == MEMBERS
+    assert len(basis.updates) == MEMBERS

@@ -144,6 +144,8 @@ class RoundModel(RuleBasedStateMachine):
             return
         if any(anchor.leader == self.me for anchor in self.anchors):
             return
+        if any(isinstance(effect, do.Propose) for effect in self.running):
+            return
         if self.rank > 0 and self.anchors:
             stalled = [p for p in self.proposals if p.id in self.verified and self.is_anchored(p)]
             for p in stalled[:1]:
@@ -518,6 +520,59 @@ def test_shares_that_do_not_open_leave_the_next_leaders_proposal_to_go_on():
     assert do.ReleaseShare(second.id) in set(due(state))
     state = tell(state, s.share(0, second), s.share(1, second))
     assert [e.proposal for e in due(state) if isinstance(e, do.OpenAndScore) and e != opening] == [second.id]
+
+
+@pytest.mark.parametrize("news", ["slot", "update"])
+def test_a_leader_makes_one_proposal_at_a_time(news):
+    """Adding takes longer than a slot, or one more update is confirmed meanwhile: no second proposal beside the first."""
+    state = s.fresh(2, plan=s.PLAN, now=float(s.COLLECT_BY))
+    masks = {s.update(k).id: 0b1111 if k < 3 else 0b1000 for k in range(s.N)}
+    started = ()
+    for tx in [s.update(k) for k in range(s.N)] + [s.reveal(k, sequence=1) for k in range(s.N)]:
+        state, more = apply(state, ev.Attached(tx, masks))
+        started += more
+    assert sum(isinstance(e, do.Propose) for e in started) == 1
+    later = dict.fromkeys(masks, 15)
+    event = ev.Tick(state.now + 41) if news == "slot" else ev.Attached(s.update(3), later)
+    _, more = apply(state, event)
+    assert not any(isinstance(e, do.Propose) for e in more)
+
+
+@pytest.mark.parametrize(
+    ("me", "leader", "wait"),
+    [(2, 2, 0.0), (1, 2, 2 * TURN_SECONDS), (0, 2, 3 * TURN_SECONDS), (3, 2, 4 * TURN_SECONDS)],
+)
+def test_members_write_and_send_in_turn(me, leader, wait):
+    """Whoever's proposal was opened goes at once when everybody has scored; the others by rank, so that it goes on."""
+    state, tx = with_proposal(collected(me), leader=leader, openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.N)))
+    scored_at = state.now
+    for at, is_due in ((scored_at + wait - 0.01, False), (scored_at + wait, True)):
+        assert (do.WriteStatement in effects_of(replace(state, now=at))) == is_due
+    state = tell(replace(state, endorsed=s.digest("one")), *(s.checkpoint(k, tx, s.digest("one")) for k in range(s.N)))
+    assert do.WriteStatement not in effects_of(replace(state, now=scored_at + 100))
+    for at, is_due in ((scored_at + wait - 0.01, False), (scored_at + wait, True)):
+        assert (do.Finalise in effects_of(replace(state, now=at))) == is_due
+
+
+def test_slower_members_get_a_grace_before_the_statement_is_written():
+    state, tx = with_proposal(collected(2), openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.QUORUM)))
+    assert do.WriteStatement not in effects_of(replace(state, now=state.now + VERDICT_GRACE_SECONDS - 0.01))
+    late = replace(state, now=state.now + VERDICT_GRACE_SECONDS)
+    (effect,) = (e for e in due(late) if isinstance(e, do.WriteStatement))
+    assert effect.verdicts == tuple(sorted(v.id for v in state.verdicts))
+
+
+def test_signatures_under_another_statement_do_not_count():
+    state, tx = with_proposal(collected(2), openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9), endorsed=s.digest("one"))
+    rows = [s.checkpoint(k, tx, s.digest("one" if k < 2 else "two")) for k in range(s.N)]
+    state = tell(state, *rows)
+    assert state.sendable_at is None
+    assert do.Finalise not in effects_of(replace(state, now=state.now + 100))
 
 
 def test_nothing_is_due_twice_at_once():

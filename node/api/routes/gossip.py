@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from node.publishing.wire import (
-    MAX_BATCH,
     MAX_MESSAGE_BYTES,
     MEDIA_TYPE,
     pack_ids,
@@ -17,7 +16,6 @@ from node.publishing.wire import (
 )
 
 if TYPE_CHECKING:
-    from dag.ledger import Ledger
     from node.api.service import Service
 
 
@@ -37,16 +35,11 @@ def router(service: Service) -> APIRouter:
     @routes.post("/gossip/fetch", summary="Ask for transactions by id; unknown ones are left out")
     async def fetch(request: Request) -> Response:
         ids = unpack_ids(await _body(request))
-
-        def found(ledger: Ledger) -> list[bytes]:
-            return [ledger.get(tx_id).raw for tx_id in ids[:MAX_BATCH] if tx_id in ledger]
-
-        return Response(pack_transactions(service.publisher.read(found)), media_type=MEDIA_TYPE)
+        return Response(pack_transactions(service.gossip.serve(ids)), media_type=MEDIA_TYPE)
 
     @routes.get("/gossip/frontier", summary="Ids that stand for everything this node has attached")
     def frontier() -> Response:
-        ids = service.publisher.read(lambda ledger: ledger.frontier())
-        return Response(pack_ids(ids), media_type=MEDIA_TYPE)
+        return Response(pack_ids(service.gossip.frontier()), media_type=MEDIA_TYPE)
 
     return routes
 

@@ -35,7 +35,7 @@ def check(dossier: Dossier, link: Link) -> tuple[VerdictBody, ...]:
         bodies.append(body)
     if len(issuers) < dossier.here.quorum:
         link.falsified("verdicts", f"{len(issuers)} members' verdicts hold, a quorum is {dossier.here.quorum}")
-    accepted = accepted_groups(votes, len(predicate.groups), dossier.here.quorum)
+    accepted = accepted_groups(votes, len(predicate.groups))
     stated = tuple(group.accepted for group in predicate.groups)
     link.equal("decision", "which groups entered the model", stated, accepted)
     if not any(stated):

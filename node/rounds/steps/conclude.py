@@ -78,7 +78,7 @@ def build_statement(
     if plan is None:
         raise RoundProblem("a statement cannot be derived before the plan is known")
     counted = [v for v in state.verdicts_for(proposal.sums_root) if v.id in set(verdicts)]
-    accepted = accepted_groups(counted, len(proposal.groups), state.members.quorum)
+    accepted = accepted_groups(counted, len(proposal.groups))
     model, sealed = _model(ports, state, proposal, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)

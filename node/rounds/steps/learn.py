@@ -30,7 +30,8 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
 
     Raises:
         BadPlan: The bytes are no plan.
-        PolicyRefusal: The plan opens smaller sums than this hospital allows, or wants insecure parameters.
+        PolicyRefusal: The plan opens smaller sums than this hospital allows, wants insecure parameters, or contradicts
+            the key epoch or the deadlines on chain.
     """
     plan = Plan.from_bytes(ports.blobs.obtain(raw_cid(state.facts.plan)))
     if plan.min_group < ports.policy.min_group:
@@ -42,7 +43,15 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         raise PolicyRefusal(
             f"round {state.facts.round}: its plan wants other parameters than epoch {state.facts.epoch} has"
         )
-    keep_genesis(ports, plan, state.facts.base)
+    if plan.threshold != ports.keys.member.threshold:
+        raise PolicyRefusal(
+            f"round {state.facts.round}: its plan says any {plan.threshold} members open a sum, in epoch "
+            f"{state.facts.epoch} it is {ports.keys.member.threshold}"
+        )
+    facts = state.facts
+    if facts.finalise_by - facts.collect_by != plan.round_seconds - plan.collect_seconds:
+        raise PolicyRefusal(f"round {facts.round}: it was opened with other deadlines than its plan's")
+    keep_genesis(ports, plan, facts.base)
     return (PlanRead(plan),)
 
 
