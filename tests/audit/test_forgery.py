@@ -9,10 +9,14 @@ from eth_account import Account
 
 from chain.leader import ranking
 from chain.outcome import sign_outcome
+from crypto.keys import JointKey
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, VerdictBody, proposal_roots
 from dag.ids import sha256
 from node.audit.run import examine
+from node.rounds.plan import Plan
 from node.rounds.records import SumManifest, UpdateManifest
+from node.rounds.statement import JointKeyRef
+from node.storage import blob_cid, raw_cid
 from tests.audit.forge import STRANGER, Forgery, member_key, updates_of, with_round
 
 ROUND = 2
@@ -220,6 +224,71 @@ def test_a_member_that_opened_another_partition(run):
     assert lies(run, extra=extra) == {"groups"}
 
 
+def test_a_reveal_made_up_after_the_proposal(run):
+    """The leader draws its groups with an acknowledgement that nobody could see before."""
+
+    def late(forgery, values):
+        body = values["body"]
+        known = forgery.made[body.reveals[0]]
+        issuer = forgery.here.members.index(known.issuer)
+        fields = {name: getattr(known, name) for name in ("kind", "consortium", "epoch", "round", "payload", "body")}
+        parents = (sha256(b"elsewhere"),) * 2
+        again = forgery.sign({**fields, "parents": parents, "sequence": 900, "key": member_key(issuer)})
+        values["body"] = forgery.propose(body, body.updates, tuple(sorted((again.id, *body.reveals[1:]))))
+        return True
+
+    assert lies(run, change=only(ProposalBody, late)) == {"groups"}
+
+
+def test_a_second_update_of_one_member(run):
+    def again(forgery, values):
+        if not updates_of(forgery):
+            return False
+        first = forgery.made[updates_of(forgery)[0]]
+        values["key"] = member_key(forgery.here.members.index(first.issuer))
+        return True
+
+    forgery = Forgery(run, ROUND, change=only(UpdateBody, again))
+    details = [f.detail for f in examine(forgery.facts, forgery.evidence, None).findings if f.link == "updates"]
+    assert any("a second update" in detail for detail in details)
+
+
+def test_a_model_although_everything_was_refused(run):
+    def refuse(_forgery, _old, values):
+        if isinstance(values["body"], VerdictBody):
+            values["body"] = replace(values["body"], accept=(False,) * len(values["body"].accept))
+
+    assert lies(run, change=refuse) == {"verdicts"}
+
+
+def test_a_joint_key_that_is_not_the_members_sum(run):
+    b = _joint(run).b.copy()
+    b[0, 0] ^= 1
+    assert _key_lies(run, b=b) == {"key"}
+
+
+def test_a_joint_key_of_another_ceremony(run):
+    assert _key_lies(run, transcript=sha256(b"another")) == {"key"}
+
+
+def _joint(run) -> JointKey:
+    return JointKey.from_bytes(run.read(run.predicate(ROUND).joint_key.cid), allow_minimal=True)
+
+
+def _key_lies(run, **changes) -> set[str]:
+    """The members confirmed this key on chain."""
+    data = replace(_joint(run), **changes).to_bytes()
+    reference = JointKeyRef(digest=sha256(data).hex(), cid=blob_cid(data))
+    forgery = Forgery(run, ROUND, tell=lambda said: said.update(joint_key=reference))
+    forgery.evidence.put(data)
+    here = forgery.facts.finalised[ROUND]
+    confirmed = dict.fromkeys(here.epoch.confirmations, sha256(data))
+    epoch = replace(here.epoch, joint_key=sha256(data), confirmations=confirmed)
+    found = broken(with_round(forgery.facts, replace(here, epoch=epoch)), forgery.evidence)
+    assert not found["unchecked"]
+    return found["falsified"]
+
+
 # ---- what the statement says ------------------------------------------------------------------------------------
 
 
@@ -232,7 +301,10 @@ STATED = {
     "samples": (lambda said: first(said, "updates", samples=7), {"updates"}),
     "decision": (lambda said: first(said, "groups", accepted=not said["groups"][0].accepted), {"verdicts"}),
     "verdicts": (lambda said: said.update(verdicts=said["verdicts"][:2]), {"verdicts"}),
-    "verdict twice": (lambda said: said.update(verdicts=(said["verdicts"][0],) * 3), {"statement", "verdicts"}),
+    "verdict twice": (
+        lambda said: said.update(verdicts=(said["verdicts"][0], *said["verdicts"])),
+        {"statement", "verdicts"},
+    ),
     "shares": (lambda said: said.update(shares=said["shares"][1:]), {"openings"}),
     "openers": (lambda said: said.update(openers=(0,)), {"segment", "openings"}),
     "reveals": (lambda said: said.update(reveals=()), {"segment"}),
@@ -265,7 +337,8 @@ def chain_lies(run, **changes) -> set[str]:
 def test_too_few_signatures(run):
     signed = run.facts.finalised[ROUND].signed
     few = replace(signed, signers=signed.signers[:2], signatures=signed.signatures[:2])
-    assert chain_lies(run, signed=few) == {"outcome"}
+    row = replace(run.facts.finalised[ROUND].row, signers=sum(1 << index for index in few.signers))
+    assert chain_lies(run, signed=few, row=row) == {"outcome"}
 
 
 def test_a_signature_of_a_stranger(run):
@@ -322,3 +395,23 @@ def test_a_dealing_that_was_not_committed_to(run):
     here = run.facts.finalised[ROUND]
     other = here.epoch.commitments | {here.members[1]: sha256(b"another dealing")}
     assert chain_lies(run, epoch=replace(here.epoch, commitments=other)) == {"key"}
+
+
+def test_updates_that_too_few_approve(run):
+    """With one more member needed than there are, nothing is confirmed."""
+    assert "updates" in chain_lies(run, quorum=len(run.facts.view.hospitals) + 1)
+
+
+def test_a_genesis_model_that_its_plan_does_not_draw(run):
+    genesis = next(iter(run.facts.view.models))
+    record = run.facts.records[genesis]
+    overlay = Forgery(run, ROUND).evidence
+    other = Plan.from_bytes(run.read(raw_cid(record.plan))).model_copy(update={"seed": 5})
+    overlay.put(other.to_bytes())
+    facts = replace(run.facts, records={**run.facts.records, genesis: replace(record, plan=other.digest)})
+    assert broken(facts, overlay) == {"falsified": {"lineage"}, "unchecked": set()}
+
+
+def test_a_plan_with_another_threshold(run):
+    epoch = replace(run.facts.finalised[ROUND].epoch, threshold=2)
+    assert "plan" in chain_lies(run, epoch=epoch)
