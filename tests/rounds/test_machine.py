@@ -146,10 +146,9 @@ class RoundModel(RuleBasedStateMachine):
             return
         if any(isinstance(effect, do.Propose) for effect in self.running):
             return
-        if self.rank > 0 and self.anchors:
-            stalled = [p for p in self.proposals if p.id in self.verified and self.is_anchored(p)]
-            for p in stalled[:1]:
-                yield do.Propose(self.slot, p.body.updates, p.body.reveals, repeats=True)
+        stalled = [p for p in self.proposals if p.id in self.verified and self.is_anchored(p)]
+        if stalled:
+            yield do.Propose(self.slot, stalled[0].body.updates, stalled[0].body.reveals, repeats=True)
             return
         everyone = {s.ADDRESSES.index(tx.issuer) for tx in self.confirmed} <= self.revealed
         if everyone or self.now - self.closed_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds:

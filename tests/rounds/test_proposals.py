@@ -150,6 +150,8 @@ def lie(net: SimNet, node, effect, how: str) -> None:
     basis = ports.ledger.proposal_basis(state.facts.round)
     updates, reveals = basis.updates, basis.reveals
     if how == "omit":
+        without = ports.ledger.get(updates[0]).issuer
+        reveals = tuple(tx_id for tx_id in reveals if ports.ledger.get(tx_id).issuer != without)
         updates = updates[1:]
     seed = aggregate._seed(ports, state, updates, reveals)
     groups = aggregate.draw_groups(seed, len(updates), state.plan.min_group)
