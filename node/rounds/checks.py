@@ -59,10 +59,11 @@ class UpdateChecks:
             raise LyingPeer(f"update {transaction.id.hex()[:16]}… has no payload")
         manifest = UpdateManifest.from_bytes(self._obtain(transaction.payload, sender))
         self._check_manifest(transaction, manifest)
-        self._claim(transaction, manifest)
+        self._claim(transaction, manifest, keep=False)
         joint = self._joint_key(transaction.epoch)
         for cid in manifest.chunks:
             verify_chunk(self._obtain(cid, sender), joint.params, transaction.epoch)
+        self._claim(transaction, manifest, keep=True)
 
     def _check_manifest(self, transaction: Transaction, manifest: UpdateManifest) -> None:
         body = transaction.body
@@ -91,16 +92,22 @@ class UpdateChecks:
                 transaction=transaction.id.hex(),
             )
 
-    def _claim(self, transaction: Transaction, manifest: UpdateManifest) -> None:
-        """No chunk belongs to two members: re-posting another's ciphertext would count it twice."""
+    def _claim(self, transaction: Transaction, manifest: UpdateManifest, *, keep: bool) -> None:
+        """No chunk belongs to two members: re-posting another's ciphertext would count it twice.
+
+        Only an update that passed every other check keeps its claim: a thief's that falls for another reason must not
+        shut the owner out.
+        """
         with self._lock:
             owners = self._owners.setdefault(transaction.round, {})
             while len(self._owners) > MAX_ROUNDS:
                 self._owners.pop(min(self._owners))
             for cid in manifest.chunks:
-                if owners.setdefault(cid, transaction.issuer) != transaction.issuer:
+                if owners.get(cid, transaction.issuer) != transaction.issuer:
                     raise LyingPeer(
                         f"update {transaction.id.hex()[:16]}… re-posts a ciphertext of 0x{owners[cid].hex()[:8]}…",
                         transaction=transaction.id.hex(),
                         chunk=cid,
                     )
+            if keep:
+                owners.update(dict.fromkeys(manifest.chunks, transaction.issuer))

@@ -56,6 +56,14 @@ class Journal:
                 f"round {round_number}: {subject} {bytes(row[0]).hex()[:16]}… stands already; refusing {value.hex()[:16]}…"
             )
 
+    def promised(self, round_number: int, subject: str) -> bytes | None:
+        """What was promised before, in this run or one that crashed; None if nothing was."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT value FROM promises WHERE round = ? AND subject = ?", (round_number, subject)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
     def remember(self, round_number: int, name: str, value: Any) -> None:
         """Store a JSON fact about a round, replacing an older one of the same name."""
         with self._lock:

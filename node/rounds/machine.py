@@ -74,9 +74,9 @@ def _fold(state: RoundState, event: Event) -> RoundState:
         case ev.Refused(subject, reason):
             return replace(state, refused=MappingProxyType({**state.refused, subject: reason}))
         case ev.Scored(scores):
-            return replace(state, scores=scores)
+            return state if state.scores else replace(state, scores=scores)
         case ev.Endorsed(statement):
-            return replace(state, endorsed=statement)
+            return state if state.endorsed else replace(state, endorsed=statement)
         case ev.Ended(ending):
             return replace(state, ending=ending)
         case ev.Adopted():
@@ -217,6 +217,8 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         return
     if any(a.leader == state.members.me for a in state.anchors) or state.scores:
         return
+    if any(isinstance(effect, do.Propose) for effect in state.running):
+        return
     stalled = [p for p in state.proposals.values() if p.id in state.verified and anchored(state, p)]
     if not stalled:
         waited = state.now - state.closed_at >= REVEAL_GRACE_SLOTS * plan.slot_seconds
@@ -245,7 +247,6 @@ def _open(state: RoundState) -> Iterator[Effect]:
             yield do.ReleaseShare(proposal.id)
         if len(shares) == len(proposal.openers):
             yield do.OpenAndScore(proposal.id, tuple(s.id for s in shares))
-            return
 
 
 def _judge(state: RoundState) -> Iterator[Effect]:
@@ -278,7 +279,6 @@ def _endorse(state: RoundState) -> Iterator[Effect]:
         known = state.proposals.get(point.proposal)
         if known and known.sums_root == opened.sums_root and point.statement not in state.refused:
             yield do.VerifyStatement(point.statement, point.proposal)
-            return
 
 
 def _finalise(state: RoundState) -> Iterator[Effect]:

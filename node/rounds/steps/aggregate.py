@@ -59,6 +59,8 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
     else:
         anchor = Anchor(state.members.me, mine.id, mine.updates_root, mine.sums_root)
     gas = ports.chain.propose(facts.round, anchor.proposal, anchor.updates_root, anchor.sums_root)
+    if not gas:  # this member has proposed before; what stands on chain, the chain's own event says
+        return ()
     ports.journal.remember(facts.round, "gas_propose", gas)
     return (Anchored(anchor),)
 

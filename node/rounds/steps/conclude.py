@@ -37,7 +37,13 @@ def software() -> str:
 def write_statement(
     ports: Ports, state: RoundState, proposal: Proposal, verdicts: tuple[bytes, ...]
 ) -> tuple[Event, ...]:
-    """Decide by the verdicts, derive the model, store both, promise to sign this statement and no other."""
+    """Decide by the verdicts, derive the model, store both, promise to sign this statement and no other.
+
+    What was promised before a crash is what is endorsed after it, even if more verdicts have arrived since.
+    """
+    promised = ports.journal.promised(state.facts.round, "signed")
+    if promised is not None:
+        return (Endorsed(promised),)
     statement = build_statement(ports, state, proposal, verdicts, software())
     ports.blobs.store.put(statement.to_bytes())
     return _endorse(ports, state, statement)
