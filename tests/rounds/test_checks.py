@@ -183,6 +183,6 @@ def test_owners_are_remembered_for_a_few_rounds(blobs, ports, updates):
     for number in range(1, MAX_ROUNDS + 4):
         where = replace(updates[0], round=number, signature=updates[0].signature)
         manifest = replace(UpdateManifest.from_bytes(blobs.get(updates[0].payload)), round=number, issuer=where.issuer)
-        checks._claim(where, manifest)
+        checks._claim(where, manifest, keep=True)
     assert len(checks._owners) <= MAX_ROUNDS
     assert max(checks._owners) == MAX_ROUNDS + 3
