@@ -14,7 +14,7 @@ from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody,
 from dag.ids import sha256
 from node.audit.run import examine
 from node.rounds.plan import Plan
-from node.rounds.records import SumManifest, UpdateManifest
+from node.rounds.records import ShareManifest, SumManifest, UpdateManifest
 from node.rounds.statement import JointKeyRef
 from node.storage import blob_cid, raw_cid
 from tests.audit.forge import STRANGER, Forgery, member_key, updates_of, with_round
@@ -165,6 +165,14 @@ def anothers_share(_forgery, values):
     return True
 
 
+def share_of_another_proposal(forgery, values):
+    other = sha256(b"another proposal")
+    manifest = ShareManifest.from_bytes(forgery.evidence.get(values["payload"]))
+    values["payload"] = forgery.evidence.put(replace(manifest, proposal=other).to_bytes())
+    values["body"] = replace(values["body"], proposal=other)
+    return True
+
+
 def another_consortium(_forgery, values):
     values["consortium"] = sha256(b"elsewhere")
     return True
@@ -182,6 +190,7 @@ SIGNED = {
     "left out": (ProposalBody, leave_out, {"updates"}),
     "reveal": (AcknowledgementBody, false_reveal, {"groups"}),
     "share of another": (ShareBody, anothers_share, {"openings"}),
+    "share of another proposal": (ShareBody, share_of_another_proposal, {"openings"}),
     "foreign verdict": (VerdictBody, stranger, {"segment", "verdicts"}),
     "other consortium": (VerdictBody, another_consortium, {"segment", "verdicts"}),
 }

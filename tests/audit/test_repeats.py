@@ -1,0 +1,78 @@
+"""A fail-over proposal may repeat an earlier one, although more updates were confirmed meanwhile."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from dag.bodies import AcknowledgementBody, Kind, ProposalBody, UpdateBody
+from dag.ids import sha256
+from node.audit.checks.updates import _check_confirmed
+from node.audit.cone import Cone
+from node.audit.dossier import Ledger
+from node.audit.notes import Link
+from tests.audit.test_cone import Stub
+
+ANCHOR = sha256(b"before")
+UPDATE = UpdateBody(1, 1, 1, bytes(32), bytes(16), bytes(32))
+QUORUM = 3
+
+
+def name(text: str) -> bytes:
+    return sha256(text.encode())
+
+
+EARLY = tuple(sorted((name("U0"), name("U1"))))
+
+
+class SimpleProposal(ProposalBody):
+    """A proposal of which only the updates matter."""
+
+    def __init__(self, updates: tuple[bytes, ...]) -> None:
+        object.__setattr__(self, "updates", updates)
+        object.__setattr__(self, "reveals", ())
+
+
+@pytest.fixture
+def graph() -> dict[bytes, Stub]:
+    """U0 and U1 are confirmed under P0; U2 only later, under P1."""
+    rows = [
+        ("U0", 0, UPDATE, ("-", "-")),
+        ("U1", 1, UPDATE, ("U0", "U0")),
+        ("U2", 2, UPDATE, ("-", "-")),
+        ("A2", 2, AcknowledgementBody(None), ("U1", "U1")),
+        ("A3", 3, AcknowledgementBody(None), ("U1", "A2")),
+        ("P0", 0, SimpleProposal(EARLY), ("A3", "A2")),
+        ("B0", 0, AcknowledgementBody(None), ("U2", "P0")),
+        ("B3", 3, AcknowledgementBody(None), ("U2", "B0")),
+        ("P1", 1, SimpleProposal(EARLY), ("B3", "B0")),
+    ]
+    made = {}
+    for number, (label, issuer, body, parents) in enumerate(rows):
+        above = tuple(ANCHOR if parent == "-" else name(parent) for parent in parents)
+        kind = Kind.UPDATE if body is UPDATE else body.kind
+        made[name(label)] = Stub(name(label), above, 2, number, kind, body, issuer)
+    return made
+
+
+def findings(graph: dict[bytes, Stub], recorded: list[str]) -> list[tuple[str, str]]:
+    issuers = {tx_id: tx.issuer_index for tx_id, tx in graph.items()}
+    ledger = Ledger(graph, issuers, Cone(graph, issuers, name("P1")), graph[name("P1")].body)
+    rows = [SimpleNamespace(proposal=name(label), updates_root=b"root") for label in recorded]
+    here = SimpleNamespace(quorum=QUORUM, row=SimpleNamespace(proposals=rows), proposed=rows[-1])
+    link = Link("updates", 2)
+    _check_confirmed(here, ledger, link)
+    return [(finding.status, finding.subject) for finding in link.findings]
+
+
+def test_the_cone_of_the_proposal_repeated_decides(graph):
+    assert findings(graph, ["P0", "P1"]) == []
+
+
+def test_without_an_earlier_proposal_on_chain_the_update_was_left_out(graph):
+    assert findings(graph, ["P1"]) == [("falsified", f"update {name('U2').hex()}")]
+
+
+def test_an_earlier_proposal_out_of_sight_leaves_it_open(graph):
+    assert findings(graph, ["P9", "P1"]) == [("unchecked", f"update {name('U2').hex()}")]
