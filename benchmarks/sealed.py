@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-LIMIT_SECONDS = 900
+LIMIT_SECONDS = 300
 STEPS = ("aggregate", "verify", "share", "open", "score", "report")
 """What hospitals time inside phases: add the sums, recompute them, make partial openings, combine them, score, report."""
 

@@ -1,6 +1,8 @@
 import json
+import multiprocessing
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -134,7 +136,9 @@ def test_targets_can_be_missed(task):
     }
 
 
-def test_averaging_in_the_clear_is_what_its_parts_give(tmp_path):
+@pytest.fixture
+def clear(tmp_path):
+    """A plan of two rounds and two hospitals' images, as the baseline reads them."""
     plan = Plan.create(
         architecture="cnn", classes=CLASS_NAMES, image_size=32, rounds=2, epochs=1, threshold=2, augment=False
     )
@@ -145,18 +149,54 @@ def test_averaging_in_the_clear_is_what_its_parts_give(tmp_path):
         folder.mkdir(parents=True)
         for name in ("train", "validation", "test"):
             save(each, folder / f"{name}.npz")
-    command = [sys.executable, "-m", "benchmarks.plain", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    run = plain.from_json(done.stdout)
+    return tmp_path, plan, data
+
+
+def check_rounds(rounds, size):
+    assert len(rounds) == 2
+    for row in rounds:
+        assert 0 < row.training_seconds < row.wall_seconds
+        assert row.upload_bytes == 4 * size
+
+
+def test_averaging_in_the_clear_is_what_its_parts_give(clear, monkeypatch):
+    directory, plan, data = clear
+    averages = []
+    monkeypatch.setattr(plain, "average", lambda *given: averages.append(average(*given)) or averages[-1])
+    monkeypatch.setattr(plain, "configure_threads", lambda count: None)
+    pipes = [multiprocessing.Pipe() for _ in data]
+    hospitals = [
+        threading.Thread(target=plain._hospital, args=(directory, index, len(data), theirs))
+        for index, (_, theirs) in enumerate(pipes)
+    ]
+    for hospital in hospitals:
+        hospital.start()
+    rounds, accuracy = plain._rounds(plan, [ours for ours, _ in pipes])
+    for (ours, _), hospital in zip(pipes, hospitals, strict=True):
+        ours.send(None)
+        hospital.join()
 
     settings, base = settings_of(plan), initial("cnn", 3, plan.seed)
     for number in range(2):
         results = [train(base, each, settings.for_round(number, 2, i)) for i, each in enumerate(data)]
         base = average(base, [r.vector - base for r in results], [r.samples for r in results])
-    assert run.test_accuracy == evaluate(base, data[0], settings).accuracy
-    assert len(run.rounds) == 2
-    for row in run.rounds:
-        assert 0 < row.training_seconds < row.wall_seconds
-        assert row.upload_bytes == 4 * base.size
+        np.testing.assert_array_equal(averages[number], base)
+    assert accuracy == evaluate(base, data[0], settings).accuracy
+    check_rounds(rounds, base.size)
+
+
+@pytest.mark.slow
+def test_averaging_in_the_clear_in_processes(clear):
+    directory, plan, _ = clear
+    command = [sys.executable, "-m", "benchmarks.plain", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    run = plain.from_json(done.stdout)
+    check_rounds(run.rounds, initial("cnn", 3, plan.seed).size)
+    assert 0 <= run.test_accuracy <= 1
     assert run.peak_bytes > 0
+
+
+def test_a_baseline_that_fails_is_quoted(tmp_path):
+    with pytest.raises(NotMeasured, match=r"plan\.toml"):
+        bench.run_plain(tmp_path)
