@@ -1,0 +1,237 @@
+"""The chain's events folded into tables, and followed when the chain grows, stalls or goes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from types import SimpleNamespace
+
+import pytest
+from eth_account import Account
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain import events as ev
+from chain.errors import ChainUnreachable
+from node.consortium.follower import Follower
+from node.consortium.view import ConsortiumView, address_bytes, fold
+
+
+def digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+ACCOUNTS = [Account.from_key(digest(f"member {k}")).address for k in range(4)]
+
+
+def at(block: int, kind, **fields) -> ev.Event:
+    return kind(block=block, log_index=0, tx=digest(f"tx {block}"), **fields)
+
+
+def admitted(index: int, block: int = 1) -> ev.Event:
+    box = digest(f"box {index}")
+    return at(
+        block,
+        ev.HospitalAdmitted,
+        index=index,
+        account=ACCOUNTS[index],
+        box_key=box,
+        data_size=10 + index,
+        name=f"H{index}",
+        url=f"http://{index}",
+    )
+
+
+def opened(number: int, block: int, base: bytes) -> ev.Event:
+    return at(
+        block,
+        ev.RoundOpened,
+        round=number,
+        epoch=1,
+        plan=digest("plan"),
+        base=base,
+        seed=digest(f"seed {number}"),
+        opener=ACCOUNTS[0],
+        collect_by=100,
+        finalise_by=200,
+    )
+
+
+def finalised(number: int, block: int, base: bytes, model: bytes) -> list[ev.Event]:
+    end = at(
+        block,
+        ev.RoundFinalised,
+        round=number,
+        model=model,
+        leader=ACCOUNTS[1],
+        base=base,
+        proposal=digest("proposal"),
+        statement=digest(f"statement {number}"),
+        signers=0b0111,
+        seed=digest(f"seed {number + 1}"),
+    )
+    if model == base:
+        return [end]
+    record = {"model": model, "parent": base, "round": number, "statement": digest(f"statement {number}")}
+    return [end, at(block, ev.ModelRecorded, **record)]
+
+
+def history() -> list[ev.Event]:
+    """Four members, an aborted ceremony, one that ends well, a lineage, a finalised, an aborted and an empty round."""
+    rows = [admitted(k) for k in range(4)]
+    ceremony = {"parameter_set": bytes(range(16)) + bytes(16), "threshold": 3, "deadline": 9, "opener": ACCOUNTS[0]}
+    rows += [at(2, ev.EpochOpened, epoch=1, **ceremony), at(3, ev.EpochAborted, epoch=1, complained=0)]
+    rows.append(at(4, ev.EpochOpened, epoch=2, **ceremony))
+    for k, account in enumerate(ACCOUNTS):
+        rows += [
+            at(5, ev.Committed, epoch=2, member=account, commitment=digest(f"c{k}")),
+            at(6, ev.Dealt, epoch=2, member=account, dealing=digest(f"d{k}")),
+            at(7, ev.Tested, epoch=2, member=account, report=digest(f"r{k}")),
+            at(8, ev.Confirmed, epoch=2, member=account, joint_key=digest("joint")),
+        ]
+    rows.append(at(8, ev.EpochActivated, epoch=2, joint_key=digest("joint")))
+    none = {"parent": bytes(32), "round": 0, "statement": bytes(32)}
+    rows.append(at(9, ev.ModelRecorded, model=digest("genesis"), **none))
+    rows.append(opened(1, 10, digest("genesis")))
+    roots = {"updates_root": digest("u"), "sums_root": digest("s")}
+    rows.append(at(11, ev.Proposed, round=1, leader=ACCOUNTS[1], proposal=digest("proposal"), **roots))
+    rows += finalised(1, 12, digest("genesis"), digest("model 1"))
+    rows.append(opened(2, 13, digest("model 1")))
+    rows.append(at(14, ev.RoundAborted, round=2, seed=digest("seed 3")))
+    rows.append(opened(3, 15, digest("model 1")))
+    rows += finalised(3, 16, digest("model 1"), digest("model 1"))
+    rows.append(at(17, ev.UrlChanged, account=ACCOUNTS[2], url="http://moved"))
+    return rows
+
+
+def test_members_in_index_order_and_where_they_moved():
+    view = fold(ConsortiumView(), history())
+    assert [h.account for h in view.hospitals] == ACCOUNTS
+    assert view.addresses == tuple(address_bytes(account) for account in ACCOUNTS)
+    assert [h.url for h in view.hospitals] == ["http://0", "http://1", "http://moved", "http://3"]
+    assert view.hospitals[3].data_size == 13
+
+
+@pytest.mark.parametrize(("members", "quorum"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)])
+def test_the_quorum_is_two_thirds_rounded_up(members, quorum):
+    assert fold(ConsortiumView(), [admitted(k) for k in range(members)]).quorum == quorum
+
+
+def test_ceremonies():
+    view = fold(ConsortiumView(), history())
+    assert view.active_epoch == 2
+    aborted, active = view.epochs[1], view.epochs[2]
+    assert (aborted.running, aborted.joint_key) == (False, None)
+    assert (active.running, active.joint_key, active.threshold) == (False, digest("joint"), 3)
+    assert active.parameter_set == bytes(range(16))
+    for name, letter in (("commitments", "c"), ("dealings", "d"), ("reports", "r")):
+        assert getattr(active, name) == {a: digest(f"{letter}{k}") for k, a in enumerate(view.addresses)}
+
+
+def test_rounds_and_lineage():
+    view = fold(ConsortiumView(), history())
+    assert [row.status for row in view.rounds.values()] == ["finalised", "aborted", "finalised"]
+    assert [row.open for row in view.rounds.values()] == [False] * 3
+    assert view.finalised == 2
+    assert view.current is view.rounds[3]
+    assert view.head == digest("model 1"), "a round that accepted nothing records no model"
+    assert list(view.models) == [digest("genesis"), digest("model 1")]
+    assert view.models[digest("model 1")].parent == digest("genesis")
+    first = view.rounds[1]
+    assert (first.opened_in, first.ended_in, first.signers) == (10, 12, 0b0111)
+    assert [p.proposal for p in first.proposals] == [first.proposal]
+    assert view.rounds[2].next_seed == digest("seed 3")
+    assert view.rounds[2].model is None
+
+
+def test_before_anything_was_said():
+    view = ConsortiumView()
+    assert (view.head, view.current, view.finalised, view.quorum, view.active_epoch) == (None, None, 0, 0, 0)
+
+
+@given(st.lists(st.integers(1, 40), max_size=6))
+def test_folding_in_pieces_is_folding_at_once(cuts):
+    rows, view, start = history(), ConsortiumView(), 0
+    for cut in sorted(cuts):
+        view, start = fold(view, rows[start:cut]), max(start, cut)
+    assert fold(view, rows[start:]) == fold(ConsortiumView(), rows)
+
+
+def test_a_view_never_changes():
+    rows = history()
+    before = fold(ConsortiumView(), rows[:20])
+    copy = dataclasses.replace(before)
+    fold(before, rows[20:])
+    assert before == copy
+    with pytest.raises(TypeError):
+        before.epochs[9] = None
+
+
+# ---- following -------------------------------------------------------------------------------------------------------
+
+
+class SimChain:
+    """Blocks with events; may lose its last ones, as a local chain that was killed does."""
+
+    def __init__(self, rows) -> None:
+        self.rows, self.head, self.up = rows, 0, True
+        self.asked: list[tuple[int, int]] = []
+        self.deployment = SimpleNamespace(block=1)
+
+    def block_number(self) -> int:
+        if not self.up:
+            raise ChainUnreachable("http://chain", 1, OSError())
+        return self.head
+
+    def events(self, first, last):
+        self.block_number()
+        self.asked.append((first, last))
+        return [event for event in self.rows if first <= event.block <= last]
+
+
+@given(st.lists(st.integers(-4, 6), min_size=1, max_size=12))
+def test_following_ends_where_folding_everything_ends(moves):
+    """However often one looks, however the chain goes forth and back."""
+    chain = SimChain(history())
+    follower = Follower(chain)
+    for move in moves:
+        chain.head = min(max(chain.head + move, 0), 17)
+        follower.look()
+        assert follower.view == fold(ConsortiumView(), [e for e in chain.rows if e.block <= chain.head])
+    chain.head = 17
+    follower.look()
+    assert follower.view == fold(ConsortiumView(), history())
+
+
+def test_no_block_is_read_twice():
+    chain = SimChain(history())
+    follower = Follower(chain)
+    for head in (3, 3, 4, 9, 17, 17):
+        chain.head = head
+        follower.look()
+    assert chain.asked == [(1, 3), (4, 4), (5, 9), (10, 17)]
+
+
+def test_looking_says_whether_anything_was_new():
+    chain = SimChain(history())
+    follower = Follower(chain)
+    found = []
+    for head in (0, 1, 1, 9, 17, 18, 18):
+        chain.head = head
+        found.append(follower.look())
+    assert found == [False, True, False, True, True, False, False]
+
+
+def test_a_chain_that_does_not_answer_leaves_the_view_and_misses_nothing():
+    chain = SimChain(history())
+    follower = Follower(chain)
+    chain.head = 9
+    follower.look()
+    before = follower.view
+    chain.up = False
+    with pytest.raises(ChainUnreachable):
+        follower.look()
+    assert follower.view is before
+    chain.up, chain.head = True, 17
+    follower.look()
+    assert follower.view == fold(ConsortiumView(), history())

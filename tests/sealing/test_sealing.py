@@ -1,0 +1,242 @@
+"""From an update to chunks and back: what is opened is the exact sum of what was quantised."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto.ceremony import Dealer, Terms, finish, receive
+from crypto.errors import BadEnvelope, CryptoError, OpeningFailed, WrongOpeners
+from crypto.parameters import parameter_set
+from crypto.secrets import BoxKey
+from node.learning.registry import build
+from node.sealing.models import open_model, seal_model
+from node.sealing.openings import OpeningContext, open_sum, release_openings
+from node.sealing.quantising import PPM, plan_layout, quantise_update, step_sizes
+from node.sealing.updates import add_updates, seal_chunks
+from node.storage import MemoryStore
+
+MINIMAL = parameter_set("minimal", allow_minimal=True)
+N, T = 4, 3
+SIZE = MINIMAL.values_per_chunk * 2 + 17
+"""Two whole chunks and a bit."""
+
+
+class Source:
+    """One store for all."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    def obtain(self, cid: str) -> bytes:
+        return self.store.get(cid)
+
+
+def ceremony(name: str):
+    boxes = [BoxKey(hashlib.sha256(f"{name} {k}".encode()).digest()) for k in range(N)]
+    terms = Terms(MINIMAL, hashlib.sha256(name.encode()).digest(), 1, T, tuple(box.public for box in boxes))
+    dealers = [Dealer.resume(terms, k, hashlib.sha256(f"{name} seed {k}".encode()).digest()) for k in range(N)]
+    received = [
+        [
+            receive(
+                d.dealing().header,
+                d.dealing().public,
+                d.dealing().shares[k],
+                boxes[k],
+                terms=terms,
+                commitment=d.commitment,
+                dealer=j,
+                receiver=k,
+            )
+            for j, d in enumerate(dealers)
+        ]
+        for k in range(N)
+    ]
+    done = [finish(rows) for rows in received]
+    return [member for member, _ in done], done[0][1]
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return ceremony("one")
+
+
+def context(member: int, **changes) -> OpeningContext:
+    fields = {"epoch": 1, "round": 1, "proposal": bytes(32), "group": 0, "issuer": bytes([member] * 20)}
+    return OpeningContext(**(fields | changes))
+
+
+def opened(keys, source, total, openers=(0, 1, 3), reader=2):
+    members, _ = keys
+    contexts = {k: context(k) for k in openers}
+    sealed = {k: release_openings(total, members[k], openers, contexts[k], source)[0] for k in openers}
+    return open_sum(total, sealed, contexts, members[reader], source)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    updates=st.integers(1, N),
+    openers=st.sets(st.integers(0, N - 1), min_size=T, max_size=T),
+)
+def test_the_opened_sum_is_exact(keys, seed, updates, openers):
+    rng, source = np.random.default_rng(seed), Source()
+    limit = MINIMAL.value_limit(N)
+    values = [rng.integers(-limit, limit + 1, SIZE) for _ in range(updates)]
+    sealed = [seal_chunks(v, keys[1], source.store) for v in values]
+    assert all(len(cids) == MINIMAL.chunks(SIZE) == 3 for cids, _ in sealed)
+    assert all(size == sum(len(source.obtain(cid)) for cid in cids) for cids, size in sealed)
+    total = add_updates([cids for cids, _ in sealed], MINIMAL, source)
+    np.testing.assert_array_equal(opened(keys, source, total, tuple(openers))[:SIZE], sum(values))
+
+
+def test_anyone_gets_the_same_bytes_of_a_sum(keys):
+    """No key is needed, and the chunks' names are all that is compared (CRY-7)."""
+    source, auditor = Source(), Source()
+    updates = [seal_chunks(np.full(SIZE, k), keys[1], source.store)[0] for k in range(3)]
+    for cid in source.store.iterate():
+        auditor.store.put(source.store.get(cid))
+    assert add_updates(updates, MINIMAL, source) == add_updates(updates, MINIMAL, auditor)
+
+
+def test_sealing_twice_gives_other_ciphertexts(keys):
+    """Equal updates are not seen to be equal."""
+    source = Source()
+    first, second = (seal_chunks(np.zeros(SIZE, np.int64), keys[1], source.store)[0] for _ in range(2))
+    assert set(first).isdisjoint(second)
+
+
+def test_updates_of_different_lengths_are_not_added(keys):
+    source = Source()
+    long, short = (seal_chunks(np.zeros(n, np.int64), keys[1], source.store)[0] for n in (SIZE, 5))
+    with pytest.raises((ValueError, CryptoError)):
+        add_updates([long, short], MINIMAL, source)
+
+
+@pytest.mark.parametrize("field", ["epoch", "round", "proposal", "group", "issuer"])
+def test_an_opening_is_bound_to_what_it_is_for(keys, field):
+    """Taken from another round, proposal, group or member it does not open."""
+    members, joint = keys
+    source, openers = Source(), (0, 1, 3)
+    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    other = {"epoch": 2, "round": 2, "proposal": b"p" * 32, "group": 1, "issuer": b"i" * 20}[field]
+    sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
+    sealed[1] = release_openings(total, members[1], openers, context(1, **{field: other}), source)[0]
+    with pytest.raises(BadEnvelope):
+        open_sum(total, sealed, {k: context(k) for k in openers}, members[2], source)
+
+
+def test_chunks_of_one_opening_cannot_be_swapped(keys):
+    members, joint = keys
+    source, openers = Source(), (0, 1, 3)
+    total = seal_chunks(np.arange(SIZE) % 100, joint, source.store)[0]
+    sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
+    sealed[0] = (sealed[0][1], sealed[0][0], *sealed[0][2:])
+    with pytest.raises(BadEnvelope):
+        open_sum(total, sealed, {k: context(k) for k in openers}, members[2], source)
+
+
+def test_fewer_than_threshold_open_nothing(keys):
+    members, joint = keys
+    source = Source()
+    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    with pytest.raises(WrongOpeners):
+        release_openings(total, members[0], (0, 1), context(0), source)
+    openers = (0, 1, 3)
+    sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers[:2]}
+    with pytest.raises((WrongOpeners, OpeningFailed)):
+        open_sum(total, sealed, {k: context(k) for k in openers}, members[2], source)
+
+
+def test_an_outsider_reads_no_opening(keys):
+    """Openings are sealed to the epoch's members: another consortium's keys open none."""
+    members, joint = keys
+    strangers, _ = ceremony("another")
+    source, openers = Source(), (0, 1, 3)
+    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
+    with pytest.raises(CryptoError):
+        open_sum(total, sealed, {k: context(k) for k in openers}, strangers[2], source)
+
+
+# ---- quantising --------------------------------------------------------------------------------------------------------
+
+
+LAYOUT = plan_layout("cnn", 2, Decimal("0.25"))
+
+
+def test_the_layout_is_the_architectures():
+    parameters = list(build("cnn", 2).named_parameters())
+    assert [(spec.name, spec.shape) for spec in LAYOUT.tensors] == [(n, tuple(p.shape)) for n, p in parameters]
+    assert LAYOUT.size == sum(p.numel() for _, p in parameters)
+    assert plan_layout("cnn", 2, Decimal("0.250")).digest == LAYOUT.digest
+    assert plan_layout("cnn", 2, Decimal("0.5")).digest != LAYOUT.digest
+    assert plan_layout("cnn", 3, Decimal("0.25")).digest != LAYOUT.digest
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, PPM), st.integers(2, 64))
+def test_quantising_is_off_by_less_than_a_step_and_never_wraps(seed, weight, members):
+    rng = np.random.default_rng(seed)
+    delta = rng.normal(0, 0.2, LAYOUT.size).astype(np.float32)
+    steps = step_sizes(LAYOUT, MINIMAL, members)
+    found = quantise_update(delta, weight, LAYOUT, MINIMAL, members, seed.to_bytes(32, "big"))
+    weighted = delta.astype(np.float64) * (weight / PPM)
+    inside = np.clip(weighted, -0.25, 0.25)
+    assert np.abs(found.values * steps - inside).max() <= steps.max() * (1 + 1e-9)
+    assert np.abs(found.values).max() <= MINIMAL.value_limit(members)
+    beyond = np.abs(weighted) - 0.25
+    assert (beyond > steps).sum() <= found.clipped <= (beyond > -steps).sum()
+    again = quantise_update(delta, weight, LAYOUT, MINIMAL, members, seed.to_bytes(32, "big"))
+    np.testing.assert_array_equal(found.values, again.values)
+
+
+def test_rounding_is_unbiased():
+    """The mean over many seeds comes back to the value: small updates are not rounded away."""
+    steps = step_sizes(LAYOUT, MINIMAL, N)
+    delta = (np.full(LAYOUT.size, 0.3) * steps).astype(np.float32)
+    values = quantise_update(delta, PPM, LAYOUT, MINIMAL, N, bytes(32)).values
+    assert set(np.unique(values)) == {0, 1}
+    assert abs(values.mean() - 0.3) < 6 * (0.21 / LAYOUT.size) ** 0.5
+
+
+def test_more_members_get_coarser_steps():
+    assert step_sizes(LAYOUT, MINIMAL, 2).max() < step_sizes(LAYOUT, MINIMAL, 64).max()
+
+
+# ---- models ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_member_seals_a_model_to_the_same_bytes(keys):
+    members, _ = keys
+    data = bytes(range(200)) * 9
+    assert len({seal_model(member, 1, 4, data) for member in members}) == 1
+    assert open_model(members[3], 1, 4, seal_model(members[0], 1, 4, data)) == data
+    assert data[:32] not in seal_model(members[0], 1, 4, data)
+
+
+@pytest.mark.parametrize(("epoch", "number"), [(2, 4), (1, 5)])
+def test_a_sealed_model_is_bound_to_epoch_and_round(keys, epoch, number):
+    sealed = seal_model(keys[0][0], 1, 4, b"model")
+    with pytest.raises(CryptoError):
+        open_model(keys[0][0], epoch, number, sealed)
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_changed_sealed_model_is_refused(keys, data):
+    raw = bytearray(seal_model(keys[0][0], 1, 4, b"model bytes"))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(CryptoError):
+        open_model(keys[0][0], 1, 4, bytes(raw))
+
+
+def test_another_consortium_opens_no_model(keys):
+    strangers, _ = ceremony("another")
+    with pytest.raises(CryptoError):
+        open_model(strangers[0], 1, 4, seal_model(keys[0][0], 1, 4, b"model"))
