@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from benchmarks import plain, sealed
+from benchmarks import plain, sealed, severity
 from benchmarks import round as bench
 from benchmarks.errors import NotMeasured
 from benchmarks.plain import PlainRound, PlainRun
@@ -37,6 +37,13 @@ def test_severities_are_three_synthetic_classes_by_patient():
     assert data.class_counts == (40, 20, 20)
     for patient in np.unique(data.patients):
         assert np.unique(data.labels[data.patients == patient]).size == 1
+
+
+def test_severe_is_what_covers_more_than_the_median():
+    patients = np.repeat(["a", "b", "c", "d"], 2)
+    lesions = np.zeros((8, 4, 4), dtype=np.bool_)
+    lesions[2, 0, :1] = lesions[4, 0, :2] = lesions[7, 0, :3] = True  # a: clear, b < c < d
+    assert severity._by_area(lesions, patients).tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
 
 
 def test_the_task_is_the_one_promised(task):
@@ -108,9 +115,10 @@ def test_phases_and_steps_all_have_names():
 
 
 def summarised(task, *, verdict="verified", step=0.2):
-    here = [[facts(100.0, step)], [facts(100.0 + 10 * step, step)], [facts(100.0 + 20 * step, step)]]
+    # The first round takes five seconds more than the others, and must not count.
+    here = [[facts(95.0, step + 0.5)], [facts(100.0 + 10 * step, step)], [facts(100.0 + 20 * step, step)]]
     network = sealed.read(report(3, audit={"verdict": verdict}), here, 3)
-    clear = PlainRun(tuple(PlainRound(0.6, 0.5, 2) for _ in range(3)), 500, 0.5)
+    clear = PlainRun((PlainRound(9.0, 0.5, 2), *(PlainRound(0.6, 0.5, 2) for _ in range(2))), 500, 0.5)
     return bench.summarise(task, [network, network], [clear, clear])
 
 
