@@ -25,9 +25,9 @@ from crypto.parameters import parameter_set
 from crypto.randomness import fresh_seed
 from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets
 from dag.ids import sha256
-from node.errors import PolicyRefusal
 from node.consortium.view import address_bytes
 from node.epochs.report import pack_report, unpack_report
+from node.errors import PolicyRefusal
 from node.storage import raw_cid
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dag.bodies import Kind, ProposalBody
+from dag.bodies import AcknowledgementBody, Kind, ProposalBody
 from dag.errors import AlreadyPosted, WrongRound
 from dag.transaction import address_of
 from dag.walks import choose_parents
@@ -127,6 +127,42 @@ class Publisher:
         """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
         with self._lock:
             return self._ledger.proposal_basis(round_number, address_of(self._key))
+
+    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> None:
+        """Acknowledge until one tip holds all these ids in its past cone, so that a proposal on it can list them.
+
+        Args:
+            ids: Attached transactions.
+            epoch: Key epoch of the round.
+            round_number: The round.
+        """
+        with self._lock:
+            head: bytes | None = None
+            for tx_id in ids:
+                if head is not None and self._ledger.in_cone(tx_id, (head,)):
+                    continue
+                tip = choose_parents(self._ledger.tangle, self._random, through=tx_id)[0]
+                parents = (head or tip, tip)
+                body = AcknowledgementBody(reveal=None)
+                posted = self.post(Kind.ACKNOWLEDGEMENT, body, epoch=epoch, round_number=round_number, parents=parents)
+                head = posted.id
+
+    def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
+        """Acknowledgements in a proposal's past cone that reveal the secrets of its updates' issuers, sorted."""
+        with self._lock:
+            body = self._ledger.get(proposal).body
+            updates = body.updates if isinstance(body, ProposalBody) else ()
+            issuers = {self._ledger.tangle.issuer(update) for update in updates}
+            found = []
+            for tx_id in self._ledger.round_ids(proposal):
+                said = self._ledger.get(tx_id).body
+                if (
+                    isinstance(said, AcknowledgementBody)
+                    and said.reveal
+                    and self._ledger.tangle.issuer(tx_id) in issuers
+                ):
+                    found.append(tx_id)
+            return tuple(sorted(found))
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""

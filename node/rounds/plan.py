@@ -17,11 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationEr
 from node.errors import BadPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 MAX_PLAN_BYTES = 64 * 1024
 
-Number = Annotated[Decimal, PlainSerializer(lambda d: format(d.normalize(), "f"), return_type=str)]
+Number = Annotated[
+    Decimal,
+    Field(max_digits=18, decimal_places=12),
+    PlainSerializer(lambda d: format(d.normalize(), "f"), return_type=str),
+]
 
 
 class Plan(BaseModel):
@@ -35,19 +40,19 @@ class Plan(BaseModel):
 
     name: str = Field(default="first-plan", min_length=1, max_length=80, description="A label for people.")
     architecture: str = Field(default="capsnet", max_length=40, description="Registry name of the model.")
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100, description="Class names, in label order.")
+    classes: tuple[str, ...] = Field(min_length=2, max_length=64, description="Class names, in label order.")
     image_size: int = Field(default=64, ge=16, le=512, description="Images are resized to this many pixels square.")
     rounds: int = Field(default=10, ge=1, le=10**6, description="Rounds planned; the learning rate falls over them.")
     epochs: int = Field(default=6, ge=1, le=1000, description="Local epochs a round; the slots of eq. 19.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images a step.")
-    learning_rate: Number = Field(default=Decimal("0.001"), gt=0, le=1, description="Peak learning rate.")
+    learning_rate: Number = Field(default=Decimal("0.002"), gt=0, le=1, description="Peak learning rate.")
     weight_decay: Number = Field(default=Decimal("0.01"), ge=0, le=1, description="AdamW weight decay.")
     proximal: Number = Field(default=Decimal(0), ge=0, le=10, description="FedProx mu; 0 is FedAvg.")
     augment: bool = Field(default=True, description="Random flips and small affine changes of training images.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the initial model and of every local shuffle.")
-    clip_norm: Number = Field(default=Decimal(10), gt=0, le=10**6, description="L2 bound on one update.")
+    clip_norm: Number = Field(default=Decimal(8), gt=0, le=10**6, description="L2 bound on one update.")
     value_range: Number = Field(
-        default=Decimal("0.25"), gt=0, le=1000, description="Largest magnitude of one coordinate; beyond is clipped."
+        default=Decimal("0.0625"), gt=0, le=1000, description="Largest magnitude of one coordinate; beyond is clipped."
     )
     parameter_set: Literal["standard", "minimal"] = Field(
         default="standard", description="Encryption parameters; `minimal` is for tests and refuses to start elsewhere."
@@ -108,19 +113,27 @@ class Plan(BaseModel):
             fields = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
             raise BadPlan(f"{path}: cannot be read as TOML ({e})") from None
-        return cls.create(**fields)
+        return cls.of(fields)
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object]) -> Plan:
+        """Build a plan from settings by name.
+
+        Raises:
+            BadPlan: A field out of range, naming it, or a plan longer than its readers accept.
+        """
+        try:
+            plan = cls.model_validate(fields)
+        except ValidationError as e:
+            raise BadPlan(_first_problem(e)) from None
+        if len(plan.to_bytes()) > MAX_PLAN_BYTES:
+            raise BadPlan(f"plan: longer than {MAX_PLAN_BYTES} bytes: shorten the class names")
+        return plan
 
     @classmethod
     def create(cls, **fields: object) -> Plan:
-        """Build a plan from settings.
-
-        Raises:
-            BadPlan: A field out of range, naming it.
-        """
-        try:
-            return cls.model_validate(fields)
-        except ValidationError as e:
-            raise BadPlan(_first_problem(e)) from None
+        """Build a plan from settings given as keywords; `of` otherwise."""
+        return cls.of(fields)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -70,6 +70,12 @@ class RoundLedger(Protocol):
     def proposal_basis(self, round_number: int) -> ProposalBasis:
         """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
 
+    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> None:
+        """Acknowledge until one tip holds all these ids in its past cone."""
+
+    def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
+        """Acknowledgements in a proposal's past cone that reveal the secrets of its updates' issuers, sorted."""
+
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module", params=["simulated", pytest.param("demo_run", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["simulated", "demo_run"])
 def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A finished run: the simulation's, and what `medweave demo` left where a test session makes one."""
     try:

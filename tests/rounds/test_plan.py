@@ -76,7 +76,7 @@ def form(**changes) -> bytes:
     ("raw", "named"),
     [
         (b" " + form(), "canonical"),
-        (form().replace(b'"epochs":2', b'"epochs":2,"epochs":2'), "canonical"),
+        (form().replace(b'"epochs":6', b'"epochs":6,"epochs":6'), "canonical"),
         (form(epochs="2"), "canonical"),
         (form(learning_rate=0.002), "canonical"),
         (form(learning_rate="0.0020"), "canonical"),

@@ -74,7 +74,14 @@ def _basis(ports: Ports, state: RoundState, effect: Propose) -> ProposalBasis:
     basis = ports.ledger.proposal_basis(state.facts.round)
     if not set(effect.updates) <= set(basis.updates):
         raise RoundProblem("no two tips confirm every update yet; waiting for more acknowledgements")
-    return replace(basis, updates=effect.updates, reveals=effect.reveals) if effect.repeats else basis
+    if effect.repeats:
+        return replace(basis, updates=effect.updates, reveals=effect.reveals)
+    issuers = {u.issuer for u in state.updates if u.id in basis.updates}
+    known = [tx_id for tx_id, member, _ in state.reveals if member in issuers]
+    if not set(known) <= set(basis.reveals):
+        ports.ledger.gather(known, epoch=state.facts.epoch, round_number=state.facts.round)
+        basis = ports.ledger.proposal_basis(state.facts.round)
+    return basis
 
 
 def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
@@ -130,12 +137,18 @@ def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> Non
     ]
     if repeats:
         return
+    revealed_values(ports, proposal.reveals)
     confirmed = ports.ledger.confirmed_by(proposal.id)
     for missing in sorted(set(confirmed) - set(proposal.updates)):
         raise LyingPeer(
             f"proposal {proposal.id.hex()[:16]}… leaves out confirmed update {missing.hex()[:16]}…",
             proposal=proposal.id.hex(),
             update=missing.hex(),
+        )
+    if proposal.reveals != ports.ledger.reveals_by(proposal.id):
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}… does not list every reveal in its past cone: its leader chose the seed",
+            proposal=proposal.id.hex(),
         )
     for spare in sorted(set(proposal.updates) - set(confirmed)):
         raise LyingPeer(
