@@ -5,6 +5,7 @@ modulo 2n), so 2^B ≡ δ and a number is reduced by folding its upper bits. Tha
 no long double (its width differs between machines) and no Python integers in a loop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, TypeAlias
@@ -58,6 +59,19 @@ class Modulus:
             x = (x >> bits) * delta + (x & mask)
         result: Words = np.minimum(x, x - q)  # the difference wraps far above x when x < q
         return result
+
+    def settle(self, x: Words) -> None:
+        """:meth:`reduce` in place."""
+        q, bits = np.uint64(self.value), np.uint64(self.bits)
+        delta, mask = np.uint64(self.delta), np.uint64((1 << self.bits) - 1)
+        spare = np.empty_like(x)
+        for _ in range(self._folds):
+            np.right_shift(x, bits, out=spare)
+            spare *= delta
+            x &= mask
+            x += spare
+        np.subtract(x, q, out=spare)
+        np.minimum(x, spare, out=x)
 
     def from_signed(self, x: Signed) -> Words:
         """Signed values of any size to residues."""
@@ -127,6 +141,37 @@ def wide_product(x: Words, y: int) -> tuple[Words, Words]:
     low = x0 * y0 + ((middle & HALF_MASK) << HALF)
     high = x1 * y1 + (middle >> HALF) + (low >> np.uint64(60))
     return high, low & np.uint64((1 << 60) - 1)
+
+
+class Accumulator:
+    """A running sum of residue polynomials, reduced only when its 64-bit words have no more room.
+
+    With 60-bit primes sixteen summands fit, so most additions are one plain pass over memory.
+    """
+
+    def __init__(self, start: Words, primes: Sequence[int]) -> None:
+        """Begin with a copy of ``start``: uint64 [..., L, n], row l below ``primes[l]``."""
+        self._sum = start.copy()
+        self._primes = primes
+        self._room = self._limit = ((1 << 64) - 1) // (max(primes) - 1) - 1
+
+    def add(self, summand: Words) -> None:
+        """Add residues of the same shape."""
+        if not self._room:
+            self._settle()
+        np.add(self._sum, summand, out=self._sum)
+        self._room -= 1
+
+    def total(self) -> Words:
+        """The sum so far, as residues: the accumulator's own array."""
+        self._settle()
+        return self._sum
+
+    def _settle(self) -> None:
+        if self._room < self._limit:
+            for row, prime in enumerate(self._primes):
+                modulus(prime).settle(self._sum[..., row, :])
+        self._room = self._limit
 
 
 @lru_cache(maxsize=32)

@@ -19,14 +19,15 @@ import numpy as np
 
 from crypto.errors import MalformedBytes, OpeningFailed, WrongOpeners
 from crypto.keys import MemberKey
-from crypto.modular import Signed, Words, modulus, wide_product
+from crypto.modular import Accumulator, Signed, Words, modulus, wide_product
 from crypto.packing import unpack
 from crypto.parameters import ParameterSet
 from crypto.randomness import Stream, derive
-from crypto.ring import multiply, residues, spectrum
+from crypto.ring import add as add_rows
+from crypto.ring import multiply, negate, residues, spectrum
 from crypto.sealing import read_chunk
 from crypto.shamir import lagrange
-from crypto.wire import VERSION, check_epoch, check_parameters, read_polynomials, unpack_header, write_polynomials
+from crypto.wire import VERSION, bulk_record, check_epoch, check_parameters, read_polynomials, unpack_header
 
 _FORM: Final = struct.Struct("<4sBxH16sQQ32s")
 _MAGIC: Final = b"MWPO"
@@ -78,23 +79,21 @@ class Opener:
         check_epoch(header.epoch, member.epoch, "chunk")
         digest = hashlib.sha256(sum_chunk).digest()
         product = multiply(spectrum(body[1], params.chunk_primes), self._key, params.chunk_primes)
-        noise = self._noise(digest)
-        primes = params.chunk_primes
-        opened = [modulus(p).add(product[row], noise[row]) for row, p in enumerate(primes)]
         head = _FORM.pack(_MAGIC, VERSION, member.index, params.id, member.epoch, self._mask, digest)
-        return head + write_polynomials(np.stack(opened))
+        return bulk_record(head, add_rows(product, self._noise(digest), params.chunk_primes))
 
     def _noise(self, digest: bytes) -> Words:
+        """Smudging, plus the masks shared with later members, minus those shared with earlier ones."""
         member, params = self._member, self._member.params
-        context = self._mask.to_bytes(8, "big")
+        context, primes = self._mask.to_bytes(8, "big"), params.chunk_primes
         smudge = Stream(derive(member.smudge, "smudging", digest, context)).smudging(params.smudge_bits, params.ring)
-        total = residues(smudge, params.chunk_primes)
+        added = Accumulator(residues(smudge, primes), primes)
+        subtracted = Accumulator(np.zeros((len(primes), params.ring), np.uint64), primes)
         for other in self._others:
             stream = Stream(derive(member.pairs[other], "opening mask", digest, context))
-            for row, prime in enumerate(params.chunk_primes):
-                mask, m = stream.uniform(prime, params.ring), modulus(prime)
-                total[row] = m.add(total[row], mask) if member.index < other else m.sub(total[row], mask)
-        return total
+            side = added if member.index < other else subtracted
+            side.add(np.stack([stream.uniform(prime, params.ring) for prime in primes]))
+        return add_rows(added.total(), negate(subtracted.total(), primes), primes)
 
 
 def partial(member: MemberKey, openers: Sequence[int], sum_chunk: bytes) -> bytes:
@@ -127,12 +126,10 @@ def combine(sum_chunk: bytes, partials: Mapping[int, bytes], params: ParameterSe
         raise WrongOpeners(f"openers {sorted(partials)}: expected at least one, all from 0 to {members - 1}")
     header, body = read_chunk(sum_chunk, params)
     digest = hashlib.sha256(sum_chunk).digest()
-    phase = body[0].copy()
+    phase = Accumulator(body[0], params.chunk_primes)
     for index, data in sorted(partials.items()):
-        part = _read_partial(data, params, header.epoch, index, digest, _openers_mask(list(partials)))
-        for row, prime in enumerate(params.chunk_primes):
-            phase[row] = modulus(prime).add(phase[row], part[row])
-    return unpack(scale_down(phase, params)[None], params, header.values)
+        phase.add(_read_partial(data, params, header.epoch, index, digest, _openers_mask(list(partials))))
+    return unpack(scale_down(phase.total(), params)[None], params, header.values)
 
 
 def _read_partial(data: bytes, params: ParameterSet, epoch: int, index: int, digest: bytes, mask: int) -> Words:

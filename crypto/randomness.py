@@ -46,13 +46,17 @@ class Stream:
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""
+        return self._draw(count)[:count]
+
+    def _draw(self, count: int) -> bytes:
+        """The next ``count`` bytes, and behind them an authenticator of no use."""
         nonce = self._draws.to_bytes(12, "big")
         self._draws += 1
-        return crypto_aead_chacha20poly1305_ietf_encrypt(bytes(count), None, nonce, self._seed)[:count]
+        return crypto_aead_chacha20poly1305_ietf_encrypt(bytes(count), None, nonce, self._seed)
 
     def words(self, count: int) -> Words:
         """``count`` uniform 64-bit words."""
-        return np.frombuffer(self.take(8 * count), "<u8").astype(np.uint64, copy=False)
+        return np.frombuffer(self._draw(8 * count), "<u8", count).astype(np.uint64, copy=False)
 
     def uniform(self, prime: int, count: int) -> Words:
         """``count`` uniform residues modulo ``prime``, by rejection."""
@@ -78,13 +82,16 @@ class Stream:
     def smudging(self, bits: int, count: int) -> Signed:
         """``count`` sums of SMUDGE_TERMS terms, each uniform on [-2^(bits-1), 2^(bits-1))."""
         drawn = self.words(SMUDGE_TERMS * count) >> np.uint64(64 - bits)
-        total: Signed = drawn.reshape(SMUDGE_TERMS, count).view(np.int64).sum(axis=0)
+        total: Signed = np.add.reduce(drawn.reshape(SMUDGE_TERMS, count).view(np.int64))
         return total - (SMUDGE_TERMS << (bits - 1))
 
 
 def _reject(source: Callable[[int], Words], prime: int, count: int) -> Words:
     mask = np.uint64((1 << prime.bit_length()) - 1)
-    kept = np.empty(0, np.uint64)
+    drawn = source(count + 16) & mask
+    if int(np.maximum.reduce(drawn[:count])) < prime:  # nothing to reject, which is the rule for primes below 2^B
+        return drawn[:count]
+    kept = drawn[drawn < np.uint64(prime)]
     while len(kept) < count:
         drawn = source(count + 16) & mask
         kept = np.concatenate((kept, drawn[drawn < np.uint64(prime)]))

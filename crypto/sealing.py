@@ -15,20 +15,21 @@ import numpy as np
 
 from crypto.errors import MalformedBytes, TooManyTerms, ValueOutOfRange
 from crypto.keys import JointKey
-from crypto.modular import Signed, Words, modulus, wide_product
+from crypto.modular import Accumulator, Signed, Words, modulus, wide_product
 from crypto.packing import pack
 from crypto.parameters import ParameterSet
+from crypto.ring import add as add_rows
 from crypto.ring import ntt
 from crypto.seal_bytes import encrypt_zero, sealing_context
 from crypto.wire import (
     MAX_EPOCH,
     VERSION,
+    bulk_record,
     check_epoch,
     check_parameters,
     read_polynomials,
     unpack_header,
     want_int,
-    write_polynomials,
 )
 
 _FORM: Final = struct.Struct("<4sBxH16sQII")
@@ -127,11 +128,9 @@ class Sealer:
         for index, at in enumerate(range(0, ints.size, size)):
             part = ints[at : at + size]
             body = encrypt_zero(self._context, params).copy()
-            scaled = scale_up(pack(part, params)[0], params)
-            for row, prime in enumerate(params.chunk_primes):
-                body[0, row] = modulus(prime).add(body[0, row], scaled[row])
+            body[0] = add_rows(body[0], scale_up(pack(part, params)[0], params), params.chunk_primes)
             header = ChunkHeader(1, params.id, self._joint.epoch, index, part.size)
-            yield header.to_bytes() + write_polynomials(body)
+            yield bulk_record(header.to_bytes(), body)
 
 
 def scale_up(plain: Words, params: ParameterSet) -> Words:
@@ -163,7 +162,7 @@ def add(chunks: Iterable[bytes], params: ParameterSet) -> bytes:
         MalformedBytes: a chunk is malformed or does not match the first.
         TooManyTerms: more than ``params.max_members`` fresh ciphertexts.
     """
-    total: Words | None = None
+    total: Accumulator | None = None
     first: ChunkHeader | None = None
     terms = 0
     for data in chunks:
@@ -172,16 +171,14 @@ def add(chunks: Iterable[bytes], params: ParameterSet) -> bytes:
         if terms > params.max_members:
             raise TooManyTerms(f"more than {params.max_members} updates in one sum: split the group")
         if first is None or total is None:
-            first, total = header, body.copy()
+            first, total = header, Accumulator(body, params.chunk_primes)
             continue
         if (header.epoch, header.index, header.values) != (first.epoch, first.index, first.values):
             raise MalformedBytes(
                 "chunk.index", "the chunks of a sum must agree in epoch, position and number of values"
             )
-        total += body
-        for row, prime in enumerate(params.chunk_primes):
-            np.minimum(total[:, row], total[:, row] - np.uint64(prime), out=total[:, row])
+        total.add(body)
     if first is None or total is None:
         raise MalformedBytes("chunk", "a sum needs at least one chunk")
     header = ChunkHeader(terms, params.id, first.epoch, first.index, first.values)
-    return header.to_bytes() + write_polynomials(total)
+    return bulk_record(header.to_bytes(), total.total())

@@ -65,16 +65,27 @@ def read_polynomials(body: memoryview, count: int, primes: Sequence[int], n: int
     expected = 8 * count * len(primes) * n
     if len(body) != expected:
         raise MalformedBytes(f"{record}.length", f"{len(body)} bytes of coefficients, expected {expected}")
-    words = np.frombuffer(body, "<u8").reshape(count, len(primes), n)
+    flat = np.frombuffer(body, "<u8").astype(np.uint64, copy=False)
+    words = flat.reshape(count, len(primes), n)
+    if int(np.maximum.reduce(flat)) >= min(primes):  # one cheap pass; residues between two primes are that rare
+        _verify_reduced(words, primes, record)
+    return words
+
+
+def _verify_reduced(words: Words, primes: Sequence[int], record: str) -> None:
     for index, prime in enumerate(primes):
         if int(words[:, index].max()) >= prime:
             raise MalformedBytes(f"{record}.coefficients", f"a coefficient under prime {index} is not below {prime}")
-    return words.astype(np.uint64, copy=False)
 
 
 def write_polynomials(poly: Words) -> bytes:
     """Residue polynomials as little-endian 64-bit words."""
     return poly.astype("<u8", copy=False).tobytes()
+
+
+def bulk_record(header: bytes, poly: Words) -> bytes:
+    """A header and the residue polynomials behind it, copied once."""
+    return b"".join((header, np.ascontiguousarray(poly, "<u8").data))
 
 
 def encode_record(record: object) -> bytes:
