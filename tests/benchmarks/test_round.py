@@ -128,6 +128,9 @@ def test_the_summary_compares_both_sides(task):
     ratios = rows["medweave as a multiple of averaging in the clear", "medians"]
     assert ratios["overhead_ratio"] == pytest.approx((2.0 - 0.5) / (0.6 - 0.5))
     assert ratios["upload_ratio"] == 3
+    table = "a round after the first"
+    assert rows[table, "medweave"]["overhead_most_seconds"] == pytest.approx(1.5)
+    assert rows[table, "averaging in the clear"]["overhead_most_seconds"] == pytest.approx(0.1)
     assert ratios["peak_ratio"] == 2
     assert all(target.holds for target in result.targets)
     assert "SYNTHETIC" in " ".join(result.notes)
