@@ -223,3 +223,13 @@ def test_reveals_are_listed_only_for_confirmed_updates(books):
     assert basis.reveals == (reveal.id,)
     assert books[0].get(reveal.id).issuer == address_of(key(2))
     assert len(basis.updates) == MEMBERS
+
+
+def test_one_reveal_a_member_counts(books):
+    """Revealing again would draw the groups again: the last one to speak could go on until it likes them."""
+    confirmed_round(books)
+    for _ in range(3):
+        again = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
+        share_all(books, [again])
+    share_all(books, [acknowledge(book) for book in books])
+    assert len(books[1].proposal_basis(1).reveals) == 1

@@ -13,7 +13,7 @@ from node.errors import BadPlan
 from node.rounds.plan import MAX_PLAN_BYTES, Plan
 from tests.rounds.support import plan
 
-NUMBERS = st.decimals(min_value=Decimal("1e-15"), max_value=1, allow_nan=False, allow_infinity=False, places=15)
+NUMBERS = st.decimals(min_value=Decimal("1e-12"), max_value=1, allow_nan=False, allow_infinity=False, places=12)
 PLANS = st.builds(
     plan,
     name=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=40),

@@ -53,14 +53,26 @@ def test_other_groups_than_the_seeds_are_refused(ports, state, proposal):
         check_proposal(ports, state, replace(proposal, groups=swapped))
 
 
-def test_leaving_out_a_reveal_changes_the_groups_or_nothing(ports, state, proposal):
-    """A leader may drop reveals, but the draw then follows from what is left: it cannot keep the groups it likes."""
-    seeds = set()
-    for dropped in range(len(proposal.reveals)):
-        rest = proposal.reveals[:dropped] + proposal.reveals[dropped + 1 :]
-        seeds.add(aggregate._seed(ports, state, proposal.updates, rest))
-    assert len(seeds) == len(proposal.reveals)
-    assert aggregate._seed(ports, state, proposal.updates, proposal.reveals) not in seeds
+def redrawn(ports, state, proposal, reveals):
+    """The proposal as a leader makes it that lists these reveals and is honest otherwise."""
+    seed = aggregate._seed(ports, state, proposal.updates, reveals)
+    groups = aggregate.draw_groups(seed, len(proposal.updates), state.plan.min_group)
+    sums = tuple(aggregate._sum(ports, state, proposal.updates, group) for group in groups)
+    roots = proposal_roots(proposal.updates, sums)
+    return replace(proposal, reveals=reveals, groups=groups, sums=sums, updates_root=roots[0], sums_root=roots[1])
+
+
+def test_the_redrawn_proposal_is_otherwise_honest(ports, state, proposal):
+    assert redrawn(ports, state, proposal, proposal.reveals) == proposal
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_leader_that_leaves_out_a_reveal_is_refused(ports, state, proposal, which):
+    """Every subset of the reveals draws other groups: a leader that may choose the subset chooses who is summed with whom."""
+    assert len(proposal.reveals) == 4
+    rest = tuple(tx_id for number, tx_id in enumerate(proposal.reveals) if number != which)
+    with pytest.raises(LyingPeer, match="reveal"):
+        check_proposal(ports, state, redrawn(ports, state, proposal, rest))
 
 
 def test_a_reveal_that_reveals_nothing_is_refused(ports, state, proposal):
