@@ -54,12 +54,9 @@ def test_terms_follow_from_the_plan():
     assert plans.size(view, 1) > 1000
 
 
-@pytest.mark.parametrize(
-    "bad", [{"architecture": "nonsense"}, {"value_range": "1e-20"}], ids=["architecture", "value_range"]
-)
-def test_a_plan_that_cannot_be_used_leaves_the_later_rounds_alone(bad):
+def test_a_plan_that_cannot_be_used_leaves_the_later_rounds_alone():
     """Any member may open a round with any plan: it fails, it must not fail every round after it."""
-    plans, view = book(plan(**bad), plan(name="good"))
+    plans, view = book(plan(architecture="nonsense"), plan(name="good"))
     (problem,) = plans.read_all(view)
     assert "round 1" in problem
     assert set(plans.context(view).rounds) == {2}

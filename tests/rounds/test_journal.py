@@ -6,7 +6,7 @@ import sqlite3
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import PolicyRefusal
@@ -80,6 +80,7 @@ def test_of_many_threads_one_promise_wins(path):
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5), st.lists)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=5), JSON, max_size=5))
 def test_facts_are_kept_by_round_and_name(facts):
     journal = Journal(":memory:")
