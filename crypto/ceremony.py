@@ -11,7 +11,7 @@ same bytes. No object of any member ever holds Σ s_i: a dealer knows its own s_
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -19,133 +19,20 @@ import nacl.exceptions
 import numpy as np
 from nacl.bindings import crypto_box, crypto_box_beforenm, crypto_box_seal_open, crypto_box_seed_keypair
 
+from crypto.dealing import Dealing, DealingHeader, Terms, labelled_digest
 from crypto.errors import BadShare, CeremonyFault, IncompleteCeremony, MalformedBytes, WrongCommitment
-from crypto.keys import JointKey, MemberKey, check_shape
+from crypto.keys import JointKey, MemberKey
 from crypto.modular import Words
 from crypto.parameters import ParameterSet
 from crypto.randomness import SEED_BYTES, Stream, common_polynomial, derive, fresh_seed
 from crypto.ring import add, multiply, negate, residues, small_spectrum, spectrum
 from crypto.secrets import BoxKey, ContentKey, Secret
-from crypto.shamir import share
-from crypto.wire import decode_record, encode_record, read_polynomials, want_bytes, want_int, write_polynomials
+from crypto.shamir import CHECKS, check_values, masked, share, value_at
+from crypto.wire import read_polynomials, want_bytes, want_int, write_polynomials
 
-_HEADER_KEYS: Final = frozenset({"terms", "dealer", "public", "content", "shares", "version"})
+__all__ = ["Dealer", "Dealing", "DealingHeader", "ReceivedShare", "Terms", "finish", "receive"]
+
 _SEAL_OVERHEAD: Final = 48
-
-
-def _digest(label: str, *parts: bytes) -> bytes:
-    state = hashlib.sha256(b"medweave/" + label.encode() + b"/1")
-    for part in parts:
-        state.update(len(part).to_bytes(8, "big") + part)
-    return state.digest()
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What all members agree on before a ceremony starts; read from the chain."""
-
-    params: ParameterSet
-    """The epoch's parameter set."""
-    consortium: bytes
-    """32-byte consortium id."""
-    epoch: int
-    """Key epoch number, never used before."""
-    threshold: int
-    """T, 1 … N."""
-    box_keys: tuple[bytes, ...]
-    """X25519 public keys of the members 0 … N-1, distinct."""
-
-    def __post_init__(self) -> None:
-        want_bytes(self.consortium, 32, "terms.consortium")
-        check_shape(self.params, self.epoch, self.members, self.threshold, "terms")
-        if len(set(self.box_keys)) != len(self.box_keys):
-            raise MalformedBytes("terms.boxKeys", "two members registered the same box key")
-        for index, key in enumerate(self.box_keys):
-            want_bytes(key, 32, f"terms.boxKeys[{index}]")
-            try:
-                crypto_box_beforenm(key, bytes(31) + b"\x40")
-            except (nacl.exceptions.CryptoError, nacl.exceptions.RuntimeError) as error:
-                raise MalformedBytes(f"terms.boxKeys[{index}]", "no usable X25519 public key (low order)") from error
-
-    @property
-    def members(self) -> int:
-        """N."""
-        return len(self.box_keys)
-
-    @cached_property
-    def digest(self) -> bytes:
-        """SHA-256 over all terms; every dealing names it."""
-        numbers = f"{self.epoch},{self.threshold},{self.members}".encode()
-        return _digest("terms", self.params.id, self.consortium, numbers, *self.box_keys)
-
-
-@dataclass(frozen=True)
-class DealingHeader:
-    """The small public part of a dealing, at most 64 KiB, to which its dealer has committed."""
-
-    terms: bytes
-    """Digest of the agreed terms."""
-    dealer: int
-    """Index of the dealer."""
-    public: bytes
-    """SHA-256 of the public blob, the coefficients of b_i."""
-    content: bytes
-    """Commitment to the dealer's contribution to the content key: all receivers must get the same."""
-    shares: tuple[bytes, ...]
-    """SHA-256 of the sealed share of each receiver."""
-
-    def to_bytes(self) -> bytes:
-        """The one canonical byte form (dag-cbor)."""
-        return encode_record(
-            {
-                "content": self.content,
-                "dealer": self.dealer,
-                "public": self.public,
-                "shares": list(self.shares),
-                "terms": self.terms,
-                "version": 1,
-            }
-        )
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "DealingHeader":
-        """The header that :meth:`to_bytes` wrote.
-
-        Raises:
-            MalformedBytes: not canonical, or a field out of bounds.
-        """
-        record = decode_record(data, _HEADER_KEYS, "dealing")
-        want_int(record["version"], 1, 1, "dealing.version")
-        rows = record["shares"]
-        if not isinstance(rows, list) or not 1 <= len(rows) <= 256:
-            raise MalformedBytes("dealing.shares", "expected a list of 1 to 256 digests")
-        return cls(
-            want_bytes(record["terms"], 32, "dealing.terms"),
-            want_int(record["dealer"], 0, 255, "dealing.dealer"),
-            want_bytes(record["public"], 32, "dealing.public"),
-            want_bytes(record["content"], 32, "dealing.content"),
-            tuple(want_bytes(row, 32, f"dealing.shares[{index}]") for index, row in enumerate(rows)),
-        )
-
-    @property
-    def commitment(self) -> bytes:
-        """The 32 bytes the dealer publishes before anyone reveals a header.
-
-        b_i is pseudorandom and its digest is in the header, so the commitment hides as it stands.
-        """
-        return _digest("commitment", self.to_bytes())
-
-
-@dataclass(frozen=True)
-class Dealing:
-    """Everything one dealer publishes after all members have committed."""
-
-    header: DealingHeader
-    """What the commitment opens to."""
-    public: bytes
-    """b_i = -(a·s_i + e_i), coefficients modulo all primes; everyone fetches it."""
-    shares: tuple[bytes, ...]
-    """For each receiver, its Shamir share and content contribution in a sealed box; each fetches its own."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -219,17 +106,20 @@ class Dealer(Secret):
         secret = self._stream("secret").ternary(params.ring)
         public = write_polynomials(self._public_share(secret))
         contribution = derive(self.seed, "content contribution", terms.digest)
-        constant = residues(secret, params.chunk_primes)
+        constant = masked(residues(secret, params.chunk_primes), params.chunk_primes, self._stream("masks"))
         shares = share(constant, terms.threshold, terms.members, params.chunk_primes, self._stream("shamir"))
         sealed = tuple(self._sealed(k, write_polynomials(row) + contribution) for k, row in enumerate(shares))
         header = DealingHeader(
             terms.digest,
             self.index,
             hashlib.sha256(public).digest(),
-            _digest("content contribution", contribution),
+            labelled_digest("content contribution", contribution),
             tuple(hashlib.sha256(blob).digest() for blob in sealed),
+            b"",
         )
-        return Dealing(header, public, sealed)
+        rows = shares[: terms.threshold]
+        values = np.stack([check_values(row, params.chunk_primes, header.challenge) for row in rows])
+        return Dealing(replace(header, check=write_polynomials(values)), public, sealed)
 
     def _public_share(self, secret: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Words:
         """b_i = -(a·s_i + e_i)."""
@@ -301,30 +191,77 @@ def receive(
     want_int(receiver, 0, terms.members - 1, "receiver")
     if box_secret.public != terms.box_keys[receiver]:
         raise MalformedBytes("boxKey", f"this is not the key registered for member {receiver}")
-    _verify_header(header, terms, commitment, dealer)
-    if hashlib.sha256(public_blob).digest() != header.public:
-        raise WrongCommitment(dealer, "the public share does not have the digest its header names: fetch it again")
+    verify_header(header, terms, commitment, dealer)
     if hashlib.sha256(sealed_share_blob).digest() != header.shares[receiver]:
         raise BadShare(
             dealer, f"the share for member {receiver} does not have the digest its header names: fetch it again"
         )
-    params = terms.params
-    plaintext = _unseal(sealed_share_blob, box_secret, dealer, receiver)
-    cut = len(plaintext) - SEED_BYTES
-    try:
-        b = read_polynomials(memoryview(public_blob), 1, params.primes, params.ring, "publicShare")[0]
-        view = memoryview(plaintext)[: max(cut, 0)]
-        value = read_polynomials(view, 1, params.chunk_primes, params.ring, "share")[0]
-    except MalformedBytes as error:
-        raise BadShare(dealer, str(error)) from error
-    contribution = plaintext[cut:]
-    if _digest("content contribution", contribution) != header.content:
-        raise BadShare(dealer, f"the content contribution for member {receiver} is not the one its header commits to")
+    b = read_public(header, public_blob, terms, dealer)
+    value, contribution = read_share(_unseal(sealed_share_blob, box_secret, dealer, receiver), header, terms, receiver)
     pair = _pair_key(terms, box_secret, dealer, receiver)
     return ReceivedShare(terms, dealer, receiver, header, b, value, contribution, pair)
 
 
-def _verify_header(header: DealingHeader, terms: Terms, commitment: bytes, dealer: int) -> None:
+def read_public(header: DealingHeader, public_blob: bytes, terms: Terms, dealer: int) -> Words:
+    """b_i from its blob, uint64 [all primes, n].
+
+    Raises:
+        WrongCommitment: not the blob the header names.
+        CeremonyFault: it is, but it holds no polynomial.
+    """
+    if hashlib.sha256(public_blob).digest() != header.public:
+        raise WrongCommitment(dealer, "the public share does not have the digest its header names: fetch it again")
+    params = terms.params
+    try:
+        b: Words = read_polynomials(memoryview(public_blob), 1, params.primes, params.ring, "publicShare")[0]
+    except MalformedBytes as error:
+        raise CeremonyFault(dealer, str(error)) from error
+    return b
+
+
+def read_share(plaintext: bytes, header: DealingHeader, terms: Terms, receiver: int) -> tuple[Words, bytes]:
+    """The share and the content contribution in an opened box; the same verdict for whoever looks.
+
+    Args:
+        plaintext: what the box for ``receiver`` held.
+        header: the dealing's header, already checked.
+        terms: the agreed terms.
+        receiver: for whom the box was.
+
+    Returns:
+        uint64 [L, n], and 32 bytes.
+
+    Raises:
+        BadShare: malformed, another contribution than the header commits to, or off the dealer's polynomial.
+    """
+    params, dealer = terms.params, header.dealer
+    primes, cut = params.chunk_primes, max(len(plaintext) - SEED_BYTES, 0)
+    try:
+        row = read_polynomials(memoryview(plaintext)[:cut], 1, primes, params.ring + CHECKS, "share")[0]
+        values = _check_rows(header, terms)
+    except MalformedBytes as error:
+        raise BadShare(dealer, str(error)) from error
+    contribution = plaintext[cut:]
+    if labelled_digest("content contribution", contribution) != header.content:
+        raise BadShare(dealer, f"the content contribution for member {receiver} is not the one its header commits to")
+    if not np.array_equal(check_values(row, primes, header.challenge), value_at(values, receiver, primes)):
+        raise BadShare(dealer, f"the share for member {receiver} does not lie on the polynomial its header commits to")
+    return np.ascontiguousarray(row[:, : params.ring]), contribution
+
+
+def _check_rows(header: DealingHeader, terms: Terms) -> Words:
+    """The published values of members 0 … T-1, uint64 [T, L, CHECKS]."""
+    primes = terms.params.chunk_primes
+    return read_polynomials(memoryview(header.check), terms.threshold, primes, CHECKS, "dealing.check")
+
+
+def verify_header(header: DealingHeader, terms: Terms, commitment: bytes, dealer: int) -> None:
+    """Raise unless a header is ``dealer``'s own, for these terms, and what it had committed to.
+
+    Raises:
+        WrongCommitment: it opens another commitment.
+        CeremonyFault: another fault. Both name the dealer.
+    """
     if header.dealer != dealer:
         raise CeremonyFault(dealer, f"its header says it is from member {header.dealer}")
     if header.terms != terms.digest:
@@ -335,6 +272,10 @@ def _verify_header(header: DealingHeader, terms: Terms, commitment: bytes, deale
         )
     if len(header.shares) != terms.members:
         raise CeremonyFault(dealer, f"{len(header.shares)} shares for {terms.members} members")
+    try:
+        _check_rows(header, terms)
+    except MalformedBytes as error:
+        raise CeremonyFault(dealer, str(error)) from error
 
 
 def _unseal(blob: bytes, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
@@ -377,8 +318,8 @@ def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
     params = terms.params
     b = _total([item.b for item in ordered], params.primes)
     sigma = _total([item.share for item in ordered], params.chunk_primes)
-    transcript = _digest("transcript", *(item.header.to_bytes() for item in ordered))
-    content = _digest("content key", terms.digest, *(item.contribution for item in ordered))
+    transcript = labelled_digest("transcript", *(item.header.to_bytes() for item in ordered))
+    content = labelled_digest("content key", terms.digest, *(item.contribution for item in ordered))
     smudge = hashlib.blake2b(write_polynomials(sigma), digest_size=32, key=ordered[receiver].pair).digest()
     pairs = tuple(bytes(32) if item.dealer == receiver else item.pair for item in ordered)
     member = MemberKey(

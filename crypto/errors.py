@@ -11,6 +11,8 @@ CryptoError
 ├── CeremonyFault           a dealer broke the key ceremony (names the dealer)
 │   ├── WrongCommitment     … the dealing is not the one it had committed to
 │   └── BadShare            … the sealed share for this receiver is damaged or dishonest
+├── UnfoundedComplaint      a complaint does not show what it claims (names the member that complained)
+├── BadProof                a proof of what a sealed box held does not verify
 ├── IncompleteCeremony      dealings are missing, or come from different ceremonies
 ├── SelfTestFailed          the new joint key does not open its own test vector
 ├── WrongOpeners            the set of openers is not T distinct members of the epoch, or does not match
@@ -78,6 +80,23 @@ class WrongCommitment(CeremonyFault):
 
 class BadShare(CeremonyFault):
     """The share sealed to this receiver cannot be opened or contradicts its header."""
+
+
+class UnfoundedComplaint(CryptoError):
+    """A complaint that does not show a fault: the accused is in the clear, the complainer is not.
+
+    Attributes:
+        complainer: index of the member that complained.
+    """
+
+    def __init__(self, complainer: int, problem: str) -> None:
+        """Name the ``complainer`` and what its complaint lacks."""
+        super().__init__(f"complaint of member {complainer}: {problem}")
+        self.complainer = complainer
+
+
+class BadProof(CryptoError):
+    """A revealed key that is not proved to be the key of the sealed box."""
 
 
 class IncompleteCeremony(CryptoError):
