@@ -233,3 +233,39 @@ def test_one_reveal_a_member_counts(books):
         share_all(books, [again])
     share_all(books, [acknowledge(book) for book in books])
     assert len(books[1].proposal_basis(1).reveals) == 1
+
+
+def test_gathering_lets_a_proposal_list_every_reveal(books):
+    """Reveals that lie on different tips come under one: the leader may leave none out, so it must reach all."""
+    confirmed_round(books)
+    reveals = [
+        book.post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(member)), epoch=1, round_number=1)
+        for member, book in enumerate(books)
+    ]
+    share_all(books, reveals)
+    ids = [tx.id for tx in reveals]
+    books[0].gather(ids, epoch=1, round_number=1)
+    basis = books[0].proposal_basis(1)
+    assert set(basis.reveals) >= set(ids)
+    proposal = propose(books[0], 0)
+    share_all(books[1:], [books[0].get(tx.id) for tx in books[0].outbox()])
+    assert {book.reveals_by(proposal.id) for book in books} == {basis.reveals}
+
+
+def test_a_segment_holds_what_approves_from_an_earlier_round(books):
+    """Late transactions of round 1 approve updates of round 2: they are part of the proof and belong into the segment."""
+    updates = [
+        book.post(Kind.UPDATE, update_body(member), epoch=1, round_number=2, payload=blob(f"second of {member}"))
+        for member, book in enumerate(books)
+    ]
+    share_all(books, updates)
+    for _ in range(6):
+        share_all(books, [acknowledge(book, updates[k].id) for k, book in enumerate(books)])
+    basis = books[0].proposal_basis(2)
+    body = proposal_body(basis.updates, basis.reveals)
+    proposal = books[0].post(Kind.PROPOSAL, body, epoch=1, round_number=2, parents=basis.parents)
+    segment = {tx.id: tx for tx in map(Transaction.decode, books[0].segment(proposal.id, ()))}
+    assert {tx.round for tx in segment.values()} == {1, 2}
+    assert len(basis.updates) >= QUORUM
+    for update in basis.updates:
+        assert len(approving_issuers(update, segment)) >= QUORUM
