@@ -73,10 +73,28 @@ class Layout:
         Raises:
             ValueOutOfRange: the limit is below 1.
         """
+        return self.steps_between(limit, 0, self.size)
+
+    def steps_between(self, limit: int, start: int, stop: int) -> NDArray[np.float64]:
+        """:meth:`steps` of the values ``start`` … ``stop - 1`` alone, without making the others.
+
+        Raises:
+            ValueOutOfRange: the limit is below 1, or the values are not within 0 … D.
+        """
         if limit < 1:
             raise ValueOutOfRange(f"the quantisation limit is {limit}, it must be at least 1")
-        sizes = [spec.size for spec in self.tensors]
-        return np.repeat([float(spec.range) / limit for spec in self.tensors], sizes)
+        if not 0 <= start <= stop <= self.size:
+            raise ValueOutOfRange(f"values {start} to {stop} of a layout of {self.size}")
+        ends = np.clip(self._ends, start, stop)
+        return np.repeat(self._ranges / limit, np.diff(ends, prepend=start))
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([spec.size for spec in self.tensors], dtype=np.int64)
+
+    @cached_property
+    def _ranges(self) -> NDArray[np.float64]:
+        return np.array([float(spec.range) for spec in self.tensors])
 
     def to_bytes(self) -> bytes:
         """The one canonical byte form (dag-cbor)."""

@@ -117,6 +117,19 @@ class Modulus:
         """Product x · y for y < 2^10: a third of the work of :meth:`mul`."""
         return self.reduce(self.shift((x >> HALF) * y, 30) + (x & HALF_MASK) * y)
 
+    def scale(self, x: Signed, y: int) -> Signed:
+        """Product x · y for |x| < 2^54 and 0 ≤ y < q: congruent and within ±7·q, for q < 2^60.
+
+        The quotient by q is taken in double precision and the remainder in integers modulo 2^64. Conversion, factor and
+        product each err by at most 2^-53 of a quotient below 2^54, together with the rounding by less than 7, and
+        remainders of 7·q < 2^63 are unharmed by the wrapping. IEEE 754 makes the quotient the same everywhere.
+        """
+        quotient = np.rint(x * (y / self.value)).astype(np.int64)
+        quotient *= self.value
+        result: Signed = x * y
+        result -= quotient
+        return result
+
     def divide(self, high: Words, low: Words) -> tuple[Words, Words]:
         """Quotient and remainder of high · 2^60 + low by q, for high < 2^B and low < 2^60.
 

@@ -42,22 +42,61 @@ def quantise(values: Floats, step: float | Floats, limit: int, rng_seed: bytes) 
         ValueOutOfRange: a value or a step is not finite, or a step not positive.
     """
     steps = np.broadcast_to(np.asarray(step, np.float64), values.shape)
-    if not (np.isfinite(steps).all() and bool((steps > 0).all())):
-        raise ValueOutOfRange("every quantisation step must be finite and positive")
     broken = int(values.size - np.isfinite(values).sum())
     if broken:
         raise ValueOutOfRange(f"{broken} of {values.size} values are not finite: the training diverged, do not seal it")
-    stream = Stream(rng_seed)
+    quantiser = Quantiser(values.size, limit, rng_seed)
     result = np.empty(values.shape, np.int64)
-    clipped = 0
     for at in range(0, values.size, _BLOCK):
-        part = slice(at, at + _BLOCK)
-        scaled = values[part].astype(np.float64) / steps[part]
-        dice = np.frombuffer(stream.take(4 * scaled.size), "<u4") / 2.0**32
-        rounded = np.floor(scaled + dice)
-        clipped += int((np.abs(rounded) > limit).sum())
-        result[part] = np.clip(rounded, -limit, limit)
-    return result, clipped
+        result[at : at + _BLOCK] = quantiser.take(values[at : at + _BLOCK], steps[at : at + _BLOCK])
+    return result, quantiser.clipped
+
+
+class Quantiser:
+    """:func:`quantise` for a vector that comes in pieces: the same integers, however it is cut."""
+
+    def __init__(self, size: int, limit: int, rng_seed: bytes) -> None:
+        """Expect D = ``size`` values in all; ``limit`` and ``rng_seed`` are those of :func:`quantise`."""
+        self.clipped = 0
+        """How many of the values so far lay beyond the limit."""
+        self._limit = limit
+        self._left = size
+        self._stream = Stream(rng_seed)
+        self._dice = np.empty(0, np.uint32)
+
+    def take(self, values: Floats, steps: Floats) -> Signed:
+        """The next values, float [B], as integers: int64 [B].
+
+        Args:
+            values: [B], finite.
+            steps: size of one unit for each of them, [B], > 0.
+
+        Raises:
+            ValueOutOfRange: a value or a step is not finite, a step not positive, or more values come than announced.
+        """
+        if not bool(((steps > 0) & (steps < np.inf)).all()):
+            raise ValueOutOfRange("every quantisation step must be finite and positive")
+        scaled = values.astype(np.float64)
+        if not bool(np.isfinite(scaled).all()):
+            raise ValueOutOfRange("some values are not finite: the training diverged, do not seal it")
+        scaled /= steps
+        scaled += self._roll(values.size) * 2.0**-32
+        np.floor(scaled, out=scaled)
+        bounded = np.clip(scaled, -self._limit, self._limit)
+        self.clipped += int(np.count_nonzero(bounded != scaled))
+        return bounded.astype(np.int64)
+
+    def _roll(self, count: int) -> NDArray[np.uint32]:
+        """Uniform 32-bit words, the next ``count`` of the vector's; drawn in blocks of fixed positions."""
+        if count > self._left + self._dice.size:
+            raise ValueOutOfRange("more values than the vector was said to have")
+        while self._dice.size < count:
+            size = min(_BLOCK, self._left)
+            drawn = np.frombuffer(self._stream.take(4 * size), "<u4").astype(np.uint32, copy=False)
+            self._dice = np.concatenate((self._dice, drawn)) if self._dice.size else drawn
+            self._left -= size
+        found, self._dice = self._dice[:count], self._dice[count:]
+        return found
 
 
 def dequantise(ints: Signed, step: float | Floats) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from crypto.errors import MalformedBytes, TooManyTerms, ValueOutOfRange
 from crypto.keys import JointKey
-from crypto.modular import Accumulator, Signed, Words, modulus, wide_product
+from crypto.modular import Accumulator, Signed, Words, modulus
 from crypto.packing import pack
 from crypto.parameters import ParameterSet
 from crypto.ring import add as add_rows
@@ -114,6 +114,30 @@ class Sealer:
         Raises:
             ValueOutOfRange: a value could overflow the sum of N members, or D is out of bounds.
         """
+        size = self._joint.params.values_per_chunk
+        self._verify(ints)
+        return (self.seal_chunk(index, ints[at : at + size]) for index, at in enumerate(range(0, ints.size, size)))
+
+    def seal_chunk(self, index: int, ints: Signed) -> bytes:
+        """One chunk of a vector; all but the last must be full. :mod:`crypto.streaming` cuts vectors for it.
+
+        Args:
+            index: position of the chunk, from 0.
+            ints: int64 [1 … ``params.values_per_chunk``], each within ±``JointKey.value_limit``.
+
+        Raises:
+            ValueOutOfRange: a value could overflow the sum of N members, or index or length are out of bounds.
+        """
+        params = self._joint.params
+        self._verify(ints)
+        if not 0 <= index < MAX_CHUNKS or ints.size > params.values_per_chunk:
+            raise ValueOutOfRange(f"{ints.size} values for chunk {index}: expected at most {params.values_per_chunk}")
+        body = encrypt_zero(self._context, params).copy()
+        body[0] = add_rows(body[0], scale_up(pack(ints, params)[0], params), params.chunk_primes)
+        header = ChunkHeader(1, params.id, self._joint.epoch, index, ints.size)
+        return bulk_record(header.to_bytes(), body)
+
+    def _verify(self, ints: Signed) -> None:
         limit, params = self._joint.value_limit, self._joint.params
         if not 1 <= params.chunks(ints.size) <= MAX_CHUNKS:
             raise ValueOutOfRange(f"{ints.size} values: expected 1 to {MAX_CHUNKS * params.values_per_chunk}")
@@ -121,29 +145,24 @@ class Sealer:
             raise ValueOutOfRange(
                 f"a value exceeds ±{limit}, the room of one of {self._joint.members} members: quantise it"
             )
-        return self._chunks(ints)
-
-    def _chunks(self, ints: Signed) -> Iterator[bytes]:
-        params, size = self._joint.params, self._joint.params.values_per_chunk
-        for index, at in enumerate(range(0, ints.size, size)):
-            part = ints[at : at + size]
-            body = encrypt_zero(self._context, params).copy()
-            body[0] = add_rows(body[0], scale_up(pack(part, params)[0], params), params.chunk_primes)
-            header = ChunkHeader(1, params.id, self._joint.epoch, index, part.size)
-            yield bulk_record(header.to_bytes(), body)
 
 
 def scale_up(plain: Words, params: ParameterSet) -> Words:
     """round(q·m/t) of every coefficient, modulo each ciphertext prime: uint64 [n] to [L, n].
 
-    Exactly SEAL's scaling (Kim, Polyakov and Zucca 2021): floor(q/t)·m + floor(((q mod t)·m + (t+1)/2) / t).
+    Exactly SEAL's scaling (Kim, Polyakov and Zucca 2021). With r the centred remainder of q·m by t, the result is
+    (q·m - r)/t, and because each prime divides q that is -r/t modulo the prime: numbers of 54 bits throughout.
     """
-    delta, rest = divmod(params.chunk_modulus, params.plain_modulus)
-    high, low = wide_product(plain, rest)
-    low += np.uint64((params.plain_modulus + 1) // 2)
-    high, low = high + (low >> np.uint64(60)), low & np.uint64((1 << 60) - 1)
-    carry, _ = modulus(params.plain_modulus).divide(high, low)
-    return np.stack([modulus(p).reduce(modulus(p).mul(plain, delta) + carry) for p in params.chunk_primes])
+    t = params.plain_modulus
+    rest = modulus(t).scale(plain.view(np.int64), params.chunk_modulus % t)
+    rest -= np.rint(rest * (1 / t)).astype(np.int64) * t
+    rest -= t * (rest > t // 2)
+    rest += t * (rest < -(t // 2))
+    scaled = np.empty((len(params.chunk_primes), plain.size), np.uint64)
+    for row, prime in enumerate(params.chunk_primes):
+        near = modulus(prime).scale(rest, -pow(t, -1, prime) % prime)
+        scaled[row] = modulus(prime).reduce((near + 8 * prime).view(np.uint64))
+    return scaled
 
 
 def add(chunks: Iterable[bytes], params: ParameterSet) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tenseal import sealapi
 
 from crypto import ring
-from crypto.modular import Modulus, modulus, wide_product
+from crypto.modular import Accumulator, Modulus, modulus, wide_product
 from crypto.opening import scale_down
 from crypto.parameters import MINIMAL, STANDARD
 from crypto.randomness import Stream
@@ -41,6 +41,31 @@ def test_reduction_takes_any_word(q: int, words: list[int]):
     assert modulus(q).reduce(raw).tolist() == [int(a) % q for a in raw]
     signed = (raw >> np.uint64(1)).view(np.int64) - 2**62
     assert modulus(q).from_signed(signed).tolist() == [int(a) % q for a in signed]
+
+
+@given(st.sampled_from(MODULI), st.lists(st.integers(-(2**54) + 1, 2**54 - 1), min_size=1, max_size=20), word)
+def test_scaling_is_congruent_and_near(q: int, xs: list[int], y: int):
+    xs = [*xs, 2**54 - 1, -(2**54) + 1, 0]
+    for factor in (y % q, q - 1, q // 2):
+        found = modulus(q).scale(np.array(xs, np.int64), factor).tolist()
+        assert all((f - x * factor) % q == 0 and abs(f) <= 7 * q for f, x in zip(found, xs, strict=True))
+
+
+@pytest.mark.parametrize("params", [MINIMAL, STANDARD], ids=lambda p: p.name)
+def test_an_accumulator_reduces_in_time(params):
+    """More summands than 64-bit words have room for, all at their largest."""
+    primes = params.chunk_primes
+    largest = np.array([[p - 1] * 3 for p in primes], np.uint64)
+    for count in (1, 2, 15, 16, 17, 40):
+        total = Accumulator(largest, primes)
+        for _ in range(count):
+            total.add(largest)
+        expected = [[(count + 1) * (p - 1) % p] * 3 for p in primes]
+        assert total.total().tolist() == expected
+        assert total.total().tolist() == expected
+        total.add(largest)
+        assert total.total().tolist() == [[(count + 2) * (p - 1) % p] * 3 for p in primes]
+    assert (largest == np.array([[p - 1] * 3 for p in primes], np.uint64)).all()
 
 
 @given(st.sampled_from(MODULI), st.integers(0, 2**60 - 1), st.integers(0, 2**60 - 1))

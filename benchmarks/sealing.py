@@ -1,0 +1,401 @@
+"""Sealing, adding and opening updates, held against TenSEAL's CKKS with NVFlare's defaults in the same run.
+
+The peer does what NVFlare 2.9 does: CKKS, n = 8192, primes of 60, 40 and 40 bits, scale 2^40, symmetric encryption, one
+vector per tensor, each sent with its serialised context (`nvflare/lighter/impl/he.py`, `nvflare/app_opt/he`).
+
+    python -m benchmarks.sealing [--params D ...] [--memory-params D] [--json F] [--repeats N]
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.errors import NotMeasured
+from benchmarks.harness import Result, Row, Target
+from crypto.ceremony import Dealer, finish, receive
+from crypto.layout import Layout, TensorSpec
+from crypto.opening import Opener
+from crypto.packing import Quantiser, dequantise
+from crypto.parameters import STANDARD
+from crypto.sealing import chunk_bytes
+from crypto.secrets import BoxKey
+from crypto.streaming import SealingPool, add_stream, combine_stream, open_stream, pieces, quantise_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from crypto.keys import JointKey, MemberKey
+
+SIZES: Final = (529_347, 10_000_000)
+MEMORY_SIZE: Final = 50_000_000
+UPDATES: Final = 10
+"""How many updates a sum holds, and how many members there are."""
+THRESHOLD: Final = 7
+RANGE: Final = "0.05"
+FLOAT_BYTES: Final = 4
+PEER: Final = "NVFlare's CKKS"
+OURS: Final = "Medweave"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One pass over one vector, seconds and bytes."""
+
+    seal: float
+    total: float
+    """The sum of ten updates, from their bytes on the wire."""
+    addition: float
+    """Of that, what is neither parsing nor checking: for the peer its additions, for us numpy's on the same bytes."""
+    open: float
+    wire: int
+
+    @property
+    def path(self) -> float:
+        return self.seal + self.total + self.open
+
+
+def tensors(size: int) -> tuple[int, ...]:
+    """Sizes of the tensors of a network with ``size`` parameters: cnn-529k's, scaled."""
+    from node.learning.parameters import layout_of, size_of
+
+    model = layout_of("cnn-529k", 3)
+    scaled = [max(1, int(np.prod(shape)) * size // size_of(model)) for _, shape in model]
+    scaled[int(np.argmax(scaled))] += size - sum(scaled)
+    if min(scaled) < 1:
+        raise NotMeasured(f"{size} parameters are too few for {len(scaled)} tensors: ask for more")
+    return tuple(scaled)
+
+
+def ceremony(members: int, threshold: int) -> tuple[JointKey, tuple[MemberKey, ...]]:
+    """Keys of a consortium that lives in this process."""
+    boxes = [BoxKey.generate() for _ in range(members)]
+    keys = [box.public for box in boxes]
+    started = [Dealer.start(STANDARD, bytes(32), 1, k, members, threshold, keys) for k in range(members)]
+
+    def deal(dealer: Dealer, commitment: bytes, receiver: int) -> Any:
+        found = dealer.dealing()
+        return receive(
+            found.header,
+            found.public,
+            found.shares[receiver],
+            boxes[receiver],
+            terms=dealer.terms,
+            commitment=commitment,
+            dealer=dealer.index,
+            receiver=receiver,
+        )
+
+    finished = [finish([deal(*one, k) for one in started]) for k in range(members)]
+    return finished[0][1], tuple(member for member, _ in finished)
+
+
+class Medweave:
+    """This project's path; keys and processes are ready before the clock starts, as in a running node."""
+
+    def __init__(self, sizes: Sequence[int], workers: int) -> None:
+        self._layout = Layout(tuple(TensorSpec(f"t{i}", (n,), RANGE) for i, n in enumerate(sizes)))
+        self._workers = workers
+        self._joint, members = ceremony(UPDATES, THRESHOLD)
+        self._openers = [Opener(member, range(THRESHOLD)) for member in members[:THRESHOLD]]
+        self._pool = SealingPool(self._joint, workers)
+        list(self._pool.seal([np.zeros(workers * STANDARD.values_per_chunk, np.int64)]))
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def sample(self, vector: NDArray[np.float32]) -> Sample:
+        limit, workers = self._joint.value_limit, self._workers
+        quantiser = Quantiser(vector.size, limit, bytes(32))
+        seal, chunks = timed(
+            lambda: list(self._pool.seal(quantise_stream(pieces(vector), self._layout, quantiser, limit)))
+        )
+        updates = [[bytes(bytearray(chunk)) for chunk in chunks] for _ in range(UPDATES)]
+        total, sums = timed(lambda: list(add_stream(updates, STANDARD, workers)))
+        addition, _ = timed(lambda: plain_sum(updates, workers))
+        first, partial = timed(lambda: list(open_stream(self._openers[0], sums, workers)))
+        others = [list(open_stream(opener, sums, workers)) for opener in self._openers[1:]]
+        second, opened = timed(lambda: self._combined(sums, [partial, *others]))
+        error = np.abs(opened - UPDATES * vector).max() / float(RANGE)
+        if error > UPDATES / limit:
+            raise NotMeasured(f"the opened sum is off by {error:.2e} of the range")
+        return Sample(seal, total, addition, first + second, sum(map(len, chunks)))
+
+    def _combined(self, sums: list[bytes], partials: list[list[bytes]]) -> NDArray[np.float64]:
+        """The opened sum as reals, [D]."""
+        limit, at = self._joint.value_limit, 0
+        result = np.empty(self._layout.size)
+        for ints in combine_stream(sums, dict(enumerate(partials)), STANDARD, UPDATES, self._workers):
+            steps = self._layout.steps_between(limit, at, at + ints.size)
+            result[at : at + ints.size] = dequantise(ints, steps)
+            at += ints.size
+        return result
+
+
+def plain_sum(updates: Sequence[Sequence[bytes]], workers: int) -> list[NDArray[np.uint64]]:
+    """What numpy needs for adding the same bytes, chunk by chunk, neither parsed nor checked nor reduced: the memory's limit."""
+
+    def one(column: Sequence[bytes]) -> NDArray[np.uint64]:
+        words = [np.frombuffer(chunk, np.uint64) for chunk in column]
+        total = words[0].copy()
+        for other in words[1:]:
+            total += other
+        return total
+
+    columns = zip(*updates, strict=True)
+    if workers == 1:
+        return [one(column) for column in columns]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(one, columns))
+
+
+class Peer:
+    """CKKS as NVFlare configures and sends it. Its own threads are TenSEAL's default: one a core."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        import tenseal
+
+        self._tenseal: Any = tenseal
+        self._cuts = np.cumsum(sizes)[:-1]
+        self._context: Any = tenseal.context(
+            tenseal.SCHEME_TYPE.CKKS,
+            poly_modulus_degree=8192,
+            coeff_mod_bit_sizes=[60, 40, 40],
+            encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
+        )
+        self._context.generate_relin_keys()
+        self._context.global_scale = 2**40
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def sample(self, vector: NDArray[np.float32]) -> Sample:
+        seal, sent = timed(lambda: [self._seal(part) for part in np.split(vector, self._cuts)])
+        total = addition = 0.0
+        opened, opening = [], 0.0
+        for tensor in sent:  # tensor by tensor, so that ten updates of a large model need not lie in memory
+            seconds, vectors = timed(lambda tensor=tensor: [self._read(tensor) for _ in range(UPDATES)])
+            added, result = timed(lambda vectors=vectors: _added(vectors))
+            total, addition = total + seconds + added, addition + added
+            result.link_context(self._context)
+            seconds, values = timed(lambda result=result: np.array(result.decrypt(), np.float64))
+            opening += seconds
+            opened.append(values)
+        if np.abs(np.concatenate(opened) - UPDATES * vector).max() > 1e-3:
+            raise NotMeasured("the peer's opened sum is wrong")
+        return Sample(seal, total, addition, opening, sum(len(a) + len(b) for a, b in sent))
+
+    def _seal(self, part: NDArray[np.float32]) -> tuple[bytes, bytes]:
+        vector = self._tenseal.ckks_vector(self._context, part)
+        return vector.serialize(), vector.context().serialize()
+
+    def _read(self, sent: tuple[bytes, bytes]) -> Any:
+        vector, context = sent
+        return self._tenseal.ckks_vector_from(self._tenseal.context_from(context), vector)
+
+
+def _added(vectors: list[Any]) -> Any:
+    total = vectors[0]
+    for other in vectors[1:]:
+        total += other
+    return total
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds it took, and what it gave."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def measure(size: int, sizes: tuple[int, ...], cores: int, repeats: int) -> tuple[list[Sample], list[Sample]]:
+    """Samples of ours and of the peer in turn, in this process, on ``cores`` cores."""
+    restrict(cores)
+    vector = np.random.default_rng(1).uniform(-0.04, 0.04, size).astype(np.float32)
+    ours, peer = Medweave(sizes, cores), Peer(sizes)
+    samples: tuple[list[Sample], list[Sample]] = ([], [])
+    try:
+        for _ in range(repeats):
+            samples[0].append(ours.sample(vector))
+            samples[1].append(quietly(lambda: peer.sample(vector)))
+    finally:
+        ours.close()
+    return samples
+
+
+def restrict(cores: int) -> None:
+    """Keep this process, and what it starts, on so many cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
+
+
+def quietly(work: Callable[[], Any]) -> Any:
+    """Without TenSEAL's warning, on standard output, about vectors longer than one ciphertext."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        return work()
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def measure_memory(size: int, cores: int) -> dict[str, float]:
+    """Seal, add and open one vector through files: most memory of this process and its workers, the vector aside."""
+    restrict(cores)
+    vector = np.random.default_rng(1).uniform(-0.04, 0.04, size).astype(np.float32)
+    layout = Layout((TensorSpec("all", (size,), RANGE),))
+    joint, members = ceremony(3, 2)
+    limit = joint.value_limit
+    with SealingPool(joint, cores) as pool, tempfile.TemporaryDirectory() as folder:
+        sealed, added = Path(folder, "update"), Path(folder, "sum")
+
+        def ints() -> Iterator[NDArray[np.int64]]:
+            return quantise_stream(pieces(vector), layout, Quantiser(size, limit, bytes(32)), limit)
+
+        seal, _ = timed(lambda: write(sealed, pool.seal(ints())))
+        add, _ = timed(lambda: write(added, add_stream([read(sealed), read(sealed)], STANDARD, cores)))
+        openers = {k: Opener(members[k], (0, 2)) for k in (0, 2)}
+        partials = {k: open_stream(opener, read(added), cores) for k, opener in openers.items()}
+        opened = combine_stream(read(added), partials, STANDARD, 3, cores)
+        expected = itertools.chain.from_iterable(pieces(block, 1 << 12) for block in ints())
+        opening, same = timed(lambda: _agree(opened, expected))
+        if not same:
+            raise NotMeasured("the opened sum is not the sum of what was sealed")
+        peak = high_water("self") + sum(high_water(str(pid)) for pid in pool.processes)
+    return {
+        "peak_above_input_bytes": int(peak - vector.nbytes),
+        "input_bytes": vector.nbytes,
+        "seal_seconds": seal,
+        "sum_seconds": add,
+        "open_seconds": opening,
+    }
+
+
+def _agree(opened: Iterator[NDArray[np.int64]], expected: Iterator[NDArray[np.int64]]) -> bool:
+    """Whether the first is twice the second, however they are cut."""
+    rest, ok = np.empty(0, np.int64), True
+    for part in opened:
+        while rest.size < part.size:
+            rest = np.concatenate((rest, next(expected)))
+        ok &= bool(np.array_equal(part, 2 * rest[: part.size]))
+        rest = rest[part.size :]
+    return ok and not rest.size
+
+
+def write(path: Path, chunks: Iterator[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(chunks)
+
+
+def read(path: Path) -> Iterator[bytes]:
+    """The chunks in a file, one at a time."""
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(chunk_bytes(STANDARD)), b"")
+
+
+def high_water(process: str) -> int:
+    """Most memory a process has held, bytes; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc", process, "status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+# ---- as a command ----------------------------------------------------------------------------------------------------
+
+
+def benchmark(sizes: Sequence[int], memory_size: int, repeats: int) -> Result:
+    """Every size on one core and on all, then memory."""
+    rows: list[Row] = []
+    targets: list[Target] = []
+    every = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for size, cores in itertools.product(sizes, dict.fromkeys((1, every))):
+        ours, peer = alone(measure, size, tensors(size), cores, repeats)
+        where = f"{size:,} parameters, {cores} core{'s' * (cores > 1)}"
+        rows += [row(where, OURS, ours, size), row(where, PEER, peer, size)]
+        targets += promises(where, ours, peer, size)
+    if memory_size:
+        for cores in dict.fromkeys((1, every)):
+            figures = alone(measure_memory, memory_size, cores)
+            rows.append(Row(f"memory, {memory_size:,} parameters", f"{cores} cores", figures))
+            peak = figures["peak_above_input_bytes"] / 2**20
+            targets.append(Target(f"peak memory above the input, {cores} cores", peak, "MiB", "<=", 256))
+    notes = (
+        f"sum: of {UPDATES} updates from their bytes; addition: of that the peer's additions alone, for us numpy's.",
+        f"open: ours is one member's partial opening and the combination of {THRESHOLD}; members open side by side.",
+        "Keys are ready beforehand on both sides. Quantising and its reverse count as ours.",
+    )
+    return Result(tuple(rows), tuple(targets), notes)
+
+
+def alone(work: Callable[..., Any], *arguments: Any) -> Any:
+    """``work(*arguments)`` in a fresh process, whose memory and cores are its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def row(table: str, name: str, samples: Sequence[Sample], size: int) -> Row:
+    wire = samples[0].wire
+    figures = {
+        **harness.spread("seal", (s.seal for s in samples)),
+        "wire_bytes": wire,
+        "of_float32_ratio": wire / (FLOAT_BYTES * size),
+        "sum_seconds": harness.median(s.total for s in samples),
+        "addition_seconds": harness.median(s.addition for s in samples),
+        "open_seconds": harness.median(s.open for s in samples),
+        **harness.spread("path", (s.path for s in samples)),
+    }
+    return Row(table, name, figures)
+
+
+def promises(where: str, ours: Sequence[Sample], peer: Sequence[Sample], size: int) -> list[Target]:
+    """What the project promises of one size on so many cores; ratios of neighbouring samples."""
+
+    def faster(part: Callable[[Sample], float]) -> float:
+        return statistics.median(part(b) / part(a) for a, b in zip(ours, peer, strict=True))
+
+    return [
+        Target(f"{where}: upload of float32", ours[0].wire / (FLOAT_BYTES * size), "x", "<=", 3.0),
+        Target(f"{where}: seal, faster than the peer", faster(lambda s: s.seal), "x", ">=", 4.0),
+        Target(f"{where}: seal, sum, open, faster", faster(lambda s: s.path), "x", ">=", 4.0),
+        Target(
+            f"{where}: sum of numpy's addition", statistics.median(s.total / s.addition for s in ours), "x", "<=", 2
+        ),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what the arguments ask for."""
+    parser = harness.parser(__doc__ or "", repeats=5)
+    parser.add_argument("--params", type=int, nargs="+", default=list(SIZES), metavar="D", help="default %(default)s")
+    parser.add_argument(
+        "--memory-params", type=int, default=MEMORY_SIZE, metavar="D", help="default %(default)s; 0 leaves memory out"
+    )
+    options = parser.parse_args(arguments)
+    return harness.run(lambda: benchmark(options.params, options.memory_params, options.repeats), options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""Vectors that never lie in memory as a whole: quantise, seal, add, open and combine from and to iterators (CRY-6).
+
+Every function takes an iterator and gives one, in order, and holds a few chunks at a time: what is begun and not yet
+taken is bounded by the number of workers. Sealing uses processes, because TenSEAL holds Python's global lock while it
+encrypts; adding and opening use threads, because numpy, hashlib and libsodium release it. README.md has the figures.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import numpy as np
+
+from crypto.errors import CryptoError, ValueOutOfRange
+from crypto.keys import JointKey
+from crypto.layout import Layout
+from crypto.modular import Signed
+from crypto.opening import Opener, combine
+from crypto.packing import Floats, Quantiser
+from crypto.parameters import ParameterSet
+from crypto.sealing import Sealer, add
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PIECE: Final = 1 << 18
+"""Values quantised at a time."""
+
+
+def pieces(vector: Floats, size: int = PIECE) -> Iterator[Floats]:
+    """A vector in views of at most ``size`` values."""
+    return (vector[at : at + size] for at in range(0, vector.size, size))
+
+
+def quantise_stream(blocks: Iterable[Floats], layout: Layout, quantiser: Quantiser, limit: int) -> Iterator[Signed]:
+    """A vector that comes in blocks of any size, as integers, block by block.
+
+    Args:
+        blocks: float [B] each, D values in all.
+        layout: tells each value's step.
+        quantiser: made for ``layout.size`` values; afterwards its ``clipped`` is that of the whole vector.
+        limit: the quantiser's limit.
+
+    Raises:
+        ValueOutOfRange: not D values, or one is not finite.
+    """
+    at = 0
+    for block in blocks:
+        yield quantiser.take(block, layout.steps_between(limit, at, at + block.size))
+        at += block.size
+    if at != layout.size:
+        raise ValueOutOfRange(f"{at} values came, the layout has {layout.size}")
+
+
+def recut(blocks: Iterable[Signed], size: int) -> Iterator[Signed]:
+    """The same values in blocks of exactly ``size``; only the last may be shorter, and none is empty."""
+    kept: list[Signed] = []
+    count = 0
+    for block in blocks:
+        at = 0
+        while at < block.size:
+            part = block[at : at + size - count]
+            kept.append(part)
+            at, count = at + part.size, count + part.size
+            if count == size:
+                yield np.concatenate(kept) if len(kept) > 1 else kept[0]
+                kept, count = [], 0
+    if count:
+        yield np.concatenate(kept)
+
+
+class SealingPool:
+    """Seals on several cores: every process holds its own :class:`Sealer` of the (public) joint key.
+
+    Use it as a context manager and for many vectors: starting a process takes a third of a second, and each holds about
+    40 MB. With one worker there is no process but this one.
+    """
+
+    def __init__(self, joint: JointKey, workers: int = 1) -> None:
+        """Start ``workers`` processes, ≥ 1, when the first vector comes."""
+        self._params = joint.params
+        self._workers = workers
+        self._sealer = Sealer(joint) if workers == 1 else _processes(joint, workers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the running processes; none with one worker, or before the first vector."""
+        if isinstance(self._sealer, ProcessPoolExecutor):
+            return tuple(self._sealer._processes or ())  # noqa: SLF001  (the library has no other way to ask)
+        return ()
+
+    def close(self) -> None:
+        """End the processes."""
+        if isinstance(self._sealer, ProcessPoolExecutor):
+            self._sealer.shutdown(cancel_futures=True)
+
+    def seal(self, blocks: Iterable[Signed]) -> Iterator[bytes]:
+        """The chunks of a vector whose values come in blocks of any size.
+
+        Args:
+            blocks: int64 [B] each; a whole vector is one block.
+
+        Raises:
+            ValueOutOfRange: as :meth:`crypto.sealing.Sealer.seal_chunk`, or there is no value.
+            CryptoError: a process of the pool was ended from outside.
+        """
+        empty = True
+        try:
+            for chunk in self._chunks(enumerate(recut(blocks, self._params.values_per_chunk))):
+                empty = False
+                yield chunk
+        except BrokenProcessPool as error:
+            raise CryptoError("a sealing process was ended from outside: seal again with a new pool") from error
+        if empty:
+            raise ValueOutOfRange("0 values: expected at least 1")
+
+    def _chunks(self, parts: Iterable[tuple[int, Signed]]) -> Iterator[bytes]:
+        if isinstance(self._sealer, ProcessPoolExecutor):
+            return _ordered(self._sealer, _seal_in_process, parts, 2 * self._workers)
+        sealer = self._sealer
+        return (sealer.seal_chunk(index, part) for index, part in parts)
+
+
+_SEALERS: Final[list[Sealer]] = []
+"""The one sealer of a worker process."""
+
+
+def _processes(joint: JointKey, workers: int) -> ProcessPoolExecutor:
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, _prepare_process, (joint.to_bytes(), joint.params.secure))
+
+
+def _prepare_process(joint: bytes, secure: bool) -> None:
+    _SEALERS.append(Sealer(JointKey.from_bytes(joint, allow_minimal=not secure)))
+
+
+def _seal_in_process(part: tuple[int, Signed]) -> bytes:
+    return _SEALERS[0].seal_chunk(*part)
+
+
+def add_stream(updates: Sequence[Iterable[bytes]], params: ParameterSet, workers: int = 1) -> Iterator[bytes]:
+    """The sum of several updates, chunk by chunk.
+
+    Args:
+        updates: the chunks of each update, in order; all of one length.
+        params: their parameter set.
+        workers: threads; up to ``2·workers`` positions are held at a time.
+
+    Raises:
+        MalformedBytes, TooManyTerms: as :func:`crypto.sealing.add`.
+        ValueError: one update has more chunks than another.
+    """
+    return _threaded(lambda column: add(column, params), zip(*updates, strict=True), workers)
+
+
+def open_stream(opener: Opener, sums: Iterable[bytes], workers: int = 1) -> Iterator[bytes]:
+    """One member's partial openings of a sum, chunk by chunk.
+
+    Raises:
+        MalformedBytes: as :meth:`crypto.opening.Opener.partial`.
+    """
+    return _threaded(opener.partial, sums, workers)
+
+
+def combine_stream(
+    sums: Iterable[bytes], partials: Mapping[int, Iterable[bytes]], params: ParameterSet, members: int, workers: int = 1
+) -> Iterator[Signed]:
+    """The plain sum, int64 [values of a chunk] at a time.
+
+    Args:
+        sums: the chunks of the sum.
+        partials: for each opener, its partial openings of them in order.
+        params: the parameter set.
+        members: N.
+        workers: threads.
+
+    Raises:
+        MalformedBytes, WrongOpeners, OpeningFailed: as :func:`crypto.opening.combine`.
+        ValueError: sums and partial openings differ in number.
+    """
+    columns = zip(sums, *partials.values(), strict=True)
+    return _threaded(
+        lambda column: combine(column[0], dict(zip(partials, column[1:], strict=True)), params, members),
+        columns,
+        workers,
+    )
+
+
+def _threaded(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    if workers == 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        yield from _ordered(pool, work, items, 2 * workers)
+
+
+def _ordered(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """``work(item)`` of every item in order, at most ``ahead`` of them begun and not yet taken."""
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) == ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
