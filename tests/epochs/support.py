@@ -93,6 +93,17 @@ class Epochs:
         self.running = 0
         self.record(ev.EpochAborted, epoch, 0)
 
+    def complain(self, sender: str, epoch: int, offender: str, evidence: bytes) -> None:
+        if epoch != self.running:
+            self.refuse("CeremonyNotRunning")
+        if (sender, offender) in self.complaints:
+            self.refuse("AlreadyDone")
+        self.complaints.append((sender, offender))
+        self.record(ev.Complained, epoch, sender, offender, evidence)
+        if len({who for who, _ in self.complaints}) >= -(-2 * len(self.accounts) // 3):
+            self.abort(sender, epoch)
+            self.complaints.clear()
+
 
 @dataclass
 class Member:
@@ -117,7 +128,7 @@ class Member:
         epochs = SimpleNamespace(
             open=self.fragile("open", lambda *a: self.net.epochs.open(self.hospital.account, *a)),
             abort=self.fragile("abort", lambda epoch: self.net.epochs.abort(self.hospital.account, epoch)),
-            complain=lambda epoch, offender, _: self.net.epochs.complaints.append((self.hospital.account, offender)),
+            complain=self.fragile("complain", lambda *a: self.net.epochs.complain(self.hospital.account, *a)),
             **{name: self.step(name) for name in STEPS},
         )
         chain = SimpleNamespace(deployment=self.net.deployment, epochs=epochs, now=lambda: 0)

@@ -14,7 +14,7 @@ from crypto.ceremony import DealingHeader
 from crypto.errors import InsecureParameters
 from node.epochs import keeper as module
 from node.epochs.keeper import Keeper
-from node.epochs.report import pack_report
+from node.epochs.report import Report, pack_report
 from node.rounds.worker import EXPECTED
 from tests.epochs.support import STEPS, Killed, Network
 
@@ -246,7 +246,7 @@ def test_a_false_dealing_is_complained_about_by_name(tmp_path, falsify):
     assert net.epochs.view.active_epoch == 0
 
 
-@pytest.mark.parametrize("report", [b"no report", pack_report({}), b""])
+@pytest.mark.parametrize("report", [b"no report", pack_report(Report(bytes(32), {})), b""])
 def test_a_self_test_that_does_not_open_is_not_confirmed(tmp_path, report):
     """A member posts garbage for its part of the self-test: nobody confirms, the daemon's loop goes on."""
     net = Network(tmp_path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dag.bodies import AcknowledgementBody, Kind, ShareBody, VerdictBody
 from dag.errors import UnknownTransaction, WrongRound
 from dag.transaction import Transaction, address_of
+from node.rounds.groups import group_seed
 from tests.dag.support import blob, key, proposal_body, secret, update_body
 from tests.publishing.support import acknowledge, post_update, publisher
 
@@ -225,14 +226,18 @@ def test_reveals_are_listed_only_for_confirmed_updates(books):
     assert len(basis.updates) == MEMBERS
 
 
-def test_one_reveal_a_member_counts(books):
-    """Revealing again would draw the groups again: the last one to speak could go on until it likes them."""
+def test_revealing_again_draws_no_other_groups(books):
+    """However often a member reveals, the values that make the group seed stay the same."""
     confirmed_round(books)
+    seeds = set()
     for _ in range(3):
         again = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
         share_all(books, [again])
-    share_all(books, [acknowledge(book) for book in books])
-    assert len(books[1].proposal_basis(1).reveals) == 1
+        books[1].gather([again.id], epoch=1, round_number=1)
+        values = [books[1].get(tx_id).body.reveal for tx_id in books[1].proposal_basis(1).reveals]
+        assert set(values) == {secret(2)}
+        seeds.add(group_seed(bytes(32), bytes(32), values))
+    assert len(seeds) == 1
 
 
 def test_gathering_lets_a_proposal_list_every_reveal(books):
