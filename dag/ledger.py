@@ -318,13 +318,22 @@ class Ledger:
         updates = self._store.ids(Kind.UPDATE, round_)
         parents = best_parents(self.tangle, round_, index)
         confirmed = confirmed_on(self.tangle, updates, parents, index)
-        issuers = {self.tangle.issuer(tx_id) for tx_id in confirmed}
-        reveals = [
-            tx_id
-            for tx_id in self._store.ids(Kind.ACKNOWLEDGEMENT, round_)
-            if self.tangle.issuer(tx_id) in issuers and self.in_cone(tx_id, parents) and _reveals(self.get(tx_id))
-        ]
-        return ProposalBasis(parents, confirmed, tuple(sorted(reveals)))
+        inside = [tx_id for tx_id in self._store.ids(Kind.ACKNOWLEDGEMENT, round_) if self.in_cone(tx_id, parents)]
+        return ProposalBasis(parents, confirmed, self.reveals_of(confirmed, inside))
+
+    def reveals_of(self, updates: Iterable[bytes], acknowledgements: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Of these acknowledgements the first reveal of each member that issued one of the updates; ids ascending.
+
+        Raises:
+            UnknownTransaction: one of them is not attached.
+        """
+        issuers = {self.tangle.issuer(tx_id) for tx_id in updates}
+        first: dict[int, Transaction] = {}
+        for tx_id in acknowledgements:
+            member, said = self.tangle.issuer(tx_id), self.get(tx_id)
+            if member in issuers and _reveals(said) and (member not in first or said.sequence < first[member].sequence):
+                first[member] = said
+        return tuple(sorted(said.id for said in first.values()))
 
     def round_ids(self, proposal: bytes) -> tuple[bytes, ...]:
         """Ascending ids of the proposal's round in its past cone. Raises UnknownTransaction."""

@@ -159,7 +159,7 @@ def unlock_identity(home: Home, password: str) -> Identity:
         raise BadConfig(
             f"{error.filename}: missing; `medweave init --home {home.root}` makes a hospital's keys"
         ) from None
-    except (BadKeystore, CryptoError) as error:
+    except (BadKeystore, CryptoError, UnicodeDecodeError) as error:
         raise WrongPassword(f"{home.secrets}: {error}") from None
     return Identity(account, box, password)
 
@@ -175,7 +175,7 @@ def read_deployment(home: Home) -> Deployment:
         return Deployment.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}; it is written when the contracts are deployed") from None
-    except ChainError as error:
+    except (ChainError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path}: {error}") from None
 
 
@@ -183,7 +183,8 @@ def write_private(path: Path, data: bytes) -> None:
     """Write a file only its owner can read, durably (temporary file, fsync, rename)."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as f:
         f.write(data)
         f.flush()
         os.fsync(f.fileno())

@@ -15,6 +15,18 @@ def _none() -> Mapping[bytes, bytes]:
 
 
 @dataclass(frozen=True)
+class ComplaintView:
+    """One member's complaint about another in a key ceremony."""
+
+    member: bytes
+    """Address of the member that complains."""
+    offender: bytes
+    """Address of the accused."""
+    evidence: bytes
+    """Digest of what is to prove it."""
+
+
+@dataclass(frozen=True)
 class EpochView:
     """A key epoch and its ceremony. The tables go from member address (20 bytes) to a digest (32 bytes)."""
 
@@ -31,6 +43,8 @@ class EpochView:
     joint_key: bytes | None = None
     """Digest of the joint key once the epoch is active."""
     running: bool = True
+    complaints: tuple[ComplaintView, ...] = ()
+    """In the order they were made."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chain import events as ev
 from chain.records import Hospital
-from node.consortium.records import EpochView, ModelView, ProposedView, RoundView
+from node.consortium.records import ComplaintView, EpochView, ModelView, ProposedView, RoundView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,7 +85,15 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
         case ev.EpochActivated(epoch=epoch, joint_key=joint_key):
             active = replace(view.epochs[epoch], joint_key=joint_key, running=False)
             return replace(view, epochs=_put(view.epochs, epoch, active), active_epoch=epoch)
-        case ev.EpochOpened() | ev.Committed() | ev.Dealt() | ev.Tested() | ev.Confirmed() | ev.EpochAborted():
+        case (
+            ev.EpochOpened()
+            | ev.Committed()
+            | ev.Dealt()
+            | ev.Tested()
+            | ev.Confirmed()
+            | ev.Complained()
+            | ev.EpochAborted()
+        ):
             return replace(view, epochs=_put(view.epochs, event.epoch, _epoch(view, event)))
         case ev.RoundOpened() | ev.Proposed() | ev.RoundFinalised() | ev.RoundAborted():
             return replace(view, rounds=_put(view.rounds, event.round, _round(view, event)))
@@ -98,7 +106,7 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
 
 def _epoch(
     view: ConsortiumView,
-    event: ev.EpochOpened | ev.Committed | ev.Dealt | ev.Tested | ev.Confirmed | ev.EpochAborted,
+    event: (ev.EpochOpened | ev.Committed | ev.Dealt | ev.Tested | ev.Confirmed | ev.Complained | ev.EpochAborted),
 ) -> EpochView:
     if isinstance(event, ev.EpochOpened):
         return EpochView(event.epoch, event.parameter_set[:16], event.threshold, event.deadline)
@@ -112,6 +120,9 @@ def _epoch(
             return replace(known, reports=_put(known.reports, address_bytes(member), digest))
         case ev.Confirmed(member=member, joint_key=digest):
             return replace(known, confirmations=_put(known.confirmations, address_bytes(member), digest))
+        case ev.Complained(member=member, offender=offender, evidence=digest):
+            complaint = ComplaintView(address_bytes(member), address_bytes(offender), digest)
+            return replace(known, complaints=(*known.complaints, complaint))
         case _:
             return replace(known, running=False)
 

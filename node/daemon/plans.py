@@ -8,7 +8,8 @@ from crypto.errors import CryptoError
 from crypto.parameters import parameter_set
 from dag.rules import Context, Member, RoundTerms
 from node.consortium.view import address_bytes
-from node.errors import MedweaveError
+from node.errors import MedweaveError, PeerProblem
+from node.learning.errors import LearningError
 from node.rounds.plan import Plan
 from node.sealing.quantising import plan_layout
 from node.storage import raw_cid
@@ -56,12 +57,18 @@ class PlanBook:
                 continue
             try:
                 self._terms[row.round] = self._terms_of(row, view)
-            except (MedweaveError, CryptoError) as error:
+            except (MedweaveError, CryptoError, LearningError) as error:
                 problems.append(f"plan of round {row.round}: {error}")
         return tuple(problems)
 
     def size(self, view: ConsortiumView, round_number: int) -> int:
-        """Number of model parameters in a round."""
+        """Number of model parameters in a round.
+
+        Raises:
+            PeerProblem: The chain has told of no such round yet.
+        """
+        if round_number not in view.rounds:
+            raise PeerProblem(f"round {round_number} is not known here yet")
         plan = self.plan(view.rounds[round_number].plan)
         return plan_layout(plan.architecture, len(plan.classes), plan.value_range).size
 

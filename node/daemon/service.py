@@ -240,6 +240,7 @@ class Daemon:
                 keep_quantised=self._keep_quantised if self.config.debug.keep_quantised else None,
             ),
             secret_for=self.identity.derive,
+            url_of=lambda member: self.view.hospitals[member].url or None,
             progress=self._progress,
         )
 

@@ -3,9 +3,14 @@
     chain shows                    this member does
     ceremony opened                draws its seed, keeps it sealed, commits
     all N committed                publishes its dealing: header, b_i, one sealed share a receiver
-    all N dealt                    checks every dealing, derives its key, keeps it sealed, opens the self-test vector
-    all N tested                   checks the self-test, confirms the joint key
+    all N dealt                    checks every dealing, derives its key, keeps it sealed, opens the self-test vector, reports
+    all N reported                 checks the self-test, confirms the joint key
     epoch active                   forgets the seed of its dealing
+
+    a dealing or report is bad     complains, with evidence, and takes no further part
+    another's complaint holds      complains too: a quorum of complaints ends the ceremony
+    the self-test failed           discloses the seed of its dealing instead of a confirmation, and judges the others'
+    aborted, or past its deadline  forgets everything of it; some member opens another
 
 Level-triggered: `step` looks and does the next thing, so a crash between any two lines is resumed by calling it again.
 Dealings are functions of the kept seed, so what was committed to is what is published, whatever happened in between.
@@ -18,17 +23,26 @@ import time
 from typing import TYPE_CHECKING
 
 from chain.errors import ContractReverted
-from crypto.ceremony import Dealer, DealingHeader, Terms, finish, receive
-from crypto.errors import CeremonyFault, SelfTestFailed
+from crypto.ceremony import Dealer, finish, receive, verify_header
+from crypto.complaint import complain, disclose
+from crypto.dealing import Terms
+from crypto.errors import BadShare, CeremonyFault, SelfTestFailed, UnfoundedComplaint
 from crypto.opening import Opener
 from crypto.parameters import parameter_set
 from crypto.randomness import fresh_seed
 from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets
 from dag.ids import sha256
 from node.consortium.view import address_bytes
-from node.epochs.report import pack_report, unpack_report
+from node.epochs.judge import (
+    judge_disclosures,
+    needs_no_record,
+    read_header,
+    read_openings,
+    verify_share_complaint,
+)
+from node.epochs.report import Report, pack_report
 from node.errors import PolicyRefusal
-from node.storage import raw_cid
+from node.storage import StorageError, raw_cid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +50,7 @@ if TYPE_CHECKING:
     from chain.client import Chain
     from crypto.ceremony import ReceivedShare
     from crypto.secrets import BoxKey
-    from node.consortium.records import EpochView
+    from node.consortium.records import ComplaintView, EpochView
     from node.consortium.view import ConsortiumView
     from node.epochs.vault import Vault
     from node.sealing.keys import EpochKeys
@@ -48,6 +62,10 @@ CEREMONY_SECONDS = 900
 """Deadline given to a ceremony that this member opens."""
 TURN_SECONDS = 3.0
 """Member k opens or aborts a ceremony k times this after it could have been."""
+LONGEST_PATIENCE_TURNS = 200
+"""After ceremonies in a row that came to nothing, another one is opened up to this many turns later."""
+EVIDENCE_TRIES = 20
+"""How often evidence of a complaint is asked for before the complaint counts as unfounded."""
 
 
 class Keeper:
@@ -82,7 +100,9 @@ class Keeper:
         self._vault = vault
         self._allow_minimal = allow_minimal
         self._min_threshold = min_threshold
-        self._complained: set[tuple[int, int]] = set()
+        self._over: set[int] = set()
+        self._unfounded: dict[ComplaintView, int] = {}
+        self._said: set[str] = set()
         self._idle_since: float | None = None
         self.doing = ""
         """What this member does or waits for, for people; empty where no ceremony runs."""
@@ -92,16 +112,30 @@ class Keeper:
         return self._vault.keys(epoch)
 
     def open_if_due(self, view: ConsortiumView, parameters: str, threshold: int) -> None:
-        """Open a ceremony where there is neither an active epoch nor a running ceremony and it is this member's turn."""
-        if view.active_epoch or any(e.running for e in view.epochs.values()):
+        """Open a ceremony where no key fits the members, none is being made, and it is this member's turn.
+
+        There is no fitting key before the first epoch, and after a change of membership (CRY-5).
+        """
+        if any(e.running for e in view.epochs.values()) or self._fits(view):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        if time.monotonic() - self._idle_since < TURN_SECONDS * self._me:
+        if time.monotonic() - self._idle_since < TURN_SECONDS * (self._me + _patience(view)):
             return
+        self.open(parameters, threshold)
+
+    def open(self, parameters: str, threshold: int, seconds: int = CEREMONY_SECONDS) -> None:
+        """Open a ceremony now, whether or not there is a key; somebody else's running one does as well."""
         chosen = parameter_set(parameters, allow_minimal=self._allow_minimal)
-        deadline = max(int(time.time()), self._chain.now()) + CEREMONY_SECONDS
+        deadline = max(int(time.time()), self._chain.now()) + seconds
         _tolerate(lambda: self._chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
+
+    def _fits(self, view: ConsortiumView) -> bool:
+        """Whether the active key is one of all present members."""
+        if not view.active_epoch:
+            return False
+        keys = self._vault.keys(view.active_epoch)
+        return keys is None or keys.joint.members == len(view.hospitals)
 
     def step(self, view: ConsortiumView) -> None:
         """Do the next thing in the running ceremony, if there is one and it is this member's move.
@@ -111,19 +145,29 @@ class Keeper:
             CryptoError: What this member holds itself is damaged.
             ChainError: The chain does not answer.
         """
+        running = None
         for epoch in view.epochs.values():
             if epoch.running:
-                self._advance(view, epoch)
-                return
-        if view.active_epoch:
-            self._vault.forget_dealer_seed(view.active_epoch)
-        self.doing = ""
+                running = epoch
+            elif epoch.epoch not in self._over:
+                self._forget(epoch)
+        if running is not None:
+            self._advance(view, running)
+        else:
+            self.doing = ""
+
+    def _forget(self, epoch: EpochView) -> None:
+        if epoch.joint_key is None:
+            self._vault.forget_aborted(epoch.epoch)
+        else:
+            self._vault.forget_dealer_seed(epoch.epoch)
+        self._over.add(epoch.epoch)
 
     def _advance(self, view: ConsortiumView, epoch: EpochView) -> None:
+        self._over.discard(epoch.epoch)
         if time.time() > epoch.deadline + TURN_SECONDS * self._me:
             _tolerate(lambda: self._chain.epochs.abort(epoch.epoch), "CeremonyNotRunning", "CeremonyNotExpired")
             return
-        mine = view.addresses[self._me]
         members = len(view.hospitals)
         least = self._min_threshold or members // 2 + 1
         if epoch.threshold < least:
@@ -133,6 +177,13 @@ class Keeper:
                 f"([rounds] min_threshold) asks for at least {least}"
             )
         terms = self._terms(view, epoch)
+        self._join_complaints(view, epoch, terms)
+        mine = view.addresses[self._me]
+        accused = [c.offender for c in epoch.complaints if c.member == mine]
+        if accused:
+            names = ", ".join(view.hospitals[view.addresses.index(address)].name for address in accused)
+            self.doing = f"complained about {names}; waiting for the ceremony to end"
+            return
         if mine not in epoch.commitments:
             self.doing = "committing to a dealing"
             self._commit(terms)
@@ -144,15 +195,49 @@ class Keeper:
         elif len(epoch.dealings) < members:
             self.doing = f"waiting for dealings, {len(epoch.dealings)}/{members}"
         elif mine not in epoch.reports:
-            self.doing = "checking dealings"
             self._derive(view, epoch, terms)
         elif len(epoch.reports) < members:
             self.doing = f"waiting for the self-test, {len(epoch.reports)}/{members}"
         elif mine not in epoch.confirmations:
             self.doing = "checking the self-test"
-            self._confirm(view, epoch)
+            self._confirm(view, epoch, terms)
         else:
+            self._await_confirmations(view, epoch, terms)
+
+    def _await_confirmations(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
+        keys = self._vault.keys(epoch.epoch)
+        members = len(view.hospitals)
+        if keys is None or epoch.confirmations[view.addresses[self._me]] == keys.joint.digest:
             self.doing = f"waiting for confirmations, {len(epoch.confirmations)}/{members}"
+            return
+        self.doing = f"the self-test failed; disclosed dealings, {len(epoch.confirmations)}/{members}"
+        verdicts = judge_disclosures(self._blobs, view, epoch, terms, keys.joint)
+        for member, why in verdicts.items():
+            if why is not None:
+                self._complain(epoch, view, member, epoch.confirmations[view.addresses[member]], why)
+        if len(verdicts) == members and not any(verdicts.values()):
+            self._say(f"epoch {epoch.epoch}: all dealings are in order, so an opener of the failed subset lied")
+
+    def _join_complaints(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
+        """Check the evidence of complaints that this member has not joined; what cannot be checked is not joined."""
+        mine = view.addresses[self._me]
+        accused = {c.offender for c in epoch.complaints if c.member == mine}
+        for complaint in epoch.complaints:
+            tries = self._unfounded.get(complaint, 0)
+            if complaint.offender in accused | {mine} or needs_no_record(epoch, complaint) or tries >= EVIDENCE_TRIES:
+                continue
+            try:
+                verify_share_complaint(self._blobs, view, epoch, terms, complaint)
+            except StorageError:
+                self._unfounded[complaint] = tries + 1
+                continue
+            except UnfoundedComplaint as error:
+                self._unfounded[complaint] = EVIDENCE_TRIES
+                self._say(f"epoch {epoch.epoch}: {error}")
+                continue
+            offender = view.addresses.index(complaint.offender)
+            self._complain(epoch, view, offender, complaint.evidence, "it sealed a bad share to another member")
+            accused.add(complaint.offender)
 
     def _terms(self, view: ConsortiumView, epoch: EpochView) -> Terms:
         params = parameter_set(epoch.parameter_set, allow_minimal=self._allow_minimal)
@@ -196,55 +281,87 @@ class Keeper:
             for number, subset in enumerate(subsets)
             if self._me in subset
         }
-        report = pack_report(openings)
+        report = pack_report(Report(keys.joint.digest, openings))
         self._blobs.store.put(report)
         _tolerate(lambda: self._chain.epochs.test(epoch.epoch, sha256(report)), "AlreadyDone")
 
     def _receive(self, epoch: EpochView, terms: Terms, dealer: int, view: ConsortiumView) -> ReceivedShare | None:
         """One dealer's share, checked; None after a complaint about it."""
+        self.doing = f"checking dealings, {view.hospitals[dealer].name}"
         address = view.addresses[dealer]
-        header = DealingHeader.from_bytes(self._blobs.obtain(raw_cid(epoch.dealings[address])))
+        commitment, evidence, share = epoch.commitments[address], epoch.dealings[address], b""
         try:
+            header = read_header(self._blobs, epoch, dealer, address)
+            verify_header(header, terms, commitment, dealer)
+            public = self._blobs.obtain(raw_cid(header.public))
+            share = self._blobs.obtain(raw_cid(header.shares[self._me]))
             return receive(
                 header,
-                self._blobs.obtain(raw_cid(header.public)),
-                self._blobs.obtain(raw_cid(header.shares[self._me])),
+                public,
+                share,
                 self._box,
                 terms=terms,
-                commitment=epoch.commitments[address],
+                commitment=commitment,
                 dealer=dealer,
                 receiver=self._me,
             )
+        except BadShare as fault:
+            record = complain(terms, dealer, self._me, share, self._box).to_bytes()
+            self._blobs.store.put(record)
+            self._complain(epoch, view, dealer, sha256(record), str(fault))
         except CeremonyFault as fault:
-            self._complain(epoch, view, dealer, epoch.dealings[address], str(fault))
-            return None
+            self._complain(epoch, view, dealer, evidence, str(fault))
+        return None
 
-    def _confirm(self, view: ConsortiumView, epoch: EpochView) -> None:
+    def _confirm(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
         keys = self._vault.keys(epoch.epoch)
         if keys is None:
             return
-        subsets = self_test_subsets(len(view.hospitals), epoch.threshold)
-        openings: list[dict[int, bytes]] = [{} for _ in subsets]
-        for member, address in enumerate(view.addresses):
-            report = unpack_report(self._blobs.obtain(raw_cid(epoch.reports[address])))
-            for number, cid in report.items():
-                if number < len(subsets) and member in subsets[number]:
-                    openings[number][member] = self._blobs.obtain(cid)
+        openings, faults = read_openings(self._blobs, view, epoch, keys.joint)
+        for member, why in faults.items():
+            self._complain(epoch, view, member, epoch.reports[view.addresses[member]], why)
+        if faults:
+            return
+        shown = keys.joint.digest
         try:
             check_self_test(keys.joint, openings)
         except SelfTestFailed as failure:
-            # Which dealer or opener is at fault a failed sum does not tell; see crypto/SECURITY.md.
-            log.error("epoch %d: %s; this member will not confirm the key", epoch.epoch, failure)  # noqa: TRY400
-            return
-        _tolerate(lambda: self._chain.epochs.confirm(epoch.epoch, keys.joint.digest), "AlreadyDone")
+            # Every honest member sees the same failure and refuses the key, so the epoch cannot become active any more.
+            self._say(f"epoch {epoch.epoch}: {failure}; this member discloses its dealing")
+            record = disclose(self._dealer(terms)).to_bytes()
+            self._blobs.store.put(record)
+            shown = sha256(record)
+        _tolerate(lambda: self._chain.epochs.confirm(epoch.epoch, shown), "AlreadyDone")
 
     def _complain(self, epoch: EpochView, view: ConsortiumView, dealer: int, evidence: bytes, why: str) -> None:
-        if (epoch.epoch, dealer) in self._complained:
+        offender = view.addresses[dealer]
+        if any(c.member == view.addresses[self._me] and c.offender == offender for c in epoch.complaints):
             return
-        log.error("epoch %d: complaining about %s: %s", epoch.epoch, view.hospitals[dealer].name, why)
-        offender = view.hospitals[dealer].account
-        _tolerate(lambda: self._chain.epochs.complain(epoch.epoch, offender, evidence), "AlreadyDone")
-        self._complained.add((epoch.epoch, dealer))
+        self._say(f"epoch {epoch.epoch}: {view.hospitals[dealer].name} is at fault: {why}")
+        if (
+            dealer == self._me
+        ):  # what lies on this disk is damaged: the others will complain, and another ceremony heals it
+            return
+        account = view.hospitals[dealer].account
+        _tolerate(
+            lambda: self._chain.epochs.complain(epoch.epoch, account, evidence), "AlreadyDone", "CeremonyNotRunning"
+        )
+
+    def _say(self, what: str) -> None:
+        """Log a fault once."""
+        if what not in self._said:
+            self._said.add(what)
+            log.error("%s", what)
+
+
+def _patience(view: ConsortiumView) -> int:
+    """How many turns to wait after ceremonies in a row that came to nothing: 0, 1, 3, 7 …"""
+    failed = 0
+    for number in sorted(view.epochs, reverse=True):
+        if view.epochs[number].joint_key is not None:
+            break
+        failed += 1
+    return int(min(2 ** min(failed, 30) - 1, LONGEST_PATIENCE_TURNS))
 
 
 def member_index(view: ConsortiumView, account: str) -> int | None:

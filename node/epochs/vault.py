@@ -64,8 +64,15 @@ class Vault:
         self._seal(epoch, "dealer", seed)
 
     def forget_dealer_seed(self, epoch: int) -> None:
-        """The epoch is active: nobody needs the seed of the dealing any more, and it would tell s_i."""
+        """The ceremony is over: nobody needs the seed of the dealing any more, and it would tell s_i."""
         self._home.epoch_file(epoch, "dealer").unlink(missing_ok=True)
+
+    def forget_aborted(self, epoch: int) -> None:
+        """The ceremony came to no key: what was kept for it is of no use."""
+        self._open.pop(epoch, None)
+        self.forget_dealer_seed(epoch)
+        self._home.epoch_file(epoch, "member").unlink(missing_ok=True)
+        self._home.joint_file(epoch).unlink(missing_ok=True)
 
     def _seal(self, epoch: int, name: str, secret: bytes) -> None:
         write_private(self._home.epoch_file(epoch, name), protect(secret, self._password))

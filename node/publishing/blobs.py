@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import httpx
@@ -26,7 +25,7 @@ class PeerBlobs:
     def __init__(self, store: BlobStore, peers: Callable[[], tuple[str, ...]]) -> None:
         self._store = store
         self._peers = peers
-        self._local = threading.local()
+        self._http = httpx.Client(trust_env=False, timeout=LIMITS.timeout())  # thread-safe; keeps connections open
 
     @property
     def store(self) -> BlobStore:
@@ -50,13 +49,5 @@ class PeerBlobs:
         except (BlobMissing, BlobCorrupt):
             pass
         peers = tuple(dict.fromkeys([*([first] if first else []), *self._peers()]))
-        fetch_blob(self._store, cid, peers, limits=LIMITS, client=self._client())
+        fetch_blob(self._store, cid, peers, limits=LIMITS, client=self._http)
         return self._store.get(cid)
-
-    def _client(self) -> httpx.Client:
-        """One client a thread: connections are kept open between chunks."""
-        client: httpx.Client | None = getattr(self._local, "client", None)
-        if client is None:
-            client = httpx.Client(trust_env=False, timeout=LIMITS.timeout())
-            self._local.client = client
-        return client

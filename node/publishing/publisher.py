@@ -148,21 +148,13 @@ class Publisher:
                 head = posted.id
 
     def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """Acknowledgements in a proposal's past cone that reveal the secrets of its updates' issuers, sorted."""
+        """In a proposal's past cone, the first reveal of each of its updates' issuers; ids ascending."""
         with self._lock:
             body = self._ledger.get(proposal).body
             updates = body.updates if isinstance(body, ProposalBody) else ()
-            issuers = {self._ledger.tangle.issuer(update) for update in updates}
-            found = []
-            for tx_id in self._ledger.round_ids(proposal):
-                said = self._ledger.get(tx_id).body
-                if (
-                    isinstance(said, AcknowledgementBody)
-                    and said.reveal
-                    and self._ledger.tangle.issuer(tx_id) in issuers
-                ):
-                    found.append(tx_id)
-            return tuple(sorted(found))
+            tangle = self._ledger.tangle
+            inside = (i for i in self._ledger.round_ids(proposal) if tangle.kind(i) is Kind.ACKNOWLEDGEMENT)
+            return self._ledger.reveals_of(updates, inside)
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""

@@ -22,10 +22,11 @@ def group_seed(round_seed: bytes, updates_root: bytes, reveals: Iterable[bytes])
     Args:
         round_seed: The seed the chain gave when the round was opened, 32 bytes.
         updates_root: Merkle root over the included update ids, in sorted order.
-        reveals: The revealed 32-byte values, ordered by the id of the transaction that revealed them.
+        reveals: The revealed 32-byte values, in any order: they count sorted, once each, so that neither revealing again
+            nor the id of the transaction that reveals moves the seed.
     """
     state = hashlib.sha256(b"medweave/groups" + round_seed + updates_root)
-    for reveal in reveals:
+    for reveal in sorted(set(reveals)):
         state.update(reveal)
     return state.digest()
 
@@ -33,7 +34,7 @@ def group_seed(round_seed: bytes, updates_root: bytes, reveals: Iterable[bytes])
 def seed_material(reveals: Iterable[bytes], ledger_root: bytes) -> bytes:
     """What a finalised round adds to the next round's seed (CHN-2): its reveals and its ledger root."""
     state = hashlib.sha256(b"medweave/seed")
-    for reveal in reveals:
+    for reveal in sorted(set(reveals)):
         state.update(reveal)
     state.update(ledger_root)
     return state.digest()

@@ -74,7 +74,7 @@ class RoundLedger(Protocol):
         """Acknowledge until one tip holds all these ids in its past cone."""
 
     def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """Acknowledgements in a proposal's past cone that reveal the secrets of its updates' issuers, sorted."""
+        """In a proposal's past cone, the first reveal of each of its updates' issuers; ids ascending."""
 
     def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
         """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
@@ -144,6 +144,8 @@ class Ports:
     policy: Policy
     secret_for: Callable[[bytes], bytes] = field(repr=False)
     """A 32-byte secret derived from this hospital's key and a label; the same after a restart."""
+    url_of: Callable[[int], str | None] = lambda _member: None
+    """Base URL of a member's node, where it is known: asked first for what that member made."""
     progress: Callable[[str, float], None] = lambda _phase, _share: None
     """Told (phase, share done in 0..1) during long work."""
     opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)

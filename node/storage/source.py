@@ -15,8 +15,12 @@ class BlobSource(Protocol):
     def store(self) -> BlobStore:
         """The local store."""
 
-    def obtain(self, cid: str) -> bytes:
+    def obtain(self, cid: str, first: str | None = None) -> bytes:
         """The bytes of a blob, from here or from a peer; what came from a peer is kept.
+
+        Args:
+            cid: The blob.
+            first: Base URL of the peer to ask first, e.g. whoever made it.
 
         Raises:
             StorageError: It cannot be had.

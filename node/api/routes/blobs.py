@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from node.api.service import Service
 
 PIECE_BYTES = 1 << 18
+WHOLE_BYTES = 1 << 20
+"""A blob up to this size, such as a ciphertext chunk, is sent in one piece."""
 
 
 def router(service: Service) -> APIRouter:
@@ -21,13 +23,15 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["blobs"])
 
     @routes.get("/blobs/{cid}", summary="A blob's bytes", response_class=StreamingResponse)
-    def blob(cid: str) -> StreamingResponse:
+    def blob(cid: str) -> Response:
         size = service.store.size(cid)
         headers = {
             "Content-Length": str(size),
             "ETag": f'"{cid}"',
             "Cache-Control": "public, max-age=31536000, immutable",
         }
+        if size <= WHOLE_BYTES:
+            return Response(service.store.get(cid), media_type="application/octet-stream", headers=headers)
         return StreamingResponse(
             _pieces(service.store.open(cid)), media_type="application/octet-stream", headers=headers
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dag.bodies import Kind, ShareBody, VerdictBody
@@ -107,7 +108,9 @@ def open_sums(
     """
     if proposal.sums_root in ports.opened:
         return ports.opened[proposal.sums_root]
-    manifests = {share.member: _share_manifest(ports, state, proposal, share) for share in shares}
+    with ThreadPoolExecutor(max(1, len(shares)), thread_name_prefix="fetch") as pool:
+        found = list(pool.map(lambda share: _fetched(ports, state, proposal, share), shares))
+    manifests = {share.member: manifest for share, manifest in zip(shares, found, strict=True)}
     opened = []
     for number, cid in enumerate(proposal.sums):
         chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
@@ -118,8 +121,19 @@ def open_sums(
     return ports.opened[proposal.sums_root]
 
 
-def _share_manifest(ports: Ports, state: RoundState, proposal: Proposal, share: Share) -> ShareManifest:
-    manifest = ShareManifest.from_bytes(ports.blobs.obtain(share.manifest))
+def _fetched(ports: Ports, state: RoundState, proposal: Proposal, share: Share) -> ShareManifest:
+    """A share's manifest, checked, with all its openings in the local store; asked of whoever made them first."""
+    maker = None if share.member == ports.me else ports.url_of(share.member)
+    manifest = _share_manifest(state, ports, proposal, share, ports.blobs.obtain(share.manifest, maker))
+    for group in manifest.groups:
+        for cid in group:
+            if not ports.blobs.store.has(cid):
+                ports.blobs.obtain(cid, maker)
+    return manifest
+
+
+def _share_manifest(state: RoundState, ports: Ports, proposal: Proposal, share: Share, data: bytes) -> ShareManifest:
+    manifest = ShareManifest.from_bytes(data)
     facts = state.facts
     expected = (ports.consortium.id, facts.epoch, facts.round, proposal.id, share.member, len(proposal.groups))
     found = (manifest.consortium, manifest.epoch, manifest.round, manifest.proposal, manifest.member)
