@@ -1,0 +1,201 @@
+"""Single rules of the round's machine, where a random history would have to be long to meet them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dag.bodies import Kind
+from dag.transaction import Unsigned, sign
+from node.rounds import effects as do
+from node.rounds import state as ev
+from node.rounds.machine import TURN_SECONDS, VERDICT_GRACE_SECONDS, apply, due
+from tests.rounds import support as s
+
+
+def effects_of(state) -> set[type]:
+    return {type(effect) for effect in due(state)}
+
+
+def collected(me: int = s.ME, **changes):
+    """All four updates confirmed and revealed, the plan known."""
+    state = s.fresh(me, plan=s.PLAN)
+    masks = {s.update(k).id: 0b1111 for k in range(s.N)}
+    for member in range(s.N):
+        state, _ = apply(state, ev.Attached(s.update(member), masks))
+        state, _ = apply(state, ev.Attached(s.reveal(member, sequence=1), masks))
+    return replace(state, running=frozenset(), **changes)
+
+
+def with_proposal(state, leader: int = 2, openers=(0, 1), sums=("sum",), attempt: int = 0, verified: bool = True):
+    tx = s.proposal(leader, tuple(u.id for u in state.confirmed), tuple(map(s.blob, sums)), openers, attempt)
+    for event in (ev.Attached(tx, state.approvals), ev.Anchored(s.anchor(tx))):
+        state, _ = apply(state, event)
+    verified_now = state.verified | ({tx.id} if verified else set())
+    return replace(state, running=frozenset(), verified=verified_now), tx
+
+
+def tell(state, *transactions):
+    for tx in transactions:
+        state, _ = apply(state, ev.Attached(tx, state.approvals))
+    return replace(state, running=frozenset())
+
+
+def test_a_statement_that_cannot_be_had_does_not_hide_the_others():
+    """One member signs a statement whose bytes it never gives: the others' statements must still be looked at."""
+    state, tx = with_proposal(collected())
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    hidden, honest = s.checkpoint(3, tx, s.digest("hidden")), s.checkpoint(2, tx, s.digest("honest"))
+    state = tell(state, hidden, honest)
+    stuck = do.VerifyStatement(s.digest("hidden"), tx.id)
+    state, _ = apply(state, ev.Failed(stuck, state.now + 15))
+    state, started = apply(state, ev.Tick(state.now + 0.1))
+    asked = {e.statement for e in (*state.running, *started) if isinstance(e, do.VerifyStatement)}
+    assert s.digest("honest") in asked
+
+
+def test_shares_that_do_not_open_leave_the_next_leaders_proposal_to_go_on():
+    """All shares of the first proposal are there and one of them is garbage: opening fails for ever.
+
+    The next leader asks other members; this one is asked too and must give its share.
+    """
+    state, first = with_proposal(collected(), openers=(0, 3))
+    state = tell(state, s.share(0, first), s.share(3, first))
+    opening = next(e for e in due(state) if isinstance(e, do.OpenAndScore))
+    state, _ = apply(replace(state, running=frozenset({opening})), ev.Failed(opening, state.now + 15))
+    state, second = with_proposal(state, leader=0, openers=(0, 1), attempt=2)
+    assert do.ReleaseShare(second.id) in set(due(state))
+    state = tell(state, s.share(0, second), s.share(1, second))
+    assert [e.proposal for e in due(state) if isinstance(e, do.OpenAndScore) and e != opening] == [second.id]
+
+
+@pytest.mark.parametrize("news", ["slot", "update"])
+def test_a_leader_makes_one_proposal_at_a_time(news):
+    """Adding takes longer than a slot, or one more update is confirmed meanwhile: no second proposal beside the first."""
+    state = s.fresh(2, plan=s.PLAN, now=float(s.COLLECT_BY))
+    masks = {s.update(k).id: 0b1111 if k < 3 else 0b1000 for k in range(s.N)}
+    started = ()
+    for tx in [s.update(k) for k in range(s.N)] + [s.reveal(k, sequence=1) for k in range(s.N)]:
+        state, more = apply(state, ev.Attached(tx, masks))
+        started += more
+    assert sum(isinstance(e, do.Propose) for e in started) == 1
+    later = dict.fromkeys(masks, 15)
+    event = ev.Tick(state.now + 41) if news == "slot" else ev.Attached(s.update(3), later)
+    _, more = apply(state, event)
+    assert not any(isinstance(e, do.Propose) for e in more)
+
+
+@pytest.mark.parametrize(
+    ("me", "leader", "wait"),
+    [(2, 2, 0.0), (1, 2, 2 * TURN_SECONDS), (0, 2, 3 * TURN_SECONDS), (3, 2, 4 * TURN_SECONDS)],
+)
+def test_members_write_and_send_in_turn(me, leader, wait):
+    """Whoever's proposal was opened goes at once when everybody has scored; the others by rank, so that it goes on."""
+    state, tx = with_proposal(collected(me), leader=leader, openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.N)))
+    scored_at = state.now
+    for at, is_due in ((scored_at + wait - 0.01, False), (scored_at + wait, True)):
+        assert (do.WriteStatement in effects_of(replace(state, now=at))) == is_due
+    state = tell(replace(state, endorsed=s.digest("one")), *(s.checkpoint(k, tx, s.digest("one")) for k in range(s.N)))
+    assert do.WriteStatement not in effects_of(replace(state, now=scored_at + 100))
+    for at, is_due in ((scored_at + wait - 0.01, False), (scored_at + wait, True)):
+        assert (do.Finalise in effects_of(replace(state, now=at))) == is_due
+
+
+def test_slower_members_get_a_grace_before_the_statement_is_written():
+    state, tx = with_proposal(collected(2), openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.QUORUM)))
+    assert do.WriteStatement not in effects_of(replace(state, now=state.now + VERDICT_GRACE_SECONDS - 0.01))
+    late = replace(state, now=state.now + VERDICT_GRACE_SECONDS)
+    (effect,) = (e for e in due(late) if isinstance(e, do.WriteStatement))
+    assert effect.verdicts == tuple(sorted(v.id for v in state.verdicts))
+
+
+def test_signatures_under_another_statement_do_not_count():
+    state, tx = with_proposal(collected(2), openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9), endorsed=s.digest("one"))
+    rows = [s.checkpoint(k, tx, s.digest("one" if k < 2 else "two")) for k in range(s.N)]
+    state = tell(state, *rows)
+    assert state.sendable_at is None
+    assert do.Finalise not in effects_of(replace(state, now=state.now + 100))
+
+
+def test_nothing_is_due_twice_at_once():
+    state, started = apply(s.fresh(), ev.Tick(s.OPENED_AT))
+    assert started == (do.ReadPlan(),)
+    _, again = apply(state, ev.Tick(s.OPENED_AT + 1))
+    assert again == ()
+
+
+def test_after_a_crash_exactly_the_same_is_started_again():
+    """Nothing runs after a crash; what chain, ledger and journal tell calls for the same effects."""
+    state, _ = with_proposal(collected())
+    _, first = apply(state, ev.Tick(state.now))
+    _, second = apply(replace(state, running=frozenset(), retry_at={}, failures={}), ev.Tick(state.now))
+    assert first == second
+    assert first
+
+
+def test_a_failed_effect_waits_for_its_time():
+    state, _ = apply(s.fresh(), ev.Tick(s.OPENED_AT))
+    state, started = apply(state, ev.Failed(do.ReadPlan(), s.OPENED_AT + 5.0))
+    assert started == ()
+    assert state.failures == {do.ReadPlan(): 1}
+    state, started = apply(state, ev.Tick(s.OPENED_AT + 4.9))
+    assert started == ()
+    _, started = apply(state, ev.Tick(s.OPENED_AT + 5.0))
+    assert started == (do.ReadPlan(),)
+
+
+def test_time_never_runs_backwards():
+    state, _ = apply(s.fresh(), ev.Tick(s.OPENED_AT + 50))
+    state, _ = apply(state, ev.Tick(s.OPENED_AT + 10))
+    assert state.now == s.OPENED_AT + 50
+
+
+@pytest.mark.parametrize(("at", "aborts"), [(s.FINALISE_BY, False), (s.FINALISE_BY + 0.1, True)])
+def test_a_round_is_aborted_only_after_its_deadline(at, aborts):
+    state = replace(collected(), now=float(at))
+    assert (effects_of(state) == {do.Abort}) == aborts
+
+
+def test_an_aborted_round_asks_for_nothing():
+    state = replace(collected(), ending=ev.Ending(False, s.FACTS.base, bytes(32)))
+    assert effects_of(state) == set()
+
+
+def test_a_strangers_transaction_tells_nothing():
+    stranger = sign(
+        Unsigned(
+            Kind.ACKNOWLEDGEMENT, s.CONSORTIUM, 1, 7, 0, (bytes(32), bytes(32)), None, s.AcknowledgementBody(None)
+        ),
+        s.digest("stranger"),
+    )
+    state = collected()
+    told, _ = apply(state, ev.Attached(stranger, state.approvals))
+    assert replace(told, running=frozenset()) == state
+
+
+def test_a_share_is_its_members_own():
+    """Member 3 cannot give a share in the name of member 0."""
+    state, tx = with_proposal(collected())
+    state = tell(state, s.post(3, s.ShareBody(tx.id, 0)))
+    assert state.shares == ()
+
+
+def test_verdicts_of_the_wrong_length_are_not_counted():
+    state, tx = with_proposal(collected())
+    state = tell(state, s.verdict(0, tx, (True, True)), s.verdict(3, tx, (False,)))
+    assert [v.issuer for v in state.verdicts_for(tx.body.sums_root)] == [3]
+
+
+def test_two_proposals_of_the_same_sums_share_their_verdicts():
+    state, first = with_proposal(collected())
+    state, second = with_proposal(state, leader=0, openers=(1, 3), attempt=2)
+    state = tell(state, s.verdict(0, first, (True,)), s.verdict(3, second, (True,)), s.verdict(0, second, (False,)))
+    found = state.verdicts_for(first.body.sums_root)
+    assert {(v.issuer, v.accept) for v in found} == {(0, (True,)), (3, (True,))}
+    assert [v.id for v in found] == sorted(v.id for v in found)
