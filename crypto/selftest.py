@@ -13,7 +13,7 @@ import numpy as np
 from crypto.errors import CryptoError, OpeningFailed, SelfTestFailed
 from crypto.keys import JointKey
 from crypto.modular import Signed
-from crypto.opening import combine
+from crypto.opening import _openers_mask, _read_partial, combine
 from crypto.packing import pack
 from crypto.randomness import Stream
 from crypto.ring import add, multiply, small_spectrum, spectrum
@@ -49,6 +49,18 @@ def self_test_subsets(members: int, threshold: int) -> tuple[tuple[int, ...], ..
     """The opener sets of the self-test: consecutive runs of T that cover all N members; two at least if T < N."""
     starts = sorted({*range(0, members - threshold + 1, threshold), members - threshold})
     return tuple(tuple(range(start, start + threshold)) for start in starts)
+
+
+def verify_test_opening(joint: JointKey, openers: Sequence[int], member: int, data: bytes) -> None:
+    """Raise unless ``data`` has the form of ``member``'s partial opening of the test ciphertext among ``openers``.
+
+    A fault here is that member's own, for everybody to see; whether an opening of good form is honest only the sum shows.
+
+    Raises:
+        MalformedBytes, WrongOpeners: what is wrong with it.
+    """
+    digest = hashlib.sha256(self_test_ciphertext(joint)).digest()
+    _read_partial(data, joint.params, joint.epoch, member, digest, _openers_mask(openers))
 
 
 def check_self_test(joint: JointKey, openings: Sequence[Mapping[int, bytes]]) -> None:

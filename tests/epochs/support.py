@@ -18,7 +18,7 @@ from crypto.opening import Opener, combine
 from crypto.parameters import parameter_set
 from crypto.sealing import Sealer
 from crypto.secrets import BoxKey
-from node.consortium.view import ConsortiumView, fold
+from node.consortium.view import ConsortiumView, address_bytes, fold
 from node.epochs.keeper import Keeper
 from node.epochs.vault import Vault
 from node.home import Home
@@ -96,13 +96,15 @@ class Epochs:
     def complain(self, sender: str, epoch: int, offender: str, evidence: bytes) -> None:
         if epoch != self.running:
             self.refuse("CeremonyNotRunning")
-        if (sender, offender) in self.complaints:
+        if any(c.member == address_bytes(sender) and c.offender == address_bytes(offender) for c in self.filed(epoch)):
             self.refuse("AlreadyDone")
         self.complaints.append((sender, offender))
         self.record(ev.Complained, epoch, sender, offender, evidence)
-        if len({who for who, _ in self.complaints}) >= -(-2 * len(self.accounts) // 3):
+        if len({c.member for c in self.filed(epoch)}) >= -(-2 * len(self.accounts) // 3):
             self.abort(sender, epoch)
-            self.complaints.clear()
+
+    def filed(self, epoch: int):
+        return self.view.epochs[epoch].complaints
 
 
 @dataclass
