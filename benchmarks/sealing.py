@@ -9,14 +9,15 @@ vector per tensor, each sent with its serialised context (`nvflare/lighter/impl/
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 import statistics
+import subprocess
 import sys
-import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,28 +26,23 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.errors import NotMeasured
 from benchmarks.harness import Result, Row, Target
-from crypto.ceremony import Dealer, finish, receive
+from benchmarks.streams import RANGE, ceremony, restrict, timed, uniform
 from crypto.layout import Layout, TensorSpec
 from crypto.opening import Opener
 from crypto.packing import Quantiser, dequantise
 from crypto.parameters import STANDARD
-from crypto.sealing import chunk_bytes
-from crypto.secrets import BoxKey
 from crypto.streaming import SealingPool, add_stream, combine_stream, open_stream, pieces, quantise_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-
-    from crypto.keys import JointKey, MemberKey
 
 SIZES: Final = (529_347, 10_000_000)
 MEMORY_SIZE: Final = 50_000_000
 UPDATES: Final = 10
 """How many updates a sum holds, and how many members there are."""
 THRESHOLD: Final = 7
-RANGE: Final = "0.05"
 FLOAT_BYTES: Final = 4
 PEER: Final = "NVFlare's CKKS"
 OURS: Final = "Medweave"
@@ -81,29 +77,6 @@ def tensors(size: int) -> tuple[int, ...]:
     return tuple(scaled)
 
 
-def ceremony(members: int, threshold: int) -> tuple[JointKey, tuple[MemberKey, ...]]:
-    """Keys of a consortium that lives in this process."""
-    boxes = [BoxKey.generate() for _ in range(members)]
-    keys = [box.public for box in boxes]
-    started = [Dealer.start(STANDARD, bytes(32), 1, k, members, threshold, keys) for k in range(members)]
-
-    def deal(dealer: Dealer, commitment: bytes, receiver: int) -> Any:
-        found = dealer.dealing()
-        return receive(
-            found.header,
-            found.public,
-            found.shares[receiver],
-            boxes[receiver],
-            terms=dealer.terms,
-            commitment=commitment,
-            dealer=dealer.index,
-            receiver=receiver,
-        )
-
-    finished = [finish([deal(*one, k) for one in started]) for k in range(members)]
-    return finished[0][1], tuple(member for member, _ in finished)
-
-
 class Medweave:
     """This project's path; keys and processes are ready before the clock starts, as in a running node."""
 
@@ -112,7 +85,7 @@ class Medweave:
         self._workers = workers
         self._joint, members = ceremony(UPDATES, THRESHOLD)
         self._openers = [Opener(member, range(THRESHOLD)) for member in members[:THRESHOLD]]
-        self._pool = SealingPool(self._joint, workers)
+        self._pool = SealingPool(self._joint, max(1, workers - 1))  # this process quantises and cuts beside them
         list(self._pool.seal([np.zeros(workers * STANDARD.values_per_chunk, np.int64)]))
 
     def close(self) -> None:
@@ -139,7 +112,7 @@ class Medweave:
         """The opened sum as reals, [D]."""
         limit, at = self._joint.value_limit, 0
         result = np.empty(self._layout.size)
-        for ints in combine_stream(sums, dict(enumerate(partials)), STANDARD, UPDATES, self._workers):
+        for ints in combine_stream(sums, dict(enumerate(partials)), STANDARD, UPDATES):
             steps = self._layout.steps_between(limit, at, at + ints.size)
             result[at : at + ints.size] = dequantise(ints, steps)
             at += ints.size
@@ -188,11 +161,11 @@ class Peer:
         total = addition = 0.0
         opened, opening = [], 0.0
         for tensor in sent:  # tensor by tensor, so that ten updates of a large model need not lie in memory
-            seconds, vectors = timed(lambda tensor=tensor: [self._read(tensor) for _ in range(UPDATES)])
-            added, result = timed(lambda vectors=vectors: _added(vectors))
+            seconds, vectors = timed(partial(self._received, tensor))
+            added, result = timed(partial(_added, vectors))
             total, addition = total + seconds + added, addition + added
             result.link_context(self._context)
-            seconds, values = timed(lambda result=result: np.array(result.decrypt(), np.float64))
+            seconds, values = timed(partial(_decrypted, result))
             opening += seconds
             opened.append(values)
         if np.abs(np.concatenate(opened) - UPDATES * vector).max() > 1e-3:
@@ -203,9 +176,14 @@ class Peer:
         vector = self._tenseal.ckks_vector(self._context, part)
         return vector.serialize(), vector.context().serialize()
 
-    def _read(self, sent: tuple[bytes, bytes]) -> Any:
+    def _received(self, sent: tuple[bytes, bytes]) -> list[Any]:
         vector, context = sent
-        return self._tenseal.ckks_vector_from(self._tenseal.context_from(context), vector)
+        read = self._tenseal
+        return [read.ckks_vector_from(read.context_from(context), vector) for _ in range(UPDATES)]
+
+
+def _decrypted(vector: Any) -> NDArray[np.float64]:
+    return np.array(vector.decrypt(), np.float64)
 
 
 def _added(vectors: list[Any]) -> Any:
@@ -215,17 +193,10 @@ def _added(vectors: list[Any]) -> Any:
     return total
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds it took, and what it gave."""
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
-
-
 def measure(size: int, sizes: tuple[int, ...], cores: int, repeats: int) -> tuple[list[Sample], list[Sample]]:
     """Samples of ours and of the peer in turn, in this process, on ``cores`` cores."""
     restrict(cores)
-    vector = np.random.default_rng(1).uniform(-0.04, 0.04, size).astype(np.float32)
+    vector = uniform(size)
     ours, peer = Medweave(sizes, cores), Peer(sizes)
     samples: tuple[list[Sample], list[Sample]] = ([], [])
     try:
@@ -235,12 +206,6 @@ def measure(size: int, sizes: tuple[int, ...], cores: int, repeats: int) -> tupl
     finally:
         ours.close()
     return samples
-
-
-def restrict(cores: int) -> None:
-    """Keep this process, and what it starts, on so many cores."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
 def quietly(work: Callable[[], Any]) -> Any:
@@ -255,72 +220,6 @@ def quietly(work: Callable[[], Any]) -> Any:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-
-
-# ---- memory ----------------------------------------------------------------------------------------------------------
-
-
-def measure_memory(size: int, cores: int) -> dict[str, float]:
-    """Seal, add and open one vector through files: most memory of this process and its workers, the vector aside."""
-    restrict(cores)
-    vector = np.random.default_rng(1).uniform(-0.04, 0.04, size).astype(np.float32)
-    layout = Layout((TensorSpec("all", (size,), RANGE),))
-    joint, members = ceremony(3, 2)
-    limit = joint.value_limit
-    with SealingPool(joint, cores) as pool, tempfile.TemporaryDirectory() as folder:
-        sealed, added = Path(folder, "update"), Path(folder, "sum")
-
-        def ints() -> Iterator[NDArray[np.int64]]:
-            return quantise_stream(pieces(vector), layout, Quantiser(size, limit, bytes(32)), limit)
-
-        seal, _ = timed(lambda: write(sealed, pool.seal(ints())))
-        add, _ = timed(lambda: write(added, add_stream([read(sealed), read(sealed)], STANDARD, cores)))
-        openers = {k: Opener(members[k], (0, 2)) for k in (0, 2)}
-        partials = {k: open_stream(opener, read(added), cores) for k, opener in openers.items()}
-        opened = combine_stream(read(added), partials, STANDARD, 3, cores)
-        expected = itertools.chain.from_iterable(pieces(block, 1 << 12) for block in ints())
-        opening, same = timed(lambda: _agree(opened, expected))
-        if not same:
-            raise NotMeasured("the opened sum is not the sum of what was sealed")
-        peak = high_water("self") + sum(high_water(str(pid)) for pid in pool.processes)
-    return {
-        "peak_above_input_bytes": int(peak - vector.nbytes),
-        "input_bytes": vector.nbytes,
-        "seal_seconds": seal,
-        "sum_seconds": add,
-        "open_seconds": opening,
-    }
-
-
-def _agree(opened: Iterator[NDArray[np.int64]], expected: Iterator[NDArray[np.int64]]) -> bool:
-    """Whether the first is twice the second, however they are cut."""
-    rest, ok = np.empty(0, np.int64), True
-    for part in opened:
-        while rest.size < part.size:
-            rest = np.concatenate((rest, next(expected)))
-        ok &= bool(np.array_equal(part, 2 * rest[: part.size]))
-        rest = rest[part.size :]
-    return ok and not rest.size
-
-
-def write(path: Path, chunks: Iterator[bytes]) -> None:
-    with path.open("wb") as file:
-        file.writelines(chunks)
-
-
-def read(path: Path) -> Iterator[bytes]:
-    """The chunks in a file, one at a time."""
-    with path.open("rb") as file:
-        yield from iter(lambda: file.read(chunk_bytes(STANDARD)), b"")
-
-
-def high_water(process: str) -> int:
-    """Most memory a process has held, bytes; 0 where the system does not tell."""
-    try:
-        lines = Path("/proc", process, "status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 # ---- as a command ----------------------------------------------------------------------------------------------------
@@ -338,7 +237,7 @@ def benchmark(sizes: Sequence[int], memory_size: int, repeats: int) -> Result:
         targets += promises(where, ours, peer, size)
     if memory_size:
         for cores in dict.fromkeys((1, every)):
-            figures = alone(measure_memory, memory_size, cores)
+            figures = memory(memory_size, cores)
             rows.append(Row(f"memory, {memory_size:,} parameters", f"{cores} cores", figures))
             peak = figures["peak_above_input_bytes"] / 2**20
             targets.append(Target(f"peak memory above the input, {cores} cores", peak, "MiB", "<=", 256))
@@ -354,6 +253,20 @@ def alone(work: Callable[..., Any], *arguments: Any) -> Any:
     """``work(*arguments)`` in a fresh process, whose memory and cores are its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
+
+
+def memory(size: int, cores: int) -> dict[str, float]:
+    """What `benchmarks.streams` measures, in a process that has loaded nothing else.
+
+    Raises:
+        NotMeasured: It broke.
+    """
+    command = [sys.executable, "-m", "benchmarks.streams", str(size), str(cores)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise NotMeasured(f"the memory of streams was not measured: {done.stderr.strip().splitlines()[-1]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def row(table: str, name: str, samples: Sequence[Sample], size: int) -> Row:

@@ -175,7 +175,7 @@ def open_stream(opener: Opener, sums: Iterable[bytes], workers: int = 1) -> Iter
 
 
 def combine_stream(
-    sums: Iterable[bytes], partials: Mapping[int, Iterable[bytes]], params: ParameterSet, members: int, workers: int = 1
+    sums: Iterable[bytes], partials: Mapping[int, Iterable[bytes]], params: ParameterSet, members: int
 ) -> Iterator[Signed]:
     """The plain sum, int64 [values of a chunk] at a time.
 
@@ -184,18 +184,13 @@ def combine_stream(
         partials: for each opener, its partial openings of them in order.
         params: the parameter set.
         members: N.
-        workers: threads.
 
     Raises:
         MalformedBytes, WrongOpeners, OpeningFailed: as :func:`crypto.opening.combine`.
         ValueError: sums and partial openings differ in number.
     """
-    columns = zip(sums, *partials.values(), strict=True)
-    return _threaded(
-        lambda column: combine(column[0], dict(zip(partials, column[1:], strict=True)), params, members),
-        columns,
-        workers,
-    )
+    for chunk, *parts in zip(sums, *partials.values(), strict=True):
+        yield combine(chunk, dict(zip(partials, parts, strict=True)), params, members)
 
 
 def _threaded(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
