@@ -103,10 +103,8 @@ class Dealer(Secret):
     @cached_property
     def _dealing(self) -> Dealing:
         terms, params = self.terms, self.terms.params
-        secret = self._stream("secret").ternary(params.ring)
-        public = write_polynomials(self._public_share(secret))
+        public, constant = self._contents()
         contribution = derive(self.seed, "content contribution", terms.digest)
-        constant = masked(residues(secret, params.chunk_primes), params.chunk_primes, self._stream("masks"))
         shares = share(constant, terms.threshold, terms.members, params.chunk_primes, self._stream("shamir"))
         sealed = tuple(self._sealed(k, write_polynomials(row) + contribution) for k, row in enumerate(shares))
         header = DealingHeader(
@@ -120,6 +118,13 @@ class Dealer(Secret):
         rows = shares[: terms.threshold]
         values = np.stack([check_values(row, params.chunk_primes, header.challenge) for row in rows])
         return Dealing(replace(header, check=write_polynomials(values)), public, sealed)
+
+    def _contents(self) -> tuple[bytes, Words]:
+        """The public blob, and what is shared: s_i with its masking columns, uint64 [L, n + CHECKS]."""
+        params = self.terms.params
+        secret = self._stream("secret").ternary(params.ring)
+        constant = masked(residues(secret, params.chunk_primes), params.chunk_primes, self._stream("masks"))
+        return write_polynomials(self._public_share(secret)), constant
 
     def _public_share(self, secret: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Words:
         """b_i = -(a·s_i + e_i)."""
@@ -197,8 +202,8 @@ def receive(
             dealer, f"the share for member {receiver} does not have the digest its header names: fetch it again"
         )
     b = read_public(header, public_blob, terms, dealer)
-    value, contribution = read_share(_unseal(sealed_share_blob, box_secret, dealer, receiver), header, terms, receiver)
-    pair = _pair_key(terms, box_secret, dealer, receiver)
+    value, contribution = read_share(unseal(sealed_share_blob, box_secret, dealer, receiver), header, terms, receiver)
+    pair = pair_key(terms, box_secret, dealer, receiver)
     return ReceivedShare(terms, dealer, receiver, header, b, value, contribution, pair)
 
 
@@ -273,12 +278,19 @@ def verify_header(header: DealingHeader, terms: Terms, commitment: bytes, dealer
     if len(header.shares) != terms.members:
         raise CeremonyFault(dealer, f"{len(header.shares)} shares for {terms.members} members")
     try:
-        _check_rows(header, terms)
+        values = _check_rows(header, terms)
     except MalformedBytes as error:
         raise CeremonyFault(dealer, str(error)) from error
+    if terms.generation and value_at(values, -1, terms.params.chunk_primes).any():
+        raise CeremonyFault(dealer, "a refresh shares zero, and this dealer shares something else")
 
 
-def _unseal(blob: bytes, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
+def unseal(blob: bytes, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
+    """What a dealer's sealed box for this receiver holds.
+
+    Raises:
+        BadShare: it does not open; the error names the dealer.
+    """
     if len(blob) < _SEAL_OVERHEAD + SEED_BYTES:
         raise BadShare(dealer, f"the share for member {receiver} is only {len(blob)} bytes long")
     try:
@@ -287,7 +299,7 @@ def _unseal(blob: bytes, box_secret: BoxKey, dealer: int, receiver: int) -> byte
         raise BadShare(dealer, f"the share for member {receiver} does not open with its box key") from error
 
 
-def _pair_key(terms: Terms, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
+def pair_key(terms: Terms, box_secret: BoxKey, dealer: int, receiver: int) -> bytes:
     """The same 32 bytes on both sides: X25519 of the two box keys, bound to the terms and the pair."""
     low, high = sorted((dealer, receiver))
     shared = crypto_box_beforenm(terms.box_keys[dealer], box_secret.private)
@@ -320,7 +332,7 @@ def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
     sigma = _total([item.share for item in ordered], params.chunk_primes)
     transcript = labelled_digest("transcript", *(item.header.to_bytes() for item in ordered))
     content = labelled_digest("content key", terms.digest, *(item.contribution for item in ordered))
-    smudge = hashlib.blake2b(write_polynomials(sigma), digest_size=32, key=ordered[receiver].pair).digest()
+    smudge = smudging_key(sigma, ordered[receiver].pair)
     pairs = tuple(bytes(32) if item.dealer == receiver else item.pair for item in ordered)
     member = MemberKey(
         params,
@@ -336,6 +348,11 @@ def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
     )
     joint = JointKey(params, terms.consortium, terms.epoch, terms.members, terms.threshold, transcript, b)
     return member, joint
+
+
+def smudging_key(sigma: Words, own_pair: bytes) -> bytes:
+    """The key of a member's smudging noise: keyed BLAKE2b of its share."""
+    return hashlib.blake2b(write_polynomials(sigma), digest_size=32, key=own_pair).digest()
 
 
 def _total(rows: list[Words], primes: tuple[int, ...]) -> Words:

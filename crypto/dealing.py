@@ -9,7 +9,7 @@ import nacl.exceptions
 from nacl.bindings import crypto_box_beforenm
 
 from crypto.errors import MalformedBytes
-from crypto.keys import check_shape
+from crypto.keys import MAX_GENERATION, check_shape
 from crypto.parameters import ParameterSet
 from crypto.wire import decode_record, encode_record, want_bytes, want_int
 
@@ -39,9 +39,15 @@ class Terms:
     """T, 1 … N."""
     box_keys: tuple[bytes, ...]
     """X25519 public keys of the members 0 … N-1, distinct."""
+    generation: int = 0
+    """0 for the ceremony that makes a key; k for the k-th refresh of its shares (crypto.refresh)."""
+    joint: bytes = b""
+    """Digest of the joint key that is refreshed; empty in a ceremony."""
 
     def __post_init__(self) -> None:
         want_bytes(self.consortium, 32, "terms.consortium")
+        want_int(self.generation, 0, MAX_GENERATION, "terms.generation")
+        want_bytes(self.joint, 32 if self.generation else 0, "terms.joint")
         check_shape(self.params, self.epoch, self.members, self.threshold, "terms")
         if len(set(self.box_keys)) != len(self.box_keys):
             raise MalformedBytes("terms.boxKeys", "two members registered the same box key")
@@ -61,7 +67,8 @@ class Terms:
     def digest(self) -> bytes:
         """SHA-256 over all terms; every dealing names it."""
         numbers = f"{self.epoch},{self.threshold},{self.members}".encode()
-        return labelled_digest("terms", self.params.id, self.consortium, numbers, *self.box_keys)
+        refreshed = (self.joint, self.generation.to_bytes(2, "big")) if self.generation else ()
+        return labelled_digest("terms", self.params.id, self.consortium, numbers, *self.box_keys, *refreshed)
 
 
 @dataclass(frozen=True)

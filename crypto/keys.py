@@ -16,8 +16,11 @@ from crypto.wire import MAX_EPOCH, VERSION, check_epoch, read_polynomials, unpac
 
 _JOINT: Final = struct.Struct("<4sBx2x16s32sQHH4x32s")
 _JOINT_MAGIC: Final = b"MWJK"
-_MEMBER: Final = struct.Struct("<4sBx2x16s32sQHHHxx32s32s")
+_MEMBER: Final = struct.Struct("<4sBx2x16s32sQHHHH32s32s")
 _MEMBER_MAGIC: Final = b"MWMK"
+
+MAX_GENERATION: Final = (1 << 16) - 1
+"""Most refreshes of one epoch's shares."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,8 @@ class MemberKey(Secret):
     """Key of this member's smudging noise, 32 bytes."""
     pairs: tuple[bytes, ...]
     """For each member, a 32-byte key shared with it alone (opening masks); the own entry is zero."""
+    generation: int = 0
+    """How often the shares of this epoch were refreshed; only shares of one generation open together."""
 
     def secret_bytes(self) -> bytes:
         """Canonical bytes, for :func:`crypto.secrets.protect` only."""
@@ -131,6 +136,7 @@ class MemberKey(Secret):
             self.index,
             self.members,
             self.threshold,
+            self.generation,
             self.content.key,
             self.smudge,
         )
@@ -145,7 +151,7 @@ class MemberKey(Secret):
             UnknownParameters, InsecureParameters: see :func:`crypto.parameters.parameter_set`.
         """
         record = "memberKey"
-        identity, consortium, epoch, index, members, threshold, content, smudge = unpack_header(
+        identity, consortium, epoch, index, members, threshold, generation, content, smudge = unpack_header(
             data, _MEMBER, _MEMBER_MAGIC, record
         )
         params = parameter_set(identity, allow_minimal=allow_minimal)
@@ -155,7 +161,9 @@ class MemberKey(Secret):
         pairs = tuple(data[start + 32 * j : start + 32 * (j + 1)] for j in range(members))
         body = memoryview(data)[start + 32 * members :]
         sigma = read_polynomials(body, 1, params.chunk_primes, params.ring, record)[0]
-        return cls(params, consortium, epoch, index, members, threshold, sigma, ContentKey(content), smudge, pairs)
+        return cls(
+            params, consortium, epoch, index, members, threshold, sigma, ContentKey(content), smudge, pairs, generation
+        )
 
     def verify_belongs(self, joint: JointKey) -> None:
         """Raise unless this secret and ``joint`` are of the same epoch, consortium and shape."""

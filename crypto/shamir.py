@@ -98,14 +98,14 @@ def value_at(values: Words, member: int, primes: Sequence[int]) -> Words:
 
     Args:
         values: uint64 [T, L, CHECKS].
-        member: index of the member.
+        member: index of the member; -1 for the shared constant itself.
         primes: the L moduli.
 
     Returns:
         uint64 [L, CHECKS].
     """
     known = len(values)
-    if member < known:
+    if 0 <= member < known:
         found: Words = values[member]
         return found
     result = np.empty(values.shape[1:], np.uint64)
