@@ -15,7 +15,7 @@ import os
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,8 +98,8 @@ class Medweave:
             lambda: list(self._pool.seal(quantise_stream(pieces(vector), self._layout, quantiser, limit)))
         )
         updates = [[bytes(bytearray(chunk)) for chunk in chunks] for _ in range(UPDATES)]
-        total, sums = timed(lambda: list(add_stream(updates, STANDARD, workers)))
-        addition, _ = timed(lambda: plain_sum(updates, workers))
+        total, sums = timed(lambda: list(add_stream(updates, STANDARD)))
+        addition, _ = timed(lambda: plain_sum(updates))
         first, partial = timed(lambda: list(open_stream(self._openers[0], sums, workers)))
         others = [list(open_stream(opener, sums, workers)) for opener in self._openers[1:]]
         second, opened = timed(lambda: self._combined(sums, [partial, *others]))
@@ -119,7 +119,7 @@ class Medweave:
         return result
 
 
-def plain_sum(updates: Sequence[Sequence[bytes]], workers: int) -> list[NDArray[np.uint64]]:
+def plain_sum(updates: Sequence[Sequence[bytes]]) -> list[NDArray[np.uint64]]:
     """What numpy needs for adding the same bytes, chunk by chunk, neither parsed nor checked nor reduced: the memory's limit."""
 
     def one(column: Sequence[bytes]) -> NDArray[np.uint64]:
@@ -129,11 +129,7 @@ def plain_sum(updates: Sequence[Sequence[bytes]], workers: int) -> list[NDArray[
             total += other
         return total
 
-    columns = zip(*updates, strict=True)
-    if workers == 1:
-        return [one(column) for column in columns]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(one, columns))
+    return [one(column) for column in zip(*updates, strict=True)]
 
 
 class Peer:

@@ -103,7 +103,7 @@ def measure_memory(size: int, cores: int) -> dict[str, float]:
             return quantise_stream(pieces(vector), layout, Quantiser(size, limit, bytes(32)), limit)
 
         seal, _ = timed(lambda: write(sealed, pool.seal(ints())))
-        add, _ = timed(lambda: write(added, add_stream([read(sealed), read(sealed)], STANDARD, cores)))
+        add, _ = timed(lambda: write(added, add_stream([read(sealed), read(sealed)], STANDARD)))
         openers = {k: Opener(members[k], (0, 2)) for k in (0, 2)}
         partials = {k: open_stream(opener, read(added), cores) for k, opener in openers.items()}
         opened = combine_stream(read(added), partials, STANDARD, 3)

@@ -2,7 +2,8 @@
 
 Every function takes an iterator and gives one, in order, and holds a few chunks at a time: what is begun and not yet
 taken is bounded by the number of workers. Sealing uses processes, because TenSEAL holds Python's global lock while it
-encrypts; adding and opening use threads, because numpy, hashlib and libsodium release it. README.md has the figures.
+encrypts; opening uses threads, because a share must not leave its process, and numpy, hashlib and libsodium release the
+lock; adding is as fast as memory on one core. README.md has the figures.
 """
 
 import multiprocessing
@@ -29,6 +30,9 @@ R = TypeVar("R")
 
 PIECE: Final = 1 << 18
 """Values quantised at a time."""
+
+OPENING_THREADS: Final = 2
+"""Most threads that open: hashing, masks and transforms run side by side, the steps between them do not."""
 
 
 def pieces(vector: Floats, size: int = PIECE) -> Iterator[Floats]:
@@ -150,28 +154,36 @@ def _seal_in_process(part: tuple[int, Signed]) -> bytes:
     return _SEALERS[0].seal_chunk(*part)
 
 
-def add_stream(updates: Sequence[Iterable[bytes]], params: ParameterSet, workers: int = 1) -> Iterator[bytes]:
-    """The sum of several updates, chunk by chunk.
+def add_stream(updates: Sequence[Iterable[bytes]], params: ParameterSet) -> Iterator[bytes]:
+    """The sum of several updates, chunk by chunk; one thread, because memory is the limit and not the core.
 
     Args:
         updates: the chunks of each update, in order; all of one length.
         params: their parameter set.
-        workers: threads; up to ``2·workers`` positions are held at a time.
 
     Raises:
         MalformedBytes, TooManyTerms: as :func:`crypto.sealing.add`.
         ValueError: one update has more chunks than another.
     """
-    return _threaded(lambda column: add(column, params), zip(*updates, strict=True), workers)
+    return (add(column, params) for column in zip(*updates, strict=True))
 
 
 def open_stream(opener: Opener, sums: Iterable[bytes], workers: int = 1) -> Iterator[bytes]:
     """One member's partial openings of a sum, chunk by chunk.
 
+    Args:
+        opener: holds the member's share; it stays in this process, so threads are all there is.
+        sums: the chunks of the sum.
+        workers: threads; more than two only wait for each other.
+
     Raises:
         MalformedBytes: as :meth:`crypto.opening.Opener.partial`.
     """
-    return _threaded(opener.partial, sums, workers)
+    if workers == 1:
+        yield from map(opener.partial, sums)
+        return
+    with ThreadPoolExecutor(min(workers, OPENING_THREADS)) as pool:
+        yield from _ordered(pool, opener.partial, sums, 2 * OPENING_THREADS)
 
 
 def combine_stream(
@@ -191,14 +203,6 @@ def combine_stream(
     """
     for chunk, *parts in zip(sums, *partials.values(), strict=True):
         yield combine(chunk, dict(zip(partials, parts, strict=True)), params, members)
-
-
-def _threaded(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    if workers == 1:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        yield from _ordered(pool, work, items, 2 * workers)
 
 
 def _ordered(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
