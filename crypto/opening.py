@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from crypto.errors import MalformedBytes, OpeningFailed, WrongOpeners
+from crypto.errors import OpeningFailed, WrongOpeners
 from crypto.keys import MemberKey
 from crypto.modular import Accumulator, Signed, Words, modulus, wide_product
 from crypto.packing import unpack
@@ -136,8 +136,6 @@ def _read_partial(data: bytes, params: ParameterSet, epoch: int, index: int, dig
     member, parameters, found_epoch, found_mask, found_digest = unpack_header(data, _FORM, _MAGIC, "partial")
     check_parameters(parameters, params, "partial")
     check_epoch(found_epoch, epoch, "partial")
-    if data[5] != 0:
-        raise MalformedBytes("partial.reserved", "must be zero")
     if member != index:
         raise WrongOpeners(f"the partial opening filed under member {index} says it is from member {member}")
     if found_mask != mask:

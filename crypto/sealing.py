@@ -75,8 +75,6 @@ def read_chunk(data: bytes, params: ParameterSet) -> tuple[ChunkHeader, Words]:
     want_int(epoch, 1, MAX_EPOCH, "chunk.epoch")
     want_int(index, 0, MAX_CHUNKS - 1, "chunk.index")
     want_int(values, 1, params.values_per_chunk, "chunk.values")
-    if data[5] != 0:
-        raise MalformedBytes("chunk.reserved", "must be zero")
     body = read_polynomials(memoryview(data)[_FORM.size :], 2, params.chunk_primes, params.ring, "chunk")
     return ChunkHeader(terms, parameters, epoch, index, values), body
 

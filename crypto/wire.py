@@ -39,6 +39,8 @@ def unpack_header(data: bytes, form: struct.Struct, magic: bytes, record: str) -
         raise MalformedBytes(f"{record}.magic", f"found {found!r}, expected {magic!r}: this is no {record}")
     if version != VERSION:
         raise MalformedBytes(f"{record}.version", f"found {version}, this software reads {VERSION}")
+    if form.pack(found, version, *rest) != data[: form.size]:
+        raise MalformedBytes(f"{record}.reserved", "reserved bytes must be zero")
     return tuple(rest)
 
 

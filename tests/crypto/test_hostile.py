@@ -1,101 +1,50 @@
 """CRY-8: bytes from outside either parse to the same value or raise a typed error; nothing else happens."""
 
-import random
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.ceremony import DealingHeader, receive
+from crypto.ceremony import DealingHeader
 from crypto.errors import CryptoError, MalformedBytes, OpeningFailed, WrongParameters
-from crypto.keys import JointKey, MemberKey
-from crypto.layout import Layout, TensorSpec
-from crypto.opening import combine
+from crypto.keys import MemberKey
 from crypto.parameters import MINIMAL, STANDARD
 from crypto.seal_bytes import read_container, read_message, write_container, write_message
 from crypto.sealing import read_chunk, verify_chunk
 from crypto.wire import decode_record
-from tests.crypto.support import Network, cached, values
+from tests.crypto import fuzzing
+from tests.crypto.support import cached, values
 
-ROUNDS = 300
-"""Mutations a parser; each is drawn from a seeded generator, so a failure repeats."""
+QUICK, MANY = 60, 1200
+"""Mutations of each record: every time, and in ``make test-slow`` (more than 10,000 in all)."""
 
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Flip, cut, extend, overwrite or repeat a few bytes, mostly near the header."""
-    out = bytearray(data)
-    at = rng.randrange(min(len(out), 120)) if rng.random() < 0.7 else rng.randrange(len(out))
-    match rng.randrange(5):
-        case 0:
-            out[at] ^= 1 << rng.randrange(8)
-        case 1:
-            del out[at : at + rng.randrange(1, 20)]
-        case 2:
-            out[at:at] = rng.randbytes(rng.randrange(1, 20))
-        case 3:
-            out[at : at + 8] = rng.choice([bytes(8), b"\xff" * 8, rng.randbytes(8)])
-        case _:
-            return bytes(out[: rng.randrange(len(out))])
-    return bytes(out)
-
-
-def parsers(net: Network) -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
-    chunk = next(net.sealer.seal(values(1, 20, 9)))
-    partials = net.partials(chunk, (0, 1, 2))
-    dealing = net.dealers[1].dealing()
-    layout = Layout((TensorSpec("a", (3, 4), "0.5"), TensorSpec("b", (), "2")))
-
-    def opened(data: bytes) -> object:
-        return combine(chunk, {**partials, 1: data}, MINIMAL, 4)
-
-    def received(which: str) -> Callable[[bytes], object]:
-        def parse(data: bytes) -> object:
-            blobs = {"public": dealing.public, "share": dealing.shares[0]} | {which: data}
-            return receive(
-                dealing.header,
-                blobs["public"],
-                blobs["share"],
-                net.boxes[0],
-                terms=net.terms,
-                commitment=net.dealers[1].commitment,
-                dealer=1,
-                receiver=0,
-            )
-
-        return parse
-
-    return {
-        "chunk": (chunk, lambda d: verify_chunk(d, MINIMAL, 1)),
-        "partial": (partials[1], opened),
-        "joint key": (
-            net.joint.to_bytes(),
-            lambda d: JointKey.from_bytes(d, allow_minimal=True).to_bytes() == d or 1 / 0,
-        ),
-        "member key": (net.members[0].secret_bytes(), lambda d: MemberKey.from_secret_bytes(d, allow_minimal=True)),
-        "header": (dealing.header.to_bytes(), lambda d: DealingHeader.from_bytes(d).to_bytes() == d or 1 / 0),
-        "public share": (dealing.public, received("public")),
-        "sealed share": (dealing.shares[0], received("share")),
-        "layout": (layout.to_bytes(), lambda d: Layout.from_bytes(d).to_bytes() == d or 1 / 0),
-    }
-
-
-NAMES = ("chunk", "partial", "joint key", "member key", "header", "public share", "sealed share", "layout")
+NAMES = tuple(fuzzing.doors(cached(MINIMAL, 4, 3)))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_mutations_parse_or_raise_a_typed_error(name: str):
-    data, parse = parsers(cached(MINIMAL, 4, 3))[name]
-    parse(data)
-    rng = random.Random(name)
-    refused = 0
-    for _ in range(ROUNDS):
-        try:
-            parse(mutate(data, rng))
-        except CryptoError:
-            refused += 1
-    assert refused > ROUNDS // 4
+def test_mutations_read_as_themselves_or_raise_a_typed_error(name: str):
+    tally = fuzzing.run(fuzzing.doors(cached(MINIMAL, 4, 3))[name], QUICK, name)
+    assert tally.refused + tally.accepted == QUICK
+    assert tally.refused > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_many_mutations_in_processes_of_bounded_memory():
+    found = dict(fuzzing.everything(MANY, 1))
+    assert {name: error for name, error in found.items() if isinstance(error, BaseException)} == {}
+    assert sum(tally.refused + tally.accepted for tally in found.values()) >= 10_000
+    assert max(tally.slowest for tally in found.values()) < fuzzing.SLOWEST
+
+
+def test_the_fuzzer_finds_what_it_looks_for():
+    """A parser that accepts too much, and one that breaks, are both found."""
+    careless = fuzzing.Door(b"0" * 50, lambda data: data[:10].ljust(50, b"0"))
+    with pytest.raises(fuzzing.ReadAsSomethingElse):
+        fuzzing.run(careless, 100, "careless")
+    broken = fuzzing.Door(b"0" * 50, lambda data: data[49:50] * data.index(b"0000", 40))
+    with pytest.raises(ValueError, match="not found"):
+        fuzzing.run(broken, 100, "broken")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +71,15 @@ def test_the_error_names_the_field(at: int, data: bytes, field: str):
     with pytest.raises(MalformedBytes) as caught:
         read_chunk(bytes(chunk), MINIMAL)
     assert caught.value.field == field
+
+
+def test_reserved_bytes_of_a_members_key_are_zero():
+    """Else two files hold the same key."""
+    good = cached(MINIMAL, 4, 3).members[0].secret_bytes()
+    assert good[5:7] == bytes(2)
+    with pytest.raises(MalformedBytes) as caught:
+        MemberKey.from_secret_bytes(good[:5] + b"\x01" + good[6:], allow_minimal=True)
+    assert caught.value.field == "memberKey.reserved"
 
 
 def test_another_parameter_set_is_named():
