@@ -1,5 +1,6 @@
 """A whole consortium in one process, and the joint secret that no real process ever holds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,3 +123,11 @@ def cached(params: ParameterSet, members: int, threshold: int) -> Network:
 
 def values(seed: int, count: int, limit: int) -> Signed:
     return np.random.default_rng(seed).integers(-limit, limit + 1, count)
+
+
+def chi_squared(words: np.ndarray, prime: int, bins: int = 64) -> float:
+    """Deviation of residues from uniform, in standard deviations of the χ² statistic."""
+    counts = np.bincount((words.astype(np.float64) * bins / prime).astype(int), minlength=bins)
+    expected = len(words) / bins
+    statistic = float(((counts - expected) ** 2 / expected).sum())
+    return (statistic - (bins - 1)) / math.sqrt(2 * (bins - 1))

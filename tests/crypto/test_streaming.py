@@ -174,8 +174,8 @@ def test_streams_pass_errors_on():
             list(open_stream(opener, [chunk, chunk[:-1], chunk], workers))
     with pytest.raises(WrongOpeners):
         list(combine_stream([chunk], {0: open_stream(opener, [chunk])}, MINIMAL, 4))
+    streams = {k: open_stream(Opener(net.members[k], (0, 1, 2)), [chunk] * (3 - k)) for k in (0, 1, 2)}
     with pytest.raises(ValueError, match="shorter"):
-        streams = {k: open_stream(Opener(net.members[k], (0, 1, 2)), [chunk] * (3 - k)) for k in (0, 1, 2)}
         list(combine_stream([chunk, chunk], streams, MINIMAL, 4))
 
 
