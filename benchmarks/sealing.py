@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
+import operator
 import os
 import statistics
 import subprocess
@@ -156,10 +157,13 @@ class Peer:
         seal, sent = timed(lambda: [self._seal(part) for part in np.split(vector, self._cuts)])
         total = addition = 0.0
         opened, opening = [], 0.0
-        for tensor in sent:  # tensor by tensor, so that ten updates of a large model need not lie in memory
-            seconds, vectors = timed(partial(self._received, tensor))
-            added, result = timed(partial(_added, vectors))
-            total, addition = total + seconds + added, addition + added
+        for tensor in sent:
+            seconds, result = timed(partial(self._received, tensor))
+            total += seconds
+            for _ in range(UPDATES - 1):  # one after the other: ten updates of a large model need not lie in memory
+                reading, other = timed(partial(self._received, tensor))
+                adding, result = timed(partial(operator.iadd, result, other))
+                total, addition = total + reading + adding, addition + adding
             result.link_context(self._context)
             seconds, values = timed(partial(_decrypted, result))
             opening += seconds
@@ -172,21 +176,13 @@ class Peer:
         vector = self._tenseal.ckks_vector(self._context, part)
         return vector.serialize(), vector.context().serialize()
 
-    def _received(self, sent: tuple[bytes, bytes]) -> list[Any]:
+    def _received(self, sent: tuple[bytes, bytes]) -> Any:
         vector, context = sent
-        read = self._tenseal
-        return [read.ckks_vector_from(read.context_from(context), vector) for _ in range(UPDATES)]
+        return self._tenseal.ckks_vector_from(self._tenseal.context_from(context), vector)
 
 
 def _decrypted(vector: Any) -> NDArray[np.float64]:
     return np.array(vector.decrypt(), np.float64)
-
-
-def _added(vectors: list[Any]) -> Any:
-    total = vectors[0]
-    for other in vectors[1:]:
-        total += other
-    return total
 
 
 def measure(size: int, sizes: tuple[int, ...], cores: int, repeats: int) -> tuple[list[Sample], list[Sample]]:

@@ -54,22 +54,19 @@ class Modulus:
     def reduce(self, x: Words) -> Words:
         """Any uint64 values to residues."""
         q, bits = np.uint64(self.value), np.uint64(self.bits)
-        delta, mask = np.uint64(self.delta), np.uint64((1 << self.bits) - 1)
         for _ in range(self._folds):
-            x = (x >> bits) * delta + (x & mask)
+            x = x - (x >> bits) * q  # upper·2^B + lower becomes upper·δ + lower
         result: Words = np.minimum(x, x - q)  # the difference wraps far above x when x < q
         return result
 
     def settle(self, x: Words) -> None:
         """:meth:`reduce` in place."""
         q, bits = np.uint64(self.value), np.uint64(self.bits)
-        delta, mask = np.uint64(self.delta), np.uint64((1 << self.bits) - 1)
         spare = np.empty_like(x)
         for _ in range(self._folds):
             np.right_shift(x, bits, out=spare)
-            spare *= delta
-            x &= mask
-            x += spare
+            spare *= q
+            x -= spare
         np.subtract(x, q, out=spare)
         np.minimum(x, spare, out=x)
 

@@ -12,7 +12,7 @@ transform flag 1, polynomials, degree, primes, scale, correction factor (8 each)
 
 import struct
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import tenseal
@@ -29,15 +29,18 @@ OBJECT_HEAD: Final = 97
 VARINT, WIRE_64, WIRE_BYTES = 0, 1, 2
 
 
+Bytes: TypeAlias = bytes | memoryview
+
+
 class Field(NamedTuple):
     """One protobuf field: its number, its wire type, and its integer or byte value."""
 
     number: int
     wire: int
-    value: int | bytes
+    value: int | Bytes
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: Bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while at < len(data) and shift < 64:
         byte = data[at]
@@ -57,12 +60,12 @@ def _write_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_message(data: bytes) -> list[Field]:
-    """The fields of a protobuf message, in order."""
+def read_message(data: Bytes) -> list[Field]:
+    """The fields of a protobuf message, in order; of a memoryview, its parts are views too."""
     fields, at = [], 0
     while at < len(data):
         key, at = _read_varint(data, at)
-        value: int | bytes
+        value: int | Bytes
         if key & 7 == VARINT:
             value, at = _read_varint(data, at)
         else:
@@ -82,17 +85,17 @@ def write_message(fields: list[Field]) -> bytes:
         if isinstance(value, int):
             out += _write_varint(value)
         else:
-            out += (_write_varint(len(value)) if wire == WIRE_BYTES else b"") + value
+            out += (_write_varint(len(value)) if wire == WIRE_BYTES else b"") + bytes(value)
     return bytes(out)
 
 
-def read_container(data: bytes) -> bytes:
+def read_container(data: Bytes) -> bytes:
     """The object inside a SEAL container, decompressed."""
     magic, size, _, _, compression, _, total = HEADER.unpack_from(data)
     if magic != MAGIC or size != HEADER.size or total != len(data) or compression not in {0, 2}:
         raise CryptoError("SEAL gave a container of an unknown form: is the pinned TenSEAL installed?")
     body = data[HEADER.size :]
-    return zstandard.ZstdDecompressor().decompressobj().decompress(body) if compression else body
+    return zstandard.ZstdDecompressor().decompressobj().decompress(body) if compression else bytes(body)
 
 
 def write_container(body: bytes) -> bytes:
@@ -100,9 +103,9 @@ def write_container(body: bytes) -> bytes:
     return HEADER.pack(MAGIC, HEADER.size, 4, 3, 0, 0, HEADER.size + len(body)) + body
 
 
-def _only(fields: list[Field], number: int) -> bytes:
+def _only(fields: list[Field], number: int) -> Bytes:
     found = [f.value for f in fields if f.number == number and f.wire == WIRE_BYTES]
-    if len(found) != 1 or not isinstance(found[0], bytes):
+    if len(found) != 1 or isinstance(found[0], int):
         raise CryptoError(f"TenSEAL gave a message without field {number}: is the pinned version installed?")
     return found[0]
 
@@ -127,7 +130,7 @@ def _template(params: ParameterSet) -> tuple[bytes, tuple[Field, ...], bytes]:
     message = read_message(context.serialize(True, False, False, False))
     public = read_message(_only(message, 2))
     head = read_container(_only(public, 1))[:OBJECT_HEAD]
-    return _only(message, 1), tuple(f for f in public if f.number != 1), head
+    return bytes(_only(message, 1)), tuple(f for f in public if f.number != 1), head
 
 
 def sealing_context(params: ParameterSet, key: Words) -> Any:
@@ -149,7 +152,8 @@ def encrypt_zero(context: Any, params: ParameterSet) -> Words:
 
     SEAL draws its randomness from the operating system (BLAKE2Xb seeded from std::random_device).
     """
-    body = read_container(_only(read_message(tenseal.bfv_vector(context, [0]).serialize()), 2))
+    message = memoryview(tenseal.bfv_vector(context, [0]).serialize())
+    body = read_container(_only(read_message(message), 2))
     shape = (2, len(params.chunk_primes), params.ring)
     words = 2 * len(params.chunk_primes) * params.ring
     if len(body) != OBJECT_HEAD + 8 * words or struct.unpack_from("<?QQQ", body, 32) != (

@@ -75,8 +75,11 @@ def read_chunk(data: bytes, params: ParameterSet) -> tuple[ChunkHeader, Words]:
     want_int(epoch, 1, MAX_EPOCH, "chunk.epoch")
     want_int(index, 0, MAX_CHUNKS - 1, "chunk.index")
     want_int(values, 1, params.values_per_chunk, "chunk.values")
-    body = read_polynomials(memoryview(data)[_FORM.size :], 2, params.chunk_primes, params.ring, "chunk")
-    return ChunkHeader(terms, parameters, epoch, index, values), body
+    return ChunkHeader(terms, parameters, epoch, index, values), _read_body(data, params)
+
+
+def _read_body(data: bytes, params: ParameterSet) -> Words:
+    return read_polynomials(memoryview(data)[_FORM.size :], 2, params.chunk_primes, params.ring, "chunk")
 
 
 def verify_chunk(data: bytes, params: ParameterSet, epoch: int) -> None:
@@ -181,14 +184,18 @@ def add(chunks: Iterable[bytes], params: ParameterSet) -> bytes:
     """
     total: Accumulator | None = None
     first: ChunkHeader | None = None
+    head = b""
     terms = 0
     for data in chunks:
-        header, body = read_chunk(data, params)
+        if first is not None and data[: _FORM.size] == head:  # as good as read already
+            header, body = first, _read_body(data, params)
+        else:
+            header, body = read_chunk(data, params)
         terms += header.terms
         if terms > params.max_members:
             raise TooManyTerms(f"more than {params.max_members} updates in one sum: split the group")
         if first is None or total is None:
-            first, total = header, Accumulator(body, params.chunk_primes)
+            first, head, total = header, data[: _FORM.size], Accumulator(body, params.chunk_primes)
             continue
         if (header.epoch, header.index, header.values) != (first.epoch, first.index, first.values):
             raise MalformedBytes(
