@@ -44,7 +44,10 @@ MEMORY_SIZE: Final = 50_000_000
 UPDATES: Final = 10
 """How many updates a sum holds, and how many members there are."""
 THRESHOLD: Final = 7
+WARM_UP: Final = 200
+"""Chunks sealed before the clock starts: by then every process of the pool is up."""
 FLOAT_BYTES: Final = 4
+FAIREST: Final = "times the peer takes longer if neither side read or checked messages: seal, additions alone, open"
 PEER: Final = "NVFlare's CKKS"
 OURS: Final = "Medweave"
 
@@ -87,7 +90,7 @@ class Medweave:
         self._joint, members = ceremony(UPDATES, THRESHOLD)
         self._openers = [Opener(member, range(THRESHOLD)) for member in members[:THRESHOLD]]
         self._pool = SealingPool(self._joint, max(1, workers - 1))  # this process quantises and cuts beside them
-        list(self._pool.seal([np.zeros(workers * STANDARD.values_per_chunk, np.int64)]))
+        list(self._pool.seal([np.zeros(WARM_UP * STANDARD.values_per_chunk, np.int64)]))
 
     def close(self) -> None:
         self._pool.close()
@@ -226,6 +229,7 @@ def benchmark(sizes: Sequence[int], memory_size: int, repeats: int) -> Result:
         ours, peer = alone(measure, size, tensors(size), cores, repeats)
         where = f"{size:,} parameters, {cores} core{'s' * (cores > 1)}"
         rows += [row(where, OURS, ours, size), row(where, PEER, peer, size)]
+        rows.append(Row(FAIREST, where, {"path_ratio": compared(ours, peer, lambda s: s.seal + s.addition + s.open)}))
         targets += promises(where, ours, peer, size)
     if memory_size:
         for cores in dict.fromkeys((1, every)):
@@ -275,16 +279,17 @@ def row(table: str, name: str, samples: Sequence[Sample], size: int) -> Row:
     return Row(table, name, figures)
 
 
+def compared(ours: Sequence[Sample], peer: Sequence[Sample], part: Callable[[Sample], float]) -> float:
+    """How many times longer the peer takes for a part: median over neighbouring samples."""
+    return statistics.median(part(b) / part(a) for a, b in zip(ours, peer, strict=True))
+
+
 def promises(where: str, ours: Sequence[Sample], peer: Sequence[Sample], size: int) -> list[Target]:
     """What the project promises of one size on so many cores; ratios of neighbouring samples."""
-
-    def faster(part: Callable[[Sample], float]) -> float:
-        return statistics.median(part(b) / part(a) for a, b in zip(ours, peer, strict=True))
-
     return [
         Target(f"{where}: upload of float32", ours[0].wire / (FLOAT_BYTES * size), "x", "<=", 3.0),
-        Target(f"{where}: seal, faster than the peer", faster(lambda s: s.seal), "x", ">=", 4.0),
-        Target(f"{where}: seal, sum, open, faster", faster(lambda s: s.path), "x", ">=", 4.0),
+        Target(f"{where}: seal, faster than the peer", compared(ours, peer, lambda s: s.seal), "x", ">=", 4.0),
+        Target(f"{where}: seal, sum, open, faster", compared(ours, peer, lambda s: s.path), "x", ">=", 4.0),
         Target(
             f"{where}: sum of numpy's addition", statistics.median(s.total / s.addition for s in ours), "x", "<=", 2
         ),
