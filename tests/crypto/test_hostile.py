@@ -10,7 +10,7 @@ from crypto.errors import CryptoError, MalformedBytes, OpeningFailed, WrongParam
 from crypto.keys import MemberKey
 from crypto.parameters import MINIMAL, STANDARD
 from crypto.seal_bytes import read_container, read_message, write_container, write_message
-from crypto.sealing import read_chunk, verify_chunk
+from crypto.sealing import add, read_chunk, verify_chunk
 from crypto.wire import decode_record
 from tests.crypto import fuzzing
 from tests.crypto.support import cached, values
@@ -71,6 +71,24 @@ def test_the_error_names_the_field(at: int, data: bytes, field: str):
     with pytest.raises(MalformedBytes) as caught:
         read_chunk(bytes(chunk), MINIMAL)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 20])
+@pytest.mark.parametrize("harm", ["coefficient", "length", "header"])
+def test_every_summand_is_checked(place: int, harm: str):
+    """Also those whose header is the first one's again, and those beyond the sixteenth."""
+    chunks = [next(cached(MINIMAL, 4, 3).sealer.seal(values(1, 20, 9)))] * 21
+    bad = bytearray(chunks[place])
+    if harm == "coefficient":
+        bad[-8:] = MINIMAL.chunk_primes[1].to_bytes(8, "little")
+    elif harm == "length":
+        del bad[-8:]
+    else:
+        bad[32] = 1
+    add(chunks, MINIMAL)
+    chunks[place] = bytes(bad)
+    with pytest.raises(MalformedBytes):
+        add(chunks, MINIMAL)
 
 
 def test_reserved_bytes_of_a_members_key_are_zero():
