@@ -149,7 +149,8 @@ def test_any_threshold_of_shares_recovers_the_secret(threshold: int, extra: int,
 @given(st.sampled_from([MINIMAL, STANDARD]), st.lists(st.integers(0, 2**60), min_size=1, max_size=30))
 def test_scaling_up_is_exact_rounding_and_scaling_down_its_inverse(params, raw: list[int]):
     q, t = params.chunk_modulus, params.plain_modulus
-    plain = [0, 1, t // 2, t // 2 + 1, t - 1, *(value % t for value in raw)]
+    nearest_ties = [half * pow(q, -1, t) % t for half in (t // 2 - 1, t // 2, t // 2 + 1, t // 2 + 2)]
+    plain = [0, 1, t // 2, t // 2 + 1, t - 1, *nearest_ties, *(value % t for value in raw)]
     scaled = scale_up(np.array(plain, np.uint64), params)
     assert reference.chinese(scaled.tolist(), list(params.chunk_primes)) == [(2 * q * m + t) // (2 * t) for m in plain]
     assert scale_down(scaled, params).tolist() == plain
