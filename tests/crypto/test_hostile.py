@@ -22,7 +22,7 @@ NAMES = tuple(fuzzing.doors(cached(MINIMAL, 4, 3)))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_mutations_read_as_themselves_or_raise_a_typed_error(name: str):
+def test_mutations_parse_or_raise_a_typed_error(name: str):
     tally = fuzzing.run(fuzzing.doors(cached(MINIMAL, 4, 3))[name], QUICK, name)
     assert tally.refused + tally.accepted == QUICK
     assert tally.refused > 0

@@ -83,6 +83,18 @@ def test_fewer_than_threshold_learn_only_noise():
             assert abs(chi_squared(residue, STANDARD.primes[0])) < 8
 
 
+def test_t_minus_one_shares_without_masks_open_nothing():
+    """Even the bare shares of T-1 members, combined as if they were enough, leave a uniform residue."""
+    net = cached(STANDARD, 4, 3)
+    chunk = next(net.sealer.seal(np.zeros(10, np.int64)))
+    _, body = read_chunk(chunk, STANDARD)
+    prime = STANDARD.primes[0]
+    guess = reference.interpolate({k: net.members[k].sigma[0].tolist() for k in (1, 2)}, prime)
+    product = reference.product(body[1, 0].tolist(), guess, prime)
+    residue = np.array([(int(a) + b) % prime for a, b in zip(body[0, 0], product, strict=True)], np.uint64)
+    assert abs(chi_squared(residue, prime)) < 8
+
+
 def test_a_single_partial_is_masked():
     """Bare d_k = c1·λσ + smudge would be a short vector for c1 = 0; the masks make it uniform."""
     net = cached(STANDARD, 4, 3)
