@@ -330,7 +330,7 @@ def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
     params = terms.params
     b = _total([item.b for item in ordered], params.primes)
     sigma = _total([item.share for item in ordered], params.chunk_primes)
-    transcript = labelled_digest("transcript", *(item.header.to_bytes() for item in ordered))
+    transcript = transcript_of([item.header for item in ordered])
     content = labelled_digest("content key", terms.digest, *(item.contribution for item in ordered))
     smudge = smudging_key(sigma, ordered[receiver].pair)
     pairs = tuple(bytes(32) if item.dealer == receiver else item.pair for item in ordered)
@@ -348,6 +348,11 @@ def finish(received: Sequence[ReceivedShare]) -> tuple[MemberKey, JointKey]:
     )
     joint = JointKey(params, terms.consortium, terms.epoch, terms.members, terms.threshold, transcript, b)
     return member, joint
+
+
+def transcript_of(headers: Sequence[DealingHeader]) -> bytes:
+    """SHA-256 over the headers of all dealings, in the dealers' order: which ceremony made a key."""
+    return labelled_digest("transcript", *(header.to_bytes() for header in headers))
 
 
 def smudging_key(sigma: Words, own_pair: bytes) -> bytes:

@@ -6,7 +6,7 @@ quorum of complaints ends the ceremony on chain.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from crypto.ceremony import verify_header
 from crypto.complaint import ShareComplaint, verify_complaint, verify_disclosure
@@ -24,10 +24,20 @@ if TYPE_CHECKING:
     from crypto.keys import JointKey
     from node.consortium.records import ComplaintView, EpochView
     from node.consortium.view import ConsortiumView
-    from node.storage.source import BlobSource
 
 
-def read_header(blobs: BlobSource, epoch: EpochView, dealer: int, address: bytes) -> DealingHeader:
+class Obtains(Protocol):
+    """Somewhere blobs can be had."""
+
+    def obtain(self, cid: str) -> bytes:
+        """The bytes of a blob.
+
+        Raises:
+            StorageError: It cannot be had.
+        """
+
+
+def read_header(blobs: Obtains, epoch: EpochView, dealer: int, address: bytes) -> DealingHeader:
     """A dealer's header as the chain names it.
 
     Raises:
@@ -47,7 +57,7 @@ def needs_no_record(epoch: EpochView, complaint: ComplaintView) -> bool:
 
 
 def verify_share_complaint(
-    blobs: BlobSource, view: ConsortiumView, epoch: EpochView, terms: Terms, complaint: ComplaintView
+    blobs: Obtains, view: ConsortiumView, epoch: EpochView, terms: Terms, complaint: ComplaintView
 ) -> None:
     """Raise unless a complaint on chain is backed by evidence that its accused sealed a bad share.
 
@@ -72,7 +82,7 @@ def verify_share_complaint(
 
 
 def read_openings(
-    blobs: BlobSource, view: ConsortiumView, epoch: EpochView, joint: JointKey
+    blobs: Obtains, view: ConsortiumView, epoch: EpochView, joint: JointKey
 ) -> tuple[list[dict[int, bytes]], dict[int, str]]:
     """Everybody's openings of the test vector, and whose report is at fault.
 
@@ -112,7 +122,7 @@ def _reported(data: bytes, joint: JointKey, subsets: Sequence[tuple[int, ...]], 
 
 
 def judge_disclosures(
-    blobs: BlobSource, view: ConsortiumView, epoch: EpochView, terms: Terms, joint: JointKey
+    blobs: Obtains, view: ConsortiumView, epoch: EpochView, terms: Terms, joint: JointKey
 ) -> dict[int, str | None]:
     """After a failed self-test: by member that confirmed anything, what convicts it, or None if its dealing is in order.
 

@@ -122,13 +122,7 @@ class Keeper:
         self._idle_since = self._idle_since or time.monotonic()
         if time.monotonic() - self._idle_since < TURN_SECONDS * (self._me + _patience(view)):
             return
-        self.open(parameters, threshold)
-
-    def open(self, parameters: str, threshold: int, seconds: int = CEREMONY_SECONDS) -> None:
-        """Open a ceremony now, whether or not there is a key; somebody else's running one does as well."""
-        chosen = parameter_set(parameters, allow_minimal=self._allow_minimal)
-        deadline = max(int(time.time()), self._chain.now()) + seconds
-        _tolerate(lambda: self._chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
+        open_ceremony(self._chain, parameters, threshold, allow_minimal=self._allow_minimal)
 
     def _fits(self, view: ConsortiumView) -> bool:
         """Whether the active key is one of all present members."""
@@ -352,6 +346,23 @@ class Keeper:
         if what not in self._said:
             self._said.add(what)
             log.error("%s", what)
+
+
+def open_ceremony(
+    chain: Chain, parameters: str, threshold: int, seconds: int = CEREMONY_SECONDS, *, allow_minimal: bool = False
+) -> None:
+    """Open a ceremony on chain; one that is running already will do.
+
+    Args:
+        chain: The contracts, with a member's account.
+        parameters: Name of the parameter set.
+        threshold: T.
+        seconds: How long it may take.
+        allow_minimal: Accept the insecure `minimal` parameters: tests only.
+    """
+    chosen = parameter_set(parameters, allow_minimal=allow_minimal)
+    deadline = max(int(time.time()), chain.now()) + seconds
+    _tolerate(lambda: chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
 
 
 def _patience(view: ConsortiumView) -> int:
