@@ -62,7 +62,7 @@ def test_one_openers_smudging_floods_the_measured_worst_case_by_40_bits(noise):
 
 
 def test_64_openers_smudging_over_many_seeds_stays_below_the_refusal_threshold(noise):
-    """16 × 8192 totals: the largest stays a bit below the refusal threshold."""
+    """131,072 totals: the largest stays a bit below the refusal threshold."""
     worst = 0.0
     for seed in range(16):
         total = np.zeros(STANDARD.ring)
