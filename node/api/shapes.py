@@ -23,10 +23,7 @@ def transaction_id(text: str) -> bytes:
         BadInput: Neither.
     """
     if len(text) == 64:
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            raise BadInput(f"{text!r} is not 64 hex digits") from None
+        return digest(text)
     return tx_id_of(text)
 
 
@@ -40,7 +37,7 @@ def digest(text: str) -> bytes:
         value = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         value = b""
-    if len(value) != 32:
+    if len(value) != 32:  # fromhex skips blanks, so the length alone tells
         raise BadInput(f"{text[:80]!r} is not a digest of 64 hex digits")
     return value
 

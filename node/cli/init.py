@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from node.cli.options import home_option, password_options, read_password
 from node.config import ChainSection, Compute, Data, Debug, Hospital, NodeConfig, Rounds
+from node.errors import BadInput
 from node.home import Home, create_identity
 
 
@@ -49,14 +51,18 @@ def command(
 ) -> None:
     """Make a hospital's directory: keys on the spot, sealed under a password, and node.toml."""
     place = Home(home)
-    config = NodeConfig(
-        hospital=Hospital(name=name, host=host, port=port, url=url or f"http://{host}:{port}"),
-        chain=ChainSection(rpc=rpc),
-        data=Data(test=test_data),
-        rounds=Rounds(target=target, min_group=min_group, min_threshold=min_threshold),
-        compute=Compute(threads=threads),
-        debug=Debug(keep_quantised=keep_quantised),
-    )
+    try:
+        config = NodeConfig(
+            hospital=Hospital(name=name, host=host, port=port, url=url or f"http://{host}:{port}"),
+            chain=ChainSection(rpc=rpc),
+            data=Data(test=test_data),
+            rounds=Rounds(target=target, min_group=min_group, min_threshold=min_threshold),
+            compute=Compute(threads=threads),
+            debug=Debug(keep_quantised=keep_quantised),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     home.mkdir(parents=True, exist_ok=True)
     identity = create_identity(place, read_password(password_file, password_fd, new=True))
     config.write(place.config_file)

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error of ours; None for a bug, which is shown in full."""
     from chain import errors as chain
-    from crypto.errors import CryptoError
+    from crypto.errors import CryptoError, InsecureParameters, UnknownParameters
     from dag.errors import LedgerError
     from node.errors import MedweaveError
     from node.images.errors import DataError
@@ -95,12 +95,16 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, MedweaveError):
         return error.exit_code
+    if isinstance(error, OSError):
+        return 4
     if isinstance(error, DataError | LearningError | chain.BadKeystore | chain.BadDeployment | chain.BadArgument):
         return 3
     if isinstance(error, chain.ToolMissing | chain.PortInUse | chain.AnvilFailed):
         return 4
     if isinstance(error, chain.ChainError):
         return 5
+    if isinstance(error, InsecureParameters | UnknownParameters):
+        return 3
     return 1 if isinstance(error, CryptoError | LedgerError) else None
 
 

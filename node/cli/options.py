@@ -59,7 +59,7 @@ def read_password(file: Path | None, descriptor: int | None, *, new: bool = Fals
             text = os.environ.get(PASSWORD_VARIABLE) or click.prompt(
                 "Keystore password", hide_input=True, confirmation_prompt=new, err=True
             )
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise WrongPassword(f"the password cannot be read: {error}") from None
     password = text.rstrip("\r\n")
     if not password:

@@ -73,6 +73,10 @@ class DemoOptions:
             raise BadInput(f"--partition {self.partition!r}: choose iid, by-patient or dirichlet:ALPHA")
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise BadEnvironment(f"--out {self.out}: exists and is not empty; choose another directory")
+        if self.json is not None and not self.json.absolute().parent.is_dir():
+            raise BadInput(f"--json {self.json}: its directory does not exist; make it first")
+        if self.round_seconds < 10:
+            raise BadInput(f"--round-seconds {self.round_seconds}: a round needs at least 10 seconds")
         if self.base_port and not 1024 <= self.base_port <= 65535 - n - 1:
             raise BadInput(f"--base-port {self.base_port}: choose 1024 to {65535 - n - 1}")
 

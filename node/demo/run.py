@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crypto.parameters import parameter_set
 from node.audit.evidence import open_evidence
 from node.audit.run import audit
 from node.config import TESTING_VARIABLE
@@ -22,6 +23,7 @@ from node.demo.plaintext import check
 from node.demo.processes import command, finish
 from node.demo.watch import Watcher, ask
 from node.errors import RoundProblem
+from node.sealing.quantising import plan_layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +54,9 @@ def run(options: DemoOptions, console: Console) -> int:
     console.print("reading the images", highlight=False, soft_wrap=True)
     data = prepare(options)
     _announce(options, data, console)
+    plan = plan_for(options, data)
+    parameter_set(plan.parameter_set, allow_minimal=os.environ.get(TESTING_VARIABLE) == "1")
+    plan_layout(plan.architecture, len(plan.classes), plan.value_range)
     result = reporting.DemoReport(
         options={key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()},
         data={

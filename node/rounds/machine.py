@@ -34,6 +34,8 @@ VERDICT_GRACE_SECONDS = 2.0
 """Once a quorum has scored, the slower members get this long before the statement is written without them."""
 REVEAL_GRACE_SLOTS = 0.25
 """The leader waits this share of a slot for the last reveals before proposing without them."""
+MAX_ATTEMPT = 255
+"""Largest slot number a proposal can carry; later slots share it."""
 TURN_SECONDS = 2.0
 """Member of rank k waits k times this before it writes or sends what the leader should have."""
 
@@ -50,7 +52,9 @@ def apply(state: RoundState, event: Event) -> tuple[RoundState, tuple[Effect, ..
     """
     state = _note_times(_fold(state, event))
     waiting = {effect for effect, at in state.retry_at.items() if at > state.now}
-    start = tuple(effect for effect in due(state) if effect not in state.running and effect not in waiting)
+    start = tuple(
+        effect for effect in dict.fromkeys(due(state)) if effect not in state.running and effect not in waiting
+    )
     return replace(state, running=state.running | frozenset(start)), start
 
 
@@ -224,10 +228,10 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         waited = state.now - state.closed_at >= REVEAL_GRACE_SLOTS * plan.slot_seconds
         if {u.issuer for u in confirmed} <= {member for _, member, _ in state.reveals} or waited:
             updates = tuple(u.id for u in confirmed)
-            yield do.Propose(state.slot, updates, (), repeats=False)
+            yield do.Propose(min(state.slot, MAX_ATTEMPT), updates, (), repeats=False)
         return
     # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
-    yield do.Propose(state.slot, stalled[0].updates, stalled[0].reveals, repeats=True)
+    yield do.Propose(min(state.slot, MAX_ATTEMPT), stalled[0].updates, stalled[0].reveals, repeats=True)
 
 
 def _verify(state: RoundState) -> Iterator[Effect]:

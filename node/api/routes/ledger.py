@@ -22,7 +22,7 @@ def router(service: Service) -> APIRouter:
     @routes.get("/transactions", summary="Transactions in the order this node attached them")
     def transactions(
         kind: Kind | None = None,
-        round: Annotated[int | None, Query(ge=0)] = None,  # noqa: A002  (the field's own name)
+        round: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,  # noqa: A002  (the field's own name)
         after: Annotated[str | None, Query(description="CID of the last one of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
