@@ -190,7 +190,9 @@ def _say_verdict(options: DemoOptions, verdict: Report, result: reporting.DemoRe
     if missing > 0:
         console.print(f"{missing} of {options.rounds} rounds were not finalised", style="bold red")
     console.print(
-        f"run directory: {options.out}  (audit it again: medweave audit --run {options.out})", highlight=False
+        f"run directory: {options.out}  (audit it again: medweave audit --run {options.out})",
+        highlight=False,
+        soft_wrap=True,
     )
     console.print(verdict.to_text().splitlines()[-1], highlight=False, style="bold", soft_wrap=True)
 
