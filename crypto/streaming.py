@@ -6,17 +6,15 @@ encrypts; opening uses threads, because a share must not leave its process, and 
 lock; adding is as fast as memory on one core. README.md has the figures.
 """
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import numpy as np
 
-from crypto.errors import CryptoError, ValueOutOfRange
+from crypto.errors import ValueOutOfRange
 from crypto.keys import JointKey
 from crypto.layout import Layout
 from crypto.modular import Signed
@@ -24,6 +22,7 @@ from crypto.opening import Opener, combine
 from crypto.packing import Floats, Quantiser
 from crypto.parameters import ParameterSet
 from crypto.sealing import Sealer, add
+from crypto.workers import Workers
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,8 +86,7 @@ class SealingPool:
     def __init__(self, joint: JointKey, workers: int = 1) -> None:
         """Start ``workers`` processes, ≥ 1, when the first vector comes."""
         self._params = joint.params
-        self._workers = workers
-        self._sealer = Sealer(joint) if workers == 1 else _processes(joint, workers)
+        self._sealer = Sealer(joint) if workers == 1 else Workers(joint, workers)
 
     def __enter__(self) -> Self:
         return self
@@ -101,14 +99,12 @@ class SealingPool:
     @property
     def processes(self) -> tuple[int, ...]:
         """Ids of the running processes; none with one worker, or before the first vector."""
-        if isinstance(self._sealer, ProcessPoolExecutor):
-            return tuple(self._sealer._processes or ())  # noqa: SLF001  (the library has no other way to ask)
-        return ()
+        return self._sealer.pids if isinstance(self._sealer, Workers) else ()
 
     def close(self) -> None:
         """End the processes."""
-        if isinstance(self._sealer, ProcessPoolExecutor):
-            self._sealer.shutdown(cancel_futures=True)
+        if isinstance(self._sealer, Workers):
+            self._sealer.close()
 
     def seal(self, blocks: Iterable[Signed]) -> Iterator[bytes]:
         """The chunks of a vector whose values come in blocks of any size.
@@ -121,37 +117,17 @@ class SealingPool:
             CryptoError: a process of the pool was ended from outside.
         """
         empty = True
-        try:
-            for chunk in self._chunks(enumerate(recut(blocks, self._params.values_per_chunk))):
-                empty = False
-                yield chunk
-        except BrokenProcessPool as error:
-            raise CryptoError("a sealing process was ended from outside: seal again with a new pool") from error
+        for chunk in self._chunks(enumerate(recut(blocks, self._params.values_per_chunk))):
+            empty = False
+            yield chunk
         if empty:
             raise ValueOutOfRange("0 values: expected at least 1")
 
     def _chunks(self, parts: Iterable[tuple[int, Signed]]) -> Iterator[bytes]:
-        if isinstance(self._sealer, ProcessPoolExecutor):
-            return _ordered(self._sealer, _seal_in_process, parts, 2 * self._workers)
         sealer = self._sealer
+        if isinstance(sealer, Workers):
+            return sealer.seal(parts)
         return (sealer.seal_chunk(index, part) for index, part in parts)
-
-
-_SEALERS: Final[list[Sealer]] = []
-"""The one sealer of a worker process."""
-
-
-def _processes(joint: JointKey, workers: int) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, spawn, _prepare_process, (joint.to_bytes(), joint.params.secure))
-
-
-def _prepare_process(joint: bytes, secure: bool) -> None:
-    _SEALERS.append(Sealer(JointKey.from_bytes(joint, allow_minimal=not secure)))
-
-
-def _seal_in_process(part: tuple[int, Signed]) -> bytes:
-    return _SEALERS[0].seal_chunk(*part)
 
 
 def add_stream(updates: Sequence[Iterable[bytes]], params: ParameterSet) -> Iterator[bytes]:
