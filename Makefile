@@ -42,6 +42,10 @@ dev: $(DEV) $(NODE)  ## what developing needs besides: test, lint and type tools
 test: $(DEV) $(NODE)  ## all tests; make test ARGS="tests/storage -k cid" runs some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+.PHONY: test-slow
+test-slow: $(DEV) $(NODE)  ## the tests that take minutes: exactness over a thousand ceremonies, memory at 50 million parameters
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --timeout 3600 -n $(JOBS) --dist loadfile $(ARGS)
+
 .PHONY: check
 check: $(DEV) $(NODE)  ## what must hold before a commit: lint, format, types, import directions, contract artefacts
 	$(BIN)/ruff check

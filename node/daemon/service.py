@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,10 @@ class Daemon:
         self.conductor = Conductor(
             self._loop, self._pool, self._ports, self.publisher.replay, lambda m: self.journal.model(m) is not None
         )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn stops serving on these and then raises them again: that must not end the process before its stores
+            # are closed.
+            self._loop.add_signal_handler(number, lambda: None)
         hospital = self.config.hospital
         listener = listen(hospital.host, hospital.port)
         server = uvicorn.Server(uvicorn.Config(create_app(self), log_config=None, access_log=False, lifespan="off"))

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
+from dag.errors import StoreCorrupt
+from dag.store import Store
 from node.storage import raw_cid
 
 MEDWEAVE = (sys.executable, "-m", "node.cli.main")
@@ -73,6 +76,12 @@ def test_nothing_is_left_running(demo_run: Path):
     assert left_running(demo_run) == []
 
 
+def test_daemons_close_their_stores(demo_run: Path):
+    """SIGTERM is an orderly end: what is in write-ahead logs is in the databases by then."""
+    assert len(list(demo_run.rglob("ledger.sqlite"))) == 4
+    assert list(demo_run.rglob("*.sqlite-wal")) == []
+
+
 def test_the_run_directory_can_be_audited_later(demo_run: Path):
     done = medweave("audit", "--run", str(demo_run), "--json")
     assert done.returncode == 0, done.stderr
@@ -118,6 +127,26 @@ def test_audit_of_an_unknown_model_is_falsified(demo_run: Path):
     done = medweave("audit", "--run", str(demo_run), "--model", "ab" * 32)
     assert done.returncode == 1, done.stdout
     assert "lineage" in done.stdout
+
+
+def test_a_changed_ledger_row_is_found_and_named(demo_run: Path, tmp_path: Path):
+    """One byte of a real hospital's ledger: its node would not start on it."""
+    path = tmp_path / "ledger.sqlite"
+    shutil.copyfile(demo_run / "hospitals" / "hospital-2" / "ledger.sqlite", path)
+    with Store(path) as store:
+        arrivals = [row.arrival for row in store.rows()]
+    victim = arrivals[len(arrivals) // 2]
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        (raw,) = database.execute("SELECT bytes FROM transactions WHERE arrival = ?", (victim,)).fetchone()
+        database.execute("UPDATE transactions SET bytes = ? WHERE arrival = ?", (flipped(raw), victim))
+    with Store(path) as store, pytest.raises(StoreCorrupt, match=rf"\b{victim}\b"):
+        list(store.rows())
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit of the middle byte is another."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 @pytest.mark.parametrize(
