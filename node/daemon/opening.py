@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chain.client import Chain
+    from chain.records import Receipt
     from node.consortium.view import ConsortiumView
+    from node.rounds.journal import Journal
     from node.rounds.plan import Plan
     from node.storage import BlobStore
 
@@ -37,13 +39,15 @@ class RoundOpener:
         target: Rounds to finalise; 0 opens none.
         chain: The contracts, with this member's account.
         store: Receives the plan, so that the others can fetch it.
+        journal: Remembers what opening cost.
     """
 
-    def __init__(self, me: int, plan: Plan, target: int, chain: Chain, store: BlobStore) -> None:
+    def __init__(self, me: int, plan: Plan, target: int, chain: Chain, store: BlobStore, journal: Journal) -> None:
         self._me = me
         self._plan = plan
         self._target = target
         self._chain = chain
+        self._journal = journal
         self._idle_since: float | None = None
         store.put(plan.to_bytes())
 
@@ -58,22 +62,29 @@ class RoundOpener:
             return
         if view.head is None:
             initial = model_hash(genesis_model(self._plan))
-            self._try("genesis model", lambda: self._chain.rounds.genesis(initial, self._plan.digest))
+            number = 0
+            receipt = self._try("genesis model", lambda: self._chain.rounds.genesis(initial, self._plan.digest))
         else:
             head, plan = view.head, self._plan
-            self._try(
+            number = current.round + 1 if current else 1
+            receipt = self._try(
                 "round",
                 lambda: self._chain.rounds.open(plan.digest, head, plan.collect_seconds, plan.round_seconds),
             )
+        if receipt is not None:
+            self._journal.remember(number, "gas_open", receipt.gas_used)
 
     def _rank(self, view: ConsortiumView) -> int:
         seed = (view.current.next_seed if view.current else None) or keccak(self._chain.deployment.consortium)
         return ranking(seed, view.addresses, [1] * len(view.addresses)).index(self._me)
 
-    def _try(self, what: str, send: Callable[[], object]) -> None:
+    def _try(self, what: str, send: Callable[[], Receipt]) -> Receipt | None:
+        """What it took; None where somebody was faster."""
         try:
-            send()
-            log.info("opened: %s", what)
+            receipt = send()
         except ContractReverted as error:
             if error.name not in SOMEBODY_WAS_FASTER:
                 raise
+            return None
+        log.info("opened: %s", what)
+        return receipt

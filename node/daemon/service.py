@@ -280,7 +280,7 @@ class Daemon:
                 raise BadConfig(f"[rounds] target is {target}, but {path} is missing: write a plan or set target = 0")
             return None, None
         plan = Plan.from_toml(path)
-        return (RoundOpener(self.me, plan, target, self.chain, self.store) if target else None), plan
+        return (RoundOpener(self.me, plan, target, self.chain, self.store, self.journal) if target else None), plan
 
 
 def listen(host: str, port: int) -> socket.socket:
