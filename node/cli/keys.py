@@ -170,6 +170,12 @@ def _watch(reader: _Reader, number: int, timeout: float, *, as_json: bool) -> in
         reader.follower.look()
 
 
+def _signing_reader(home: Home, password: str) -> _Reader:
+    """The chain as a hospital's own account sees and writes it."""
+    identity = unlock_identity(home, password)
+    return _Reader.at(Chain(home.config().chain.rpc, read_deployment(home), identity.account))
+
+
 @command.command("run")
 @home_option
 @password_options
@@ -193,8 +199,7 @@ def run(
 
     Exit codes: as `medweave keys watch`; 3 if there is a key already.
     """
-    identity = unlock_identity(Home(home), read_password(password_file, password_fd))
-    reader = _Reader.at(Chain(Home(home).config().chain.rpc, read_deployment(Home(home)), identity.account))
+    reader = _signing_reader(Home(home), read_password(password_file, password_fd))
     if reader.view.active_epoch and not _running(reader.view):
         raise BadInput(f"epoch {reader.view.active_epoch} has a key: `medweave keys rotate` makes the next one")
     return _ceremony(Home(home), reader, parameters, threshold, None if no_wait else timeout, as_json=as_json)
@@ -223,8 +228,7 @@ def rotate(
 
     Exit codes: as `medweave keys watch`; 3 if there is no key yet.
     """
-    identity = unlock_identity(Home(home), read_password(password_file, password_fd))
-    reader = _Reader.at(Chain(Home(home).config().chain.rpc, read_deployment(Home(home)), identity.account))
+    reader = _signing_reader(Home(home), read_password(password_file, password_fd))
     if not reader.view.active_epoch:
         raise BadInput("there is no key to replace: `medweave keys run` makes the first one")
     present = epoch_facts(reader.view, reader.view.epochs[reader.view.active_epoch])

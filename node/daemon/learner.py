@@ -78,11 +78,6 @@ class LocalLearner:
         with self._lock:
             return evaluate(vector, self._dataset("test", plan), settings_of(plan))
 
-    @functools.cached_property
-    def train_size(self) -> int:
-        """Number of images trained on."""
-        return len(self._load("train"))
-
     def _dataset(self, part: str, plan: Plan) -> Dataset:
         dataset = self._load(part)
         if dataset.class_names != plan.classes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from node.rounds import effects as do
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,11 +59,6 @@ def describe(state: RoundState) -> str:
             return f"signing, {len({c.issuer for c in state.checkpoints})}/{state.members.quorum} signatures"
         case _:
             return _DOING.get(name, name)
-
-
-def leading(state: RoundState) -> bool:
-    """Whether this member acts as leader now."""
-    return state.rank <= state.slot and any(isinstance(e, do.Propose) for e in state.running)
 
 
 def finished(state: RoundState) -> frozenset[str]:

@@ -52,4 +52,5 @@ def test_nothing_crashes_it(data: object) -> None:
 
 @given(tail=st.binary(max_size=200))
 def test_hostile_texts_do_not_crash_it(tail: bytes) -> None:
-    decode_revert("X.y", f"0x{(keccak(text='Error(string)')[:4] + tail).hex()}")
+    found = decode_revert("X.y", f"0x{(keccak(text='Error(string)')[:4] + tail).hex()}")
+    assert isinstance(found, ContractReverted)
