@@ -98,6 +98,18 @@ class Tangle:
         if issuer_index is not None:
             self._spread(at, 1 << issuer_index)
 
+    def attach_many(self, rows: Iterable[tuple[bytes, tuple[bytes, ...], int | None, int, Kind]]) -> None:
+        """Attaches transactions in the order given, parents before children; each row as `attach` takes it.
+
+        Args:
+            rows: id, parents' ids, issuer's member index or None, round, kind.
+
+        Raises:
+            MissingParent: a parent is not attached; the rows before it stay.
+        """
+        for tx_id, parents, issuer_index, round_, kind in rows:
+            self.attach(tx_id, parents, issuer_index, round_, kind)
+
     def _cover(self, above: list[int], issuer_index: int | None, round_: int, kind: Kind) -> int:
         """Mask of the members whose update of this round is in the past cone of a transaction being attached."""
         cover = 0

@@ -164,3 +164,27 @@ def test_attaching_needs_parents_and_is_idempotent():
     assert tangle.round(name_id("A1")) == 1
     with pytest.raises(UnknownTransaction):
         tangle.approval_weight(name_id("X"))
+
+
+@given(graphs())
+@settings(deadline=None)
+def test_attaching_many_is_attaching_each(made):
+    tangle, graph, ids = made
+    rows = [
+        (
+            tx_id,
+            tangle.parents(tx_id),
+            None if tangle.issuer(tx_id) < 0 else tangle.issuer(tx_id),
+            tangle.round(tx_id),
+            tangle.kind(tx_id),
+        )
+        for tx_id in ids
+    ]
+    again = Tangle(3)
+    again.attach_many(iter(rows))
+    again.attach_many(rows[:3])
+    assert list(again.ids()) == ids
+    assert again.tips() == tangle.tips()
+    for tx_id in ids:
+        assert again.approval_weight(tx_id) == tangle.approval_weight(tx_id)
+        assert again.cover(tx_id, graph.nodes[tx_id]["round"]) == tangle.cover(tx_id, graph.nodes[tx_id]["round"])
