@@ -23,7 +23,9 @@
     ├── AlreadyPosted                  this node's member has answered before; nothing was signed
     ├── WaitingFull                    too many transactions wait for parents
     ├── NoParents                      no two transactions cover what a new one must refer to
+    ├── MalformedNote                  bytes that are no signed checkpoint, proof file or list of witnesses
     ├── ProofFailed                    a Merkle proof that does not prove
+    │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
     └── StoreError
         ├── StoreCorrupt               a row that does not say what was written
         └── StoreFailed                the disk refused; reopen the ledger
@@ -179,8 +181,26 @@ class NoParents(LedgerError):
     """No two acceptable parents have everything in their past cones that the new transaction refers to."""
 
 
+class MalformedNote(LedgerError):
+    """Bytes that are no signed checkpoint, proof file or list of witnesses.
+
+    Attributes:
+        field: the line or key that is wrong, such as `size` or `members[2].account`.
+        reason: what was found and what was expected.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class ProofFailed(LedgerError):
     """A Merkle inclusion or consistency proof that does not lead to the given root."""
+
+
+class NotWitnessed(ProofFailed):
+    """A checkpoint that fewer than a quorum of members signed, or under which a known key's signature is false."""
 
 
 class StoreError(LedgerError):
