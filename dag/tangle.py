@@ -185,6 +185,14 @@ class Tangle:
         """Length of the longest path back to genesis; larger than every ancestor's."""
         return self._depth[self._at(tx_id)]
 
+    def position(self, tx_id: bytes) -> int:
+        """Its place in the order of attachment, from 0. Raises UnknownTransaction."""
+        return self._at(tx_id)
+
+    def id_at(self, position: int) -> bytes:
+        """The id at a place in the order of attachment."""
+        return self._ids[position]
+
     def tips(self) -> tuple[bytes, ...]:
         """Ids that nobody approves yet, in the order they were attached."""
         return tuple(self._ids[tip] for tip in self._tips)
