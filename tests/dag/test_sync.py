@@ -6,7 +6,7 @@ from tests.dag.test_ledger import QUIET, chain_of, contents, deliver, fork
 
 
 def test_a_node_that_was_away_catches_up_in_batches(monkeypatch):
-    monkeypatch.setattr("dag.sync.MAX_TRANSACTIONS", 16)
+    monkeypatch.setattr("dag.sync.exchange.MAX_TRANSACTIONS", 16)
     source, target = ledger(), ledger()
     chain_of(source, 100)
     create(target, 3, QUIET)
@@ -27,7 +27,7 @@ def test_peers_that_diverged_meet():
 
 
 def test_sync_serves_within_limits(monkeypatch):
-    monkeypatch.setattr("dag.sync.MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr("dag.sync.exchange.MAX_BATCH_BYTES", 1000)
     book = ledger()
     made = chain_of(book, 9)
     served = Sync(book).serve([tx.id for tx in made] * 2 + [b"?" * 32])
