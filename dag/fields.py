@@ -19,6 +19,8 @@ U53: Final = 2**53 - 1  # the largest integer every JSON reader keeps exact
 
 def check_integer(field: str, value: object, low: int, high: int) -> None:
     """Demands an integer (not a bool) with low ≤ value ≤ high."""
+    if type(value) is int and low <= value <= high:
+        return
     if not isinstance(value, int) or isinstance(value, bool):
         raise MalformedTransaction(field, f"expected an integer, found {type(value).__name__}")
     if not low <= value <= high:
@@ -29,6 +31,8 @@ def check_integer(field: str, value: object, low: int, high: int) -> None:
 
 def check_bytes(field: str, value: object, size: int) -> None:
     """Demands exactly `size` bytes."""
+    if type(value) is bytes and len(value) == size:
+        return
     if not isinstance(value, bytes):
         raise MalformedTransaction(field, f"expected {size} bytes, found {type(value).__name__}")
     if len(value) != size:

@@ -9,7 +9,6 @@ Source: https://github.com/multiformats/cid, https://ipld.io/specs/codecs/dag-cb
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from functools import lru_cache
 from typing import Final
@@ -26,6 +25,8 @@ DAG_CBOR: Final = 0x71
 _CODECS: Final = frozenset({RAW, DAG_PB, DAG_CBOR})
 _CID_BYTES: Final = 36
 _CID_CHARS: Final = 59  # "b" and ceil(36 * 8 / 5) base32 digits
+_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648, in lower case as multibase wants it
+_TO_INT_DIGITS: Final = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")
 
 
 def sha256(data: bytes) -> bytes:
@@ -95,8 +96,7 @@ def blob_link(text: str) -> bytes:
         MalformedIdentifier: no canonical CID, or one of a transaction.
     """
     binary = _parse(text)
-    if binary[1] == DAG_CBOR:
-        raise MalformedIdentifier(f"CID {text} names a dag-cbor block; a blob's codec is raw 0x55 or dag-pb 0x70")
+    _check_blob(text, binary)
     return binary
 
 
@@ -107,7 +107,7 @@ def blob_cid(binary: bytes) -> str:
         MalformedIdentifier: no CIDv1 of a blob.
     """
     text = cid_text(binary)
-    blob_link(text)
+    _check_blob(text, binary)
     return text
 
 
@@ -123,13 +123,20 @@ def blob_leaf(text: str) -> bytes:
 def _parse(text: str) -> bytes:
     if not isinstance(text, str) or len(text) != _CID_CHARS or not text.isascii() or text[0] != "b":
         raise MalformedIdentifier(f"{str(text)[:80]!r} is not a base32 CIDv1 of {_CID_CHARS} characters")
-    try:
-        binary = base64.b32decode(text[1:].upper() + "======")
-    except binascii.Error:
-        raise MalformedIdentifier(f"{text!r} is not base32") from None
-    if cid_text(binary) != text:
-        raise MalformedIdentifier(f"{text!r} is not in canonical base32 (lower case, no spare bits)")
+    digits = text[1:]
+    if digits.strip(_BASE32):
+        raise MalformedIdentifier(f"{text!r} is not base32 (lower case)")
+    value = int(digits.translate(_TO_INT_DIGITS), 32)  # 58 digits of 5 bits: 36 bytes and two spare bits
+    if value & 3:
+        raise MalformedIdentifier(f"{text!r} is not in canonical base32: its spare bits are not zero")
+    binary = (value >> 2).to_bytes(_CID_BYTES, "big")
+    _check_binary(binary)
     return binary
+
+
+def _check_blob(text: str, binary: bytes) -> None:
+    if binary[1] == DAG_CBOR:
+        raise MalformedIdentifier(f"CID {text} names a dag-cbor block; a blob's codec is raw 0x55 or dag-pb 0x70")
 
 
 def _check_binary(binary: bytes) -> None:

@@ -8,7 +8,7 @@ it. Only one signature form is accepted (low s, recovery id 0 or 1), so nobody e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any, Final, Self
 
@@ -18,7 +18,18 @@ from eth_utils.crypto import keccak
 from dag import codec
 from dag.bodies import BODIES, SIGNATURE_BYTES, Body, GenesisBody, Kind
 from dag.errors import BadSignature, MalformedIdentifier, MalformedTransaction
-from dag.fields import U53, as_map, as_tuple, check_blob, check_digest, check_integer, check_keys, check_tuple
+from dag.fields import (
+    U53,
+    as_map,
+    as_tuple,
+    check_blob,
+    check_bytes,
+    check_digest,
+    check_integer,
+    check_keys,
+    check_tuple,
+)
+from dag.forms import NONCE_BYTES, Frame, read_frame
 from dag.ids import DAG_CBOR, NO_ISSUER, blob_cid, blob_link, cid_bytes, sha256
 
 MAX_BYTES: Final = 64 * 1024
@@ -42,6 +53,7 @@ class Unsigned:
             only where the ledger had a single tip.
         payload: CID of the blob that belongs to the transaction, or None for kinds without one.
         body: what the kind says.
+        nonce: proof of work (8 bytes, `dag.work`), or None where the plan asks for none; the key is then left out.
     """
 
     kind: Kind
@@ -52,6 +64,7 @@ class Unsigned:
     parents: tuple[bytes, ...]
     payload: str | None
     body: Body
+    nonce: bytes | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):
@@ -70,10 +83,14 @@ class Unsigned:
             check_blob("payload", self.payload)
         elif self.payload is not None:
             raise MalformedTransaction("payload", f"kind {self.kind} has none")
+        if self.nonce is not None:
+            if genesis:
+                raise MalformedTransaction("nonce", "a genesis has none")
+            check_bytes("nonce", self.nonce, NONCE_BYTES)
 
     def to_map(self) -> dict[str, Any]:
         """The record as a map that `dag.codec.encode` takes."""
-        return {
+        content = {
             "format": FORMAT,
             "kind": str(self.kind),
             "consortium": self.consortium,
@@ -84,6 +101,7 @@ class Unsigned:
             "payload": None if self.payload is None else codec.link(blob_link(self.payload)),
             "body": self.body.to_map(),
         }
+        return content if self.nonce is None else content | {"nonce": self.nonce}
 
 
 @dataclass(frozen=True)
@@ -148,22 +166,40 @@ class Transaction(Unsigned):
         Raises:
             MalformedTransaction: names the field that is wrong.
         """
+        frame = read_frame(raw)
+        transaction = cls._of_map(raw) if frame is None else cls._of_frame(frame)
+        transaction.__dict__["raw"] = raw  # what was proved to be the canonical form
+        return transaction
+
+    @classmethod
+    def _of_frame(cls, frame: Frame) -> Self:
+        return cls(
+            kind=frame.kind,
+            parents=frame.parents,
+            payload=None if frame.payload is None else blob_cid(frame.payload),
+            body=BODIES[frame.kind](**frame.body),
+            **frame.values,
+        )
+
+    @classmethod
+    def _of_map(cls, raw: bytes) -> Self:
         content = as_map("bytes", codec.decode(raw, MAX_BYTES))
-        check_keys("", content, _KEYS)
+        check_keys("", content, _KEYS | (content.keys() & {"nonce"}))
         if content["format"] != FORMAT or isinstance(content["format"], bool):
             raise MalformedTransaction("format", f"this node reads format {FORMAT}; a newer version may read this one")
+        if content.get("nonce", b"") is None:
+            raise MalformedTransaction("nonce", "leave the key out where there is none")
         kind = _kind(content["kind"])
         parents = as_tuple("parents", content["parents"])
-        values = {name: content[name] for name in ("consortium", "epoch", "round", "sequence", "signature")}
-        transaction = cls(
+        names = ("consortium", "epoch", "round", "sequence", "signature", "nonce")
+        values = {name: content[name] for name in names if name in content}
+        return cls(
             kind=kind,
             parents=tuple(_parent(f"parents[{number}]", parent) for number, parent in enumerate(parents)),
             payload=_payload(content["payload"]),
             body=BODIES[kind].from_map(content["body"]),
             **values,  # type: ignore[arg-type]  # __post_init__ checks every type
         )
-        transaction.__dict__["raw"] = raw  # what codec.decode proved to be the canonical form
-        return transaction
 
 
 def restore(raw: bytes, issuer: bytes) -> Transaction:
@@ -183,7 +219,12 @@ def restore(raw: bytes, issuer: bytes) -> Transaction:
 
 def signing_digest(unsigned: Unsigned) -> bytes:
     """What the issuer signs: sha2-256 of the domain prefix and the canonical bytes without a signature."""
-    return sha256(SIGNING_DOMAIN + codec.encode(Unsigned.to_map(unsigned)))
+    raw = unsigned.__dict__.get("raw")
+    if raw is None or len(unsigned.__dict__["signature"]) != SIGNATURE_BYTES:
+        return sha256(SIGNING_DOMAIN + codec.encode(Unsigned.to_map(unsigned)))
+    # Only `consortium` sorts after `signature`: cutting that entry out and counting one key less is the unsigned form.
+    head, tail = raw[: -_SIGNATURE_ENTRY - _CONSORTIUM_ENTRY], raw[-_CONSORTIUM_ENTRY:]
+    return sha256(SIGNING_DOMAIN + bytes((head[0] - 1,)) + head[1:] + tail)
 
 
 def sign(unsigned: Unsigned, private_key: bytes) -> Transaction:
@@ -254,6 +295,8 @@ def _payload(value: object) -> str | None:
         raise MalformedTransaction("payload", str(error)) from None
 
 
+_SIGNATURE_ENTRY: Final = len(b"\x69signature\x58\x41") + SIGNATURE_BYTES
+_CONSORTIUM_ENTRY: Final = len(b"\x6aconsortium\x58\x20") + 32
 _PARENT_PREFIX: Final = bytes((1, DAG_CBOR, 0x12, 0x20))
 _KEYS: Final = frozenset(
     ("format", "kind", "consortium", "epoch", "round", "sequence", "parents", "payload", "body", "signature")
