@@ -127,13 +127,16 @@ class UpdateBody(Body):
 
 @dataclass(frozen=True)
 class AcknowledgementBody(Body):
-    """Approves its parents' past, says nothing else; may open the issuer's commitment.
+    """Approves its parents' past; may close the round's list of updates for its issuer, or open the issuer's commitment.
 
     Attributes:
         reveal: the secret (32 bytes) behind the commitment in the issuer's update of this round, or None.
+        close: whether the issuer counts no further update of this round; said once a round (`dag.closing`), and not
+            together with a reveal, which has to come after a quorum of closes.
     """
 
     reveal: bytes | None
+    close: bool = False
 
     kind: ClassVar[Kind] = Kind.ACKNOWLEDGEMENT
     carries_payload: ClassVar[bool] = False
@@ -141,6 +144,10 @@ class AcknowledgementBody(Body):
     def __post_init__(self) -> None:
         if self.reveal is not None:
             check_digest("body.reveal", self.reveal)
+        if not isinstance(self.close, bool):
+            raise MalformedTransaction("body.close", "expected true or false")
+        if self.close and self.reveal is not None:
+            raise MalformedTransaction("body.close", "one acknowledgement cannot both close and reveal: post two")
 
 
 @dataclass(frozen=True)

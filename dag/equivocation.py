@@ -1,6 +1,7 @@
 """Proofs that a member contradicted itself.
 
-An honest member signs each sequence number once, one update a round, and one share, verdict and checkpoint a proposal.
+An honest member signs each sequence number once, one update and one close a round, and one share, verdict and checkpoint a
+proposal.
 Two signed transactions that break this are a proof that needs no context: whoever knows the issuer's address can check it.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from dag import codec
-from dag.bodies import CheckpointBody, Kind, ShareBody, VerdictBody
+from dag.bodies import AcknowledgementBody, CheckpointBody, ShareBody, UpdateBody, VerdictBody
 from dag.errors import MalformedTransaction
 from dag.fields import as_map, check_keys
 from dag.transaction import MAX_BYTES, Transaction, Unsigned
@@ -20,16 +21,23 @@ if TYPE_CHECKING:
 
 _LIMIT: Final = 2 * MAX_BYTES + 64
 _KEYS: Final = frozenset(("first", "second"))
+ROUND_BYTES: Final = 8
+
+
+def round_subject(round_: int) -> bytes:
+    """What a member says once a round is filed under: the round's number in eight bytes."""
+    return round_.to_bytes(ROUND_BYTES, "big")
 
 
 def subject_of(transaction: Unsigned) -> bytes | None:
     """The question that a member answers at most once with this kind of transaction, or None for other kinds.
 
-    Eight bytes of round number for an update; the proposal's id for a share, a verdict or a checkpoint.
+    Eight bytes of round number for an update and for an acknowledgement that closes; the proposal's id for a share, a verdict
+    or a checkpoint.
     """
     body = transaction.body
-    if transaction.kind is Kind.UPDATE:
-        return transaction.round.to_bytes(8, "big")
+    if isinstance(body, UpdateBody) or (isinstance(body, AcknowledgementBody) and body.close):
+        return round_subject(transaction.round)
     if isinstance(body, ShareBody | VerdictBody | CheckpointBody):
         return body.proposal
     return None
@@ -47,7 +55,8 @@ def contradiction(one: Transaction, two: Transaction) -> str | None:
         return f"sequence {one.sequence} used twice"
     subject = subject_of(one)
     if one.kind is two.kind and subject is not None and subject == subject_of(two):
-        return f"second {one.kind} for the same {'round' if one.kind is Kind.UPDATE else 'proposal'}"
+        what = "close" if isinstance(one.body, AcknowledgementBody) else one.kind
+        return f"second {what} for the same {'round' if len(subject) == ROUND_BYTES else 'proposal'}"
     return None
 
 

@@ -25,7 +25,7 @@ from dag.bodies import (
     commit,
     proposal_roots,
 )
-from dag.equivocation import EquivocationProof
+from dag.equivocation import EquivocationProof, contradiction
 from dag.errors import BadSignature, MalformedIdentifier, MalformedTransaction
 from dag.ids import (
     DAG_CBOR,
@@ -97,6 +97,7 @@ BODY_STRATEGY = st.one_of(
         digests(),
     ),
     st.builds(AcknowledgementBody, st.none() | digests()),
+    st.just(AcknowledgementBody(None, close=True)),
     proposals(),
     st.builds(BODIES[Kind.SHARE], digests(), st.integers(0, 255)),
     verdicts(),
@@ -426,17 +427,33 @@ def test_cids_of_the_wrong_sort():
 # -- proofs of equivocation ----------------------------------------------------------------------------------------------
 
 
+def test_a_second_close_of_a_round_is_equivocation():
+    one, two = (post(PARENTS, AcknowledgementBody(None, close=True), sequence=number) for number in (1, 2))
+    assert contradiction(one, two) == "second close for the same round"
+    assert EquivocationProof.decode(EquivocationProof.of(one, two).encode()).issuer == address_of(key(0))
+
+
+def test_nothing_closes_and_reveals_at_once():
+    with pytest.raises(MalformedTransaction, match="both close and reveal"):
+        AcknowledgementBody(bytes(32), close=True)
+    with pytest.raises(MalformedTransaction, match="true or false"):
+        AcknowledgementBody(None, close=1)
+
+
 def test_proofs_convince_third_parties_only_of_contradictions():
     one, two = post(PARENTS, update_body()), post(PARENTS[::-1], update_body())
     proof = EquivocationProof.of(two, one)
     assert EquivocationProof.decode(proof.encode()) == proof
     assert proof == EquivocationProof.of(one, two)
     assert proof.issuer == address_of(key(0))
+    one_round_later = post(PARENTS, AcknowledgementBody(None, close=True), sequence=1, round_=2)
     innocent = [
         (one, one),
         (one, post(PARENTS, update_body(), member=1)),
         (one, post(PARENTS, update_body(), sequence=1, round_=2)),
         (one, post(PARENTS, AcknowledgementBody(None), sequence=1)),
+        (post(PARENTS, AcknowledgementBody(None, close=True)), post(PARENTS, AcknowledgementBody(None), sequence=1)),
+        (post(PARENTS, AcknowledgementBody(None, close=True)), one_round_later),
     ]
     for pair in innocent:
         with pytest.raises(MalformedTransaction):
