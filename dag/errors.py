@@ -25,6 +25,11 @@
     ├── NoParents                      no two transactions cover what a new one must refer to
     ├── MalformedNote                  bytes that are no signed checkpoint, proof file or list of witnesses
     ├── ProofFailed                    a Merkle proof that does not prove
+    ├── PeerFault                      what a peer did against the protocol between nodes
+    │   ├── MalformedMessage           bytes that are no message
+    │   ├── Unsolicited                an answer that nobody asked for
+    │   ├── Unanswered                 a request that ran out of time
+    │   └── Barren                     an answer without anything that was asked for
     │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
     └── StoreError
         ├── StoreCorrupt               a row that does not say what was written
@@ -201,6 +206,36 @@ class ProofFailed(LedgerError):
 
 class NotWitnessed(ProofFailed):
     """A checkpoint that fewer than a quorum of members signed, or under which a known key's signature is false."""
+
+
+class PeerFault(LedgerError):
+    """What a peer did against the protocol between nodes; it costs the peer some of its standing."""
+
+
+class MalformedMessage(PeerFault):
+    """Bytes from a peer that are no message.
+
+    Attributes:
+        field: dotted path of the offending field, such as `ids[3]`; `bytes` for the whole message.
+        reason: what was found and what was expected.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"message field {field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class Unsolicited(PeerFault):
+    """An answer to a question that was not asked, or was asked of somebody else."""
+
+
+class Unanswered(PeerFault):
+    """A question that a peer left without an answer until its time ran out."""
+
+
+class Barren(PeerFault):
+    """An answer that brings nothing of what was asked for and does not say that it is not there."""
 
 
 class StoreError(LedgerError):
