@@ -9,10 +9,13 @@ kind and says what is wrong; a test holds the two against each other. Ranges and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
 
 from dag.bodies import BODIES, SIGNATURE_BYTES, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NONCE_BYTES: Final = 8
 
@@ -40,6 +43,7 @@ def _map(entries: dict[str, bytes]) -> tuple[bytes, tuple[str, ...]]:
 
 
 _OPTIONAL_DIGEST: Final = rb"(?:\xf6|" + _bytes(32) + rb")"
+_BOOL: Final = rb"([\xf4\xf5])"
 _BODIES: Final[dict[Kind, dict[str, bytes]]] = {
     Kind.UPDATE: {
         "weight_ppm": _UINT,
@@ -49,7 +53,7 @@ _BODIES: Final[dict[Kind, dict[str, bytes]]] = {
         "parameter_set": _bytes(16),
         "layout": _bytes(32),
     },
-    Kind.ACKNOWLEDGEMENT: {"reveal": _OPTIONAL_DIGEST},
+    Kind.ACKNOWLEDGEMENT: {"reveal": _OPTIONAL_DIGEST, "close": _BOOL},
     Kind.SHARE: {"proposal": _bytes(32), "member": _UINT},
     Kind.CHECKPOINT: {
         "proposal": _bytes(32),
@@ -86,6 +90,9 @@ class _Form:
     def __init__(self, kind: Kind, *, nonce: bool) -> None:
         self.kind = kind
         body, self.body_names = _map(_BODIES[kind])
+        self.converted = tuple(
+            (name, _CONVERSIONS[pattern]) for name, pattern in _BODIES[kind].items() if pattern in _CONVERSIONS
+        )
         entries = {
             "format": rb"\x01",
             "kind": _text(kind.value),
@@ -115,8 +122,8 @@ class _Form:
         size = len(self.body_names)
         body = dict(zip(self.body_names, groups[:size], strict=True))
         values: dict[str, Any] = dict(zip(self.names, groups[size:], strict=True))
-        for name in _NUMBERS & body.keys():
-            body[name] = _number(body[name])
+        for name, value_of in self.converted:
+            body[name] = value_of(body[name])
         for name in ("epoch", "round", "sequence"):
             values[name] = _number(values[name])
         parents = (values.pop("one"), values.pop("two"))
@@ -125,7 +132,7 @@ class _Form:
 
 def read_frame(raw: bytes) -> Frame | None:
     """The values in canonical bytes of an update, acknowledgement, share or checkpoint; None for anything else."""
-    form = _FORMS.get(raw[:7])
+    form = _FORMS.get(raw[:_TELLING])
     return None if form is None else form.read(raw)
 
 
@@ -133,11 +140,26 @@ def _number(encoded: bytes) -> int:
     return int.from_bytes(encoded[1:] or encoded, "big")  # a number below 24 is its own head byte
 
 
-_NUMBERS: Final = frozenset({"weight_ppm", "samples", "slots", "member"})
+def _flag(encoded: bytes) -> bool:
+    return encoded == b"\xf5"
 
-# Told apart by their first seven bytes: how many keys, and how many the body has.
+
+_CONVERSIONS: Final[dict[bytes, Callable[[bytes], Any]]] = {_UINT: _number, _BOOL: _flag}
+
+
+def _beginning(kind: Kind, *, nonce: bool) -> bytes:
+    """How such bytes begin: number of keys, `body`, its number of keys, length of its first key."""
+    names = _map(_BODIES[kind])[1]
+    return bytes((0xAB if nonce else 0xAA,)) + b"\x64body" + bytes((0xA0 + len(names), 0x60 + len(names[0])))
+
+
+_TELLING: Final = 8
+
+# A kind whose pattern does not name all of its body's fields is left to the general decoder: a default would give such a
+# transaction a second form.
 _FORMS: Final = {
-    bytes((0xAB if nonce else 0xAA,)) + b"\x64body" + bytes((0xA0 + len(_BODIES[kind]),)): _Form(kind, nonce=nonce)
-    for kind in _BODIES
+    _beginning(kind, nonce=nonce): _Form(kind, nonce=nonce)
+    for kind, patterns in _BODIES.items()
     for nonce in (False, True)
+    if patterns.keys() == {field.name for field in fields(BODIES[kind])}
 }
