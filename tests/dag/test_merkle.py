@@ -39,6 +39,67 @@ def test_root_is_as_defined(count):
     assert root(leaves(count)) == by_definition(leaves(count))
 
 
+def path_by_definition(index: int, items: list[bytes]) -> list[bytes]:
+    """PATH of RFC 6962, section 2.1.1, word for word."""
+    if len(items) == 1:
+        return []
+    split = 1 << ((len(items) - 1).bit_length() - 1)
+    if index < split:
+        return [*path_by_definition(index, items[:split]), by_definition(items[split:])]
+    return [*path_by_definition(index - split, items[split:]), by_definition(items[:split])]
+
+
+def subproof_by_definition(old: int, items: list[bytes], *, known: bool) -> list[bytes]:
+    """SUBPROOF of RFC 6962, section 2.1.2, word for word."""
+    if old == len(items):
+        return [] if known else [by_definition(items)]
+    split = 1 << ((len(items) - 1).bit_length() - 1)
+    if old <= split:
+        return [*subproof_by_definition(old, items[:split], known=known), by_definition(items[split:])]
+    return [*subproof_by_definition(old - split, items[split:], known=False), by_definition(items[:split])]
+
+
+def test_every_proof_of_every_size_to_64():
+    """DAG-9: each path is the one that RFC 6962 defines, and verifies."""
+    items = leaves(64)
+    for count in range(1, 65):
+        some = items[:count]
+        whole = by_definition(some)
+        for index in range(count):
+            proof = inclusion_proof(some, index)
+            assert list(proof.path) == path_by_definition(index, some)
+            verify_inclusion(whole, some[index], proof)
+
+
+def test_every_consistency_proof_of_every_size_to_64():
+    items = leaves(64)
+    for count in range(1, 65):
+        whole = by_definition(items[:count])
+        for old in range(1, count + 1):
+            proof = consistency_proof(items[:count], old)
+            assert list(proof.path) == subproof_by_definition(old, items[:count], known=True)
+            verify_consistency(by_definition(items[:old]), whole, proof)
+
+
+@given(st.integers(2, 64), st.data())
+def test_a_flipped_bit_anywhere_in_a_proof_is_noticed(count, data):
+    items = leaves(count)
+    index = data.draw(st.integers(0, count - 1))
+    proof = inclusion_proof(items, index)
+    step, bit = data.draw(st.integers(0, len(proof.path) - 1)), data.draw(st.integers(0, 255))
+    path = [*proof.path]
+    path[step] = (int.from_bytes(path[step], "big") ^ 1 << bit).to_bytes(32, "big")
+    with pytest.raises(ProofFailed):
+        verify_inclusion(root(items), items[index], Proof(index, count, tuple(path)))
+    old = data.draw(st.integers(1, count - 1))
+    grown = consistency_proof(items, old)
+    path = [*grown.path]
+    step = data.draw(st.integers(0, len(path) - 1))
+    path[step] = (int.from_bytes(path[step], "big") ^ 1 << bit).to_bytes(32, "big")
+    with pytest.raises(ProofFailed):
+        verify_consistency(root(items[:old]), root(items), ConsistencyProof(old, count, tuple(path)))
+
+
 @given(st.integers(1, 70), st.data())
 def test_inclusion(count, data):
     items = leaves(count)
