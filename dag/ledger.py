@@ -308,6 +308,14 @@ class Ledger:
 
     # -- proposals and proofs ------------------------------------------------------------------------------------
 
+    def closes(self, round_: int) -> tuple[bytes, ...]:
+        """Ids of a round's closes, by member."""
+        return self._replica.closes(round_)
+
+    def closed_within(self, heads: Iterable[bytes], round_: int) -> dict[int, int]:
+        """What the round's closes inside the heads' past cone cover (`dag.closing.closed_by`)."""
+        return self._replica.closed_within(heads, round_)
+
     def proposal_basis(self, round_: int, member: bytes) -> ProposalBasis:
         """What a proposal by `member` may list now, and the parents under which every node will agree that it may.
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dag.bodies import Kind
-from dag.equivocation import EquivocationProof, subject_of
+from dag.closing import closed_by
+from dag.equivocation import EquivocationProof, round_subject, subject_of
 from dag.errors import MissingParent, NotAMember, StoreCorrupt, UnknownTransaction, WrongConsortium
 from dag.store import Row, Store
 from dag.tangle import Tangle
@@ -69,8 +70,20 @@ class Replica:
 
     def updates_of(self, issuer: bytes, round_: int) -> tuple[Transaction, ...]:
         """The issuer's attached updates of a round (more than one only of an equivocator)."""
-        ids = self.store.ids_by_subject(issuer, Kind.UPDATE, round_.to_bytes(8, "big"))
+        ids = self.store.ids_by_subject(issuer, Kind.UPDATE, round_subject(round_))
         return tuple(self.get(tx_id) for tx_id in ids)
+
+    def closes(self, round_: int) -> tuple[bytes, ...]:
+        """Ids of a round's closes, by member (more than one of a member only of an equivocator)."""
+        subject = round_subject(round_)
+        members = self.provide().members
+        return tuple(
+            tx_id for issuer in members for tx_id in self.store.ids_by_subject(issuer, Kind.ACKNOWLEDGEMENT, subject)
+        )
+
+    def closed_within(self, heads: Iterable[bytes], round_: int) -> dict[int, int]:
+        """What the round's closes inside the heads' past cone cover (`dag.closing.closed_by`)."""
+        return closed_by(self.tangle, self.closes(round_), heads, round_)
 
     def round_ids(self, proposal: bytes) -> tuple[bytes, ...]:
         """Ascending ids of the proposal's round in its past cone. Raises UnknownTransaction."""

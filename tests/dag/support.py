@@ -110,6 +110,16 @@ def create(book: Ledger, member: int, body: Body, round_: int = 1, seed: int = 0
     return book.create(body.kind, round_, 1, body, payload, key(member), rng, **options)
 
 
+def close(book: Ledger, member: int, round_: int = 1, seed: int = 0) -> Transaction:
+    """The member counts no further update of the round."""
+    return create(book, member, AcknowledgementBody(None, close=True), round_, seed)
+
+
+def reveal(book: Ledger, member: int, round_: int = 1, seed: int = 0) -> Transaction:
+    """The member opens its commitment."""
+    return create(book, member, AcknowledgementBody(secret(member)), round_, seed)
+
+
 def name_id(name: str) -> bytes:
     return sha256(name.encode())
 
