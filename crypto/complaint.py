@@ -6,6 +6,7 @@ code that made it complain then judges for all. Faults of headers and public sha
 After a failed self-test nothing was ever sealed under the key, so each dealer may show the seed its whole dealing follows
 from. A dealer whose seed gives another dealing than the one it committed to, or that shows none, is the offender; if all
 dealings are in order, an opener of the failed subset is. Never disclose a seed while the epoch may still become active.
+All of it holds for a refresh as well: the seeds of zero-sharings that were never added to a share in force tell nothing.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from crypto.ceremony import Dealer, read_share, verify_header
 from crypto.dealing import DealingHeader, Terms
 from crypto.errors import BadProof, BadShare, CeremonyFault, MalformedBytes, UnfoundedComplaint
 from crypto.randomness import SEED_BYTES
+from crypto.refresh import Refresher
 from crypto.secrets import BoxKey
 from crypto.wire import decode_record, encode_record, want_bytes, want_int
 
@@ -142,7 +144,7 @@ def verify_complaint(
 
 @dataclass(frozen=True, repr=False)
 class Disclosure:
-    """The seed of a dealing of an epoch that will never be active. The seed opens that dealing to anybody."""
+    """The seed of a dealing of an epoch or refresh that will never be active. It opens that dealing to anybody."""
 
     terms: bytes
     """Digest of the ceremony's terms."""
@@ -174,7 +176,7 @@ class Disclosure:
 
 
 def disclose(dealer: Dealer) -> Disclosure:
-    """Show the seed of a dealing. Only after a failed self-test, of an epoch that can no longer become active."""
+    """Show the seed of a dealing. Only after a failed self-test, where the epoch or refresh can not become active any more."""
     return Disclosure(dealer.terms.digest, dealer.index, dealer.secret_bytes())
 
 
@@ -196,7 +198,8 @@ def verify_disclosure(data: bytes, *, terms: Terms, commitment: bytes, dealer: i
         raise CeremonyFault(dealer, f"it disclosed no dealing: {error}") from error
     if (found.terms, found.dealer) != (terms.digest, dealer):
         raise CeremonyFault(dealer, "it disclosed another dealing than its own of this ceremony")
-    if Dealer.resume(terms, dealer, found.seed).commitment != commitment:
+    kind = Refresher if terms.generation else Dealer
+    if kind.resume(terms, dealer, found.seed).commitment != commitment:
         raise CeremonyFault(dealer, "its seed does not give the dealing it had committed to")
 
 

@@ -25,6 +25,19 @@ def labelled_digest(label: str, *parts: bytes) -> bytes:
     return state.digest()
 
 
+def verify_box_key(key: bytes, field: str) -> None:
+    """Raise unless ``key`` is an X25519 public key that something can be sealed to.
+
+    Raises:
+        MalformedBytes: not 32 bytes, or a point of low order; the error names ``field``.
+    """
+    want_bytes(key, 32, field)
+    try:
+        crypto_box_beforenm(key, bytes(31) + b"\x40")
+    except (nacl.exceptions.CryptoError, nacl.exceptions.RuntimeError) as error:
+        raise MalformedBytes(field, "no usable X25519 public key (low order)") from error
+
+
 @dataclass(frozen=True)
 class Terms:
     """What all members agree on before a ceremony starts; read from the chain."""
@@ -38,7 +51,7 @@ class Terms:
     threshold: int
     """T, 1 … N."""
     box_keys: tuple[bytes, ...]
-    """X25519 public keys of the members 0 … N-1, distinct."""
+    """X25519 public keys of the members 0 … N-1, distinct; each made for this ceremony alone and destroyed after it."""
     generation: int = 0
     """0 for the ceremony that makes a key; k for the k-th refresh of its shares (crypto.refresh)."""
     joint: bytes = b""
@@ -52,11 +65,7 @@ class Terms:
         if len(set(self.box_keys)) != len(self.box_keys):
             raise MalformedBytes("terms.boxKeys", "two members registered the same box key")
         for index, key in enumerate(self.box_keys):
-            want_bytes(key, 32, f"terms.boxKeys[{index}]")
-            try:
-                crypto_box_beforenm(key, bytes(31) + b"\x40")
-            except (nacl.exceptions.CryptoError, nacl.exceptions.RuntimeError) as error:
-                raise MalformedBytes(f"terms.boxKeys[{index}]", "no usable X25519 public key (low order)") from error
+            verify_box_key(key, f"terms.boxKeys[{index}]")
 
     @property
     def members(self) -> int:

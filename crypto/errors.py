@@ -16,12 +16,15 @@ CryptoError
 ├── IncompleteCeremony      dealings are missing, or come from different ceremonies
 ├── SelfTestFailed          the new joint key does not open its own test vector
 ├── WrongOpeners            the set of openers is not T distinct members of the epoch, or does not match
+│   └── MixedGenerations    … they opened with shares of different generations (names who with which)
 ├── TooManyTerms            a sum would hold more updates than the parameter set has headroom for
 ├── GroupTooSmall           opening these groups would isolate fewer than min_group updates
 ├── OpeningFailed           the partial openings do not add up to a plaintext
 ├── BadEnvelope             an envelope was altered, or opened with the wrong key or binding
 └── WrongPassword           a protected secret was altered or the password is wrong
 """
+
+from collections.abc import Mapping
 
 
 class CryptoError(Exception):
@@ -118,6 +121,20 @@ class SelfTestFailed(CryptoError):
 
 class WrongOpeners(CryptoError):
     """The openers are not exactly T distinct members, or differ between the parts of one opening."""
+
+
+class MixedGenerations(WrongOpeners):
+    """Partial openings made from shares before and after a refresh: together they open nothing.
+
+    Attributes:
+        generations: generation of the share by member index.
+    """
+
+    def __init__(self, generations: Mapping[int, int]) -> None:
+        """Say who opened with which generation's share."""
+        named = ", ".join(f"member {member} with generation {g}" for member, g in sorted(generations.items()))
+        super().__init__(f"the openers' shares do not fit together: {named}; open again once all have switched")
+        self.generations = dict(generations)
 
 
 class TooManyTerms(CryptoError):

@@ -12,12 +12,13 @@ same bytes, so nobody can average the smudging away and a member that crashed re
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from crypto.errors import OpeningFailed, WrongOpeners
+from crypto.errors import MixedGenerations, OpeningFailed, WrongOpeners
 from crypto.keys import MemberKey
 from crypto.modular import Accumulator, Signed, Words, modulus, wide_product
 from crypto.packing import unpack
@@ -27,13 +28,55 @@ from crypto.ring import add as add_rows
 from crypto.ring import multiply, negate, residues, spectrum
 from crypto.sealing import read_chunk
 from crypto.shamir import lagrange
-from crypto.wire import VERSION, bulk_record, check_epoch, check_parameters, read_polynomials, unpack_header
+from crypto.wire import bulk_record, check_epoch, check_parameters, read_polynomials, unpack_header
 
-_FORM: Final = struct.Struct("<4sBxH16sQQ32s")
+_FORM: Final = struct.Struct("<4sBBH16sQQ32s")
 _MAGIC: Final = b"MWPO"
+_VERSION: Final = 2
 
 
-def _openers_mask(openers: Sequence[int]) -> int:
+@dataclass(frozen=True, eq=False)
+class PartialOpening:
+    """One member's partial opening of one chunk, as read from its bytes."""
+
+    member: int
+    """Who opened."""
+    generation: int
+    """Generation of the share it opened with."""
+    openers: int
+    """Bitmap of the members that open together."""
+    digest: bytes
+    """SHA-256 of the chunk that was opened."""
+    d: Words
+    """d_k, uint64 [L, n]."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes, params: ParameterSet, epoch: int) -> "PartialOpening":
+        """The opening that :meth:`Opener.partial` wrote.
+
+        Raises:
+            MalformedBytes: not canonical, or of another parameter set or epoch.
+        """
+        member, generation, parameters, found, openers, digest = unpack_header(data, _FORM, _MAGIC, "partial", _VERSION)
+        check_parameters(parameters, params, "partial")
+        check_epoch(found, epoch, "partial")
+        d = read_polynomials(memoryview(data)[_FORM.size :], 1, params.chunk_primes, params.ring, "partial")[0]
+        return cls(member, generation, openers, digest, d)
+
+    def verify_form(self, member: int, openers: int, digest: bytes) -> None:
+        """Raise WrongOpeners unless it is ``member``'s part in opening this chunk with these openers (a bitmap)."""
+        if self.member != member:
+            raise WrongOpeners(f"the partial opening filed under member {member} says it is from member {self.member}")
+        if self.openers != openers:
+            raise WrongOpeners(
+                f"member {member} opened with the set {self.openers:#x}, but these partials are {openers:#x}"
+            )
+        if self.digest != digest:
+            raise WrongOpeners(f"member {member} opened chunk {self.digest.hex()}, not {digest.hex()}")
+
+
+def openers_bitmap(openers: Iterable[int]) -> int:
+    """The set of openers as partial openings name it: bit k for member k."""
     return sum(1 << k for k in set(openers))
 
 
@@ -63,7 +106,7 @@ class Opener:
             )
         self._member = member
         self._others = sorted(set(openers) - {member.index})
-        self._mask = _openers_mask(openers)
+        self._mask = openers_bitmap(openers)
         primes = member.params.chunk_primes
         scaled = [modulus(p).mul(member.sigma[row], lagrange(openers, member.index, p)) for row, p in enumerate(primes)]
         self._key = spectrum(np.stack(scaled), primes)
@@ -79,7 +122,9 @@ class Opener:
         check_epoch(header.epoch, member.epoch, "chunk")
         digest = hashlib.sha256(sum_chunk).digest()
         product = multiply(spectrum(body[1], params.chunk_primes), self._key, params.chunk_primes)
-        head = _FORM.pack(_MAGIC, VERSION, member.index, params.id, member.epoch, self._mask, digest)
+        head = _FORM.pack(
+            _MAGIC, _VERSION, member.index, member.generation, params.id, member.epoch, self._mask, digest
+        )
         return bulk_record(head, add_rows(product, self._noise(digest), params.chunk_primes))
 
     def _noise(self, digest: bytes) -> Words:
@@ -120,30 +165,22 @@ def combine(sum_chunk: bytes, partials: Mapping[int, bytes], params: ParameterSe
     Raises:
         MalformedBytes: the chunk or a partial opening is malformed.
         WrongOpeners: the partials are not one complete opener set, or open another chunk.
+        MixedGenerations: they were made with shares of different generations.
         OpeningFailed: they do not add up to a plaintext: at least one of them is wrong.
     """
     if not partials or not all(0 <= k < members for k in partials):
         raise WrongOpeners(f"openers {sorted(partials)}: expected at least one, all from 0 to {members - 1}")
     header, body = read_chunk(sum_chunk, params)
     digest = hashlib.sha256(sum_chunk).digest()
-    phase = Accumulator(body[0], params.chunk_primes)
+    openers, phase, generations = openers_bitmap(partials), Accumulator(body[0], params.chunk_primes), {}
     for index, data in sorted(partials.items()):
-        phase.add(_read_partial(data, params, header.epoch, index, digest, _openers_mask(list(partials))))
+        opening = PartialOpening.from_bytes(data, params, header.epoch)
+        opening.verify_form(index, openers, digest)
+        generations[index] = opening.generation
+        phase.add(opening.d)
+    if len(set(generations.values())) > 1:
+        raise MixedGenerations(generations)
     return unpack(scale_down(phase.total(), params)[None], params, header.values)
-
-
-def _read_partial(data: bytes, params: ParameterSet, epoch: int, index: int, digest: bytes, mask: int) -> Words:
-    member, parameters, found_epoch, found_mask, found_digest = unpack_header(data, _FORM, _MAGIC, "partial")
-    check_parameters(parameters, params, "partial")
-    check_epoch(found_epoch, epoch, "partial")
-    if member != index:
-        raise WrongOpeners(f"the partial opening filed under member {index} says it is from member {member}")
-    if found_mask != mask:
-        raise WrongOpeners(f"member {index} opened with the set {found_mask:#x}, but these partials are {mask:#x}")
-    if found_digest != digest:
-        raise WrongOpeners(f"member {index} opened chunk {found_digest.hex()}, not {digest.hex()}")
-    body: Words = read_polynomials(memoryview(data)[_FORM.size :], 1, params.chunk_primes, params.ring, "partial")[0]
-    return body
 
 
 def scale_down(phase: Words, params: ParameterSet) -> Words:

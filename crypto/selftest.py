@@ -1,4 +1,4 @@
-"""The self-test that ends a ceremony (CRY-5): a known vector, opened by subsets that together cover all members.
+"""The self-test that ends a ceremony or a refresh (CRY-5): a known vector, opened by subsets that together cover all members.
 
 The test ciphertext has public randomness, so every member and every auditor computes the same bytes from the joint
 key. An opening fails if a dealer of the ceremony gave inconsistent Shamir shares or a wrong b_i, or if an opener
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from crypto.errors import CryptoError, OpeningFailed, SelfTestFailed
+from crypto.errors import CryptoError, MixedGenerations, OpeningFailed, SelfTestFailed
 from crypto.keys import JointKey
 from crypto.modular import Signed
-from crypto.opening import _openers_mask, _read_partial, combine
+from crypto.opening import PartialOpening, combine, openers_bitmap
 from crypto.packing import pack
 from crypto.randomness import Stream
 from crypto.ring import add, multiply, small_spectrum, spectrum
@@ -51,16 +51,19 @@ def self_test_subsets(members: int, threshold: int) -> tuple[tuple[int, ...], ..
     return tuple(tuple(range(start, start + threshold)) for start in starts)
 
 
-def verify_test_opening(joint: JointKey, openers: Sequence[int], member: int, data: bytes) -> None:
+def verify_test_opening(joint: JointKey, openers: Sequence[int], member: int, data: bytes, generation: int = 0) -> None:
     """Raise unless ``data`` has the form of ``member``'s partial opening of the test ciphertext among ``openers``.
 
     A fault here is that member's own, for everybody to see; whether an opening of good form is honest only the sum shows.
 
     Raises:
         MalformedBytes, WrongOpeners: what is wrong with it.
+        MixedGenerations: it was made with a share of another generation than the one under test.
     """
-    digest = hashlib.sha256(self_test_ciphertext(joint)).digest()
-    _read_partial(data, joint.params, joint.epoch, member, digest, _openers_mask(openers))
+    opening = PartialOpening.from_bytes(data, joint.params, joint.epoch)
+    opening.verify_form(member, openers_bitmap(openers), hashlib.sha256(self_test_ciphertext(joint)).digest())
+    if opening.generation != generation:
+        raise MixedGenerations({member: opening.generation})
 
 
 def check_self_test(joint: JointKey, openings: Sequence[Mapping[int, bytes]]) -> None:

@@ -17,7 +17,7 @@ from crypto.modular import Words
 from crypto.parameters import ParameterSet
 
 VERSION: Final = 1
-"""Version of every format written here."""
+"""Version of every bulk record that names no other."""
 
 RECORD_LIMIT: Final = 1 << 16
 """Longest CBOR record read, bytes."""
@@ -26,7 +26,9 @@ MAX_EPOCH: Final = (1 << 63) - 1
 """Largest epoch or round number accepted."""
 
 
-def unpack_header(data: bytes, form: struct.Struct, magic: bytes, record: str) -> tuple[Any, ...]:
+def unpack_header(
+    data: bytes, form: struct.Struct, magic: bytes, record: str, expected: int = VERSION
+) -> tuple[Any, ...]:
     """The header fields after magic and version.
 
     Raises:
@@ -37,8 +39,8 @@ def unpack_header(data: bytes, form: struct.Struct, magic: bytes, record: str) -
     found, version, *rest = form.unpack_from(data)
     if found != magic:
         raise MalformedBytes(f"{record}.magic", f"found {found!r}, expected {magic!r}: this is no {record}")
-    if version != VERSION:
-        raise MalformedBytes(f"{record}.version", f"found {version}, this software reads {VERSION}")
+    if version != expected:
+        raise MalformedBytes(f"{record}.version", f"found {version}, this software reads {expected}")
     if form.pack(found, version, *rest) != data[: form.size]:
         raise MalformedBytes(f"{record}.reserved", "reserved bytes must be zero")
     return tuple(rest)

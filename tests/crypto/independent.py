@@ -248,7 +248,7 @@ def partial(holder: Holder, openers: Sequence[int], chunk: bytes, c1: Poly, epoc
             mask = chinese(uniform(derive(holder.pairs[other], "opening mask", digest, context), sizes), sizes.below)
             sign = 1 if holder.index < other else -1
             total = [(x + sign * m) % q for x, m in zip(total, mask, strict=True)]
-    head = struct.pack("<4sBBH16sQQ32s", b"MWPO", 1, 0, holder.index, sizes.id, epoch, bitmap, digest)
+    head = struct.pack("<4sBBH16sQQ32s", b"MWPO", 2, holder.index, 0, sizes.id, epoch, bitmap, digest)
     return head + residue_bytes(total, sizes.below)
 
 

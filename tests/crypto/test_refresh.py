@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
-from crypto.complaint import complain, verify_complaint
-from crypto.errors import BadShare, CeremonyFault, IncompleteCeremony, MalformedBytes, OpeningFailed
+from crypto.complaint import complain, disclose, verify_complaint, verify_disclosure
+from crypto.errors import (
+    BadShare,
+    CeremonyFault,
+    IncompleteCeremony,
+    MalformedBytes,
+    MixedGenerations,
+    OpeningFailed,
+)
 from crypto.keys import MemberKey
 from crypto.opening import Opener, combine
 from crypto.parameters import MINIMAL, STANDARD
 from crypto.refresh import Refresher, ZeroShare, finish_refresh, receive_zero, refresh_terms
 from crypto.secrets import BoxKey
-from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets
+from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets, verify_test_opening
 from tests.crypto import reference
 from tests.crypto.support import Network, cached, network, values
 
@@ -86,8 +94,12 @@ def test_shares_of_two_generations_do_not_fit_together():
     net, fresh = shape(MINIMAL, 4, 3)
     chunk = next(net.sealer.seal(values(1, 10, 9)))
     mixed = (net.members[0], net.members[1], fresh[2], fresh[3])
-    with pytest.raises(OpeningFailed):
+    with pytest.raises(MixedGenerations, match="member 2 with generation 1") as mix:
         opened(mixed, (0, 1, 2), chunk, MINIMAL)
+    assert mix.value.generations == {0: 0, 1: 0, 2: 1}
+    lying = (*mixed[:2], replace(fresh[2], generation=0), mixed[3])
+    with pytest.raises(OpeningFailed):
+        opened(lying, (0, 1, 2), chunk, MINIMAL)
     prime = MINIMAL.primes[0]
     stolen = {k: mixed[k].sigma[0].tolist() for k in (0, 1, 2)}
     guess = reference.interpolate(stolen, prime)
@@ -117,6 +129,14 @@ def test_the_self_test_passes_after_a_refresh():
     net, fresh = shape(MINIMAL, 4, 3)
     vector = self_test_ciphertext(net.joint)
     check_self_test(net.joint, [{k: Opener(fresh[k], s).partial(vector) for k in s} for s in self_test_subsets(4, 3)])
+
+
+def test_a_test_opening_of_another_generation_is_its_members_fault():
+    net, fresh = shape(MINIMAL, 4, 3)
+    vector, openers = self_test_ciphertext(net.joint), (0, 1, 2)
+    verify_test_opening(net.joint, openers, 1, Opener(fresh[1], openers).partial(vector), 1)
+    with pytest.raises(MixedGenerations, match="member 1 with generation 0"):
+        verify_test_opening(net.joint, openers, 1, Opener(net.members[1], openers).partial(vector), 1)
 
 
 class SharesOne(Refresher):
@@ -184,6 +204,18 @@ def test_shares_that_do_not_belong_together_are_not_added():
     for bad in ([], [*mine[:2], mine[1]], [*mine[:2], take(dealing[2], 1, keys)]):
         with pytest.raises(IncompleteCeremony):
             finish_refresh(net.members[0], keys[0], bad)
+
+
+def test_a_disclosed_dealing_of_zero_is_judged_as_what_it_is():
+    """The seed of an honest dealer gives what it committed to; that of one that dealt otherwise does not."""
+    for kind, honest in ((Refresher, True), (BadZeroShare, False)):
+        dealer, _ = lying(kind)
+        given = {"terms": dealer.terms, "commitment": dealer.commitment, "dealer": 1}
+        if honest:
+            verify_disclosure(disclose(dealer).to_bytes(), **given)
+        else:
+            with pytest.raises(CeremonyFault, match="dealer 1: its seed does not give"):
+                verify_disclosure(disclose(dealer).to_bytes(), **given)
 
 
 def test_a_crashed_refresher_repeats_itself():
