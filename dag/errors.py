@@ -13,6 +13,7 @@
     │   ├── WrongParameters
     │   ├── WrongWeight
     │   ├── WrongReveal
+    │   ├── WrongWork                  too little proof of work, or one that nobody asked for
     │   ├── WrongReference             names a transaction that its past cone does not hold
     │   ├── WrongProposal              groups, sums, openers or roots disagree
     │   ├── Unconfirmed                proposes an update that a quorum has not approved
@@ -31,9 +32,13 @@
     │   ├── Unanswered                 a request that ran out of time
     │   └── Barren                     an answer without anything that was asked for
     │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
+    ├── Pruned                         a payload that was let go below an anchored checkpoint
+    ├── WorkCancelled                  the caller stopped the search for a proof of work
+    ├── ArchiveDamaged                 a ledger archive that does not say what was exported
     └── StoreError
         ├── StoreCorrupt               a row that does not say what was written
-        └── StoreFailed                the disk refused; reopen the ledger
+        ├── WrongFormat                a file of another version of this program
+        └── StoreFailed                the disk refused
 
 Messages say what was wrong, where, what was expected and, where somebody can do something about it, what.
 """
@@ -111,6 +116,10 @@ class WrongWeight(RefusedTransaction):
 
 class WrongReveal(RefusedTransaction):
     """The revealed secret does not open the commitment in the issuer's update."""
+
+
+class WrongWork(RefusedTransaction):
+    """The proof of work is weaker than the round's terms ask of this issuer now, or the terms ask for none."""
 
 
 class WrongReference(RefusedTransaction):
@@ -238,6 +247,42 @@ class Barren(PeerFault):
     """An answer that brings nothing of what was asked for and does not say that it is not there."""
 
 
+class Pruned(LedgerError):
+    """A payload that this node let go, because a checkpoint above it is anchored.
+
+    Attributes:
+        cid: the payload's CID.
+        round: the round it belonged to.
+    """
+
+    def __init__(self, cid: str, round_: int) -> None:
+        super().__init__(
+            f"payload {cid} of round {round_} was pruned here; ask a member that keeps more rounds, the transaction "
+            "itself and its proofs are still held"
+        )
+        self.cid = cid
+        self.round = round_
+
+
+class WorkCancelled(LedgerError):
+    """The search for a proof of work was stopped by the caller; nothing was signed."""
+
+
+class ArchiveDamaged(LedgerError):
+    """A ledger archive with a byte that is not what was exported, or that ends early.
+
+    Attributes:
+        block: number of the block that is damaged, counting from 0; -1 where the header or trailer is.
+        offset: byte of the file at which that block begins.
+    """
+
+    def __init__(self, block: int, offset: int, reason: str) -> None:
+        where = f"block {block}" if block >= 0 else "header or trailer"
+        super().__init__(f"archive, {where} at byte {offset}: {reason}; export it again, or import another copy")
+        self.block = block
+        self.offset = offset
+
+
 class StoreError(LedgerError):
     """The ledger's file could not be read or written."""
 
@@ -257,5 +302,20 @@ class StoreCorrupt(StoreError):
         self.row = row
 
 
+class WrongFormat(StoreError):
+    """The file was written by another version of this program.
+
+    Attributes:
+        found: format number in the file.
+        expected: the one that this version writes.
+    """
+
+    def __init__(self, path: str, found: int, expected: int) -> None:
+        advice = "use the version that wrote it, or a newer one" if found > expected else "start the node on it once"
+        super().__init__(f"ledger {path} has format {found}, this version uses {expected}: {advice}")
+        self.found = found
+        self.expected = expected
+
+
 class StoreFailed(StoreError):
-    """The disk refused a write (full, read-only, gone). Nothing was half-written; reopen the ledger once it is mended."""
+    """The disk refused a write (full, read-only, gone). Nothing was half-written; try again once it is mended."""

@@ -23,10 +23,10 @@ from dag.errors import (
 )
 from dag.ids import sha256
 from dag.rules import Context, verify_transaction
-from dag.transaction import Transaction
 
 if TYPE_CHECKING:
     from dag.replica import Replica
+    from dag.transaction import Transaction
 
 # What the chain may allow, or other transactions make room for, later: descendants keep waiting.
 _RETRYABLE: Final = (WrongRound, NotAMember, WaitingFull, Equivocation)
@@ -65,7 +65,7 @@ class Intake:
             if tx_id in self.replica:
                 continue
             try:
-                queue += self._admit(Transaction.decode(current))
+                queue += self._admit(self.replica.decode(current))
             except StoreError:
                 raise
             except LedgerError as error:
@@ -122,9 +122,9 @@ class Intake:
         raise kind(transaction.id, f"member {index} equivocates: {reason}; the evidence is kept", proofs[0])
 
     def _contradictions(self, transaction: Transaction) -> list[EquivocationProof]:
-        store, issuer = self.replica.store, transaction.issuer
-        rivals = set(store.ids_by_sequence(issuer, transaction.sequence))
+        recent, issuer = self.replica.recent, transaction.issuer
+        rivals = {*recent.with_sequence(issuer, transaction.sequence)}
         if subject := subject_of(transaction):
-            rivals.update(store.ids_by_subject(issuer, transaction.kind, subject))
+            rivals.update(recent.answered(issuer, transaction.kind, subject))
         known = (self.replica.get(rival) for rival in sorted(rivals))
         return [EquivocationProof.of(transaction, rival) for rival in known if contradiction(transaction, rival)]

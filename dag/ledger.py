@@ -6,6 +6,7 @@ thread-safe: one caller at a time.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ from dag.walks import choose_parents
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from dag.store import Store
+    from dag.store_port import LedgerStore
     from dag.tangle import Tangle
 
 
@@ -51,12 +52,14 @@ class Ledger:
 
     def __init__(
         self,
-        store: Store,
+        store: LedgerStore,
         context_provider: Callable[[], Context],
         *,
         alpha: float = 2.0,
         accept: Callable[[bytes], bool] | None = None,
         max_waiting: int = 8192,
+        decode: Callable[[bytes], Transaction] = Transaction.decode,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Replays and verifies the store.
 
@@ -68,13 +71,15 @@ class Ledger:
             alpha: greed of the walks (`dag.walks.choose_parents`).
             accept: says of an id whether this node wants to approve it, for example once its payload is at hand.
             max_waiting: how many transactions may wait for parents.
+            decode: what turns bytes into a transaction; a simulator of many nodes shares the work between them.
+            progress: told how many stored transactions were read, and of how many, every few thousand.
 
         Raises:
             StoreCorrupt: a row does not hold what was written.
             StoreFailed: the disk refused.
             WrongConsortium: the store belongs to another consortium.
         """
-        self._replica = Replica(store, context_provider, max_waiting)
+        self._replica = Replica(store, context_provider, max_waiting, decode, progress)
         self._store = store
         self._provide = context_provider
         self._alpha = alpha
@@ -126,7 +131,7 @@ class Ledger:
             parents = self._parents_for(body, round_, issuer, context, rng)
         sequence = self.next_sequence(issuer)
         unsigned = Unsigned(kind, context.consortium, epoch, round_, sequence, parents, payload, body)
-        if (subject := subject_of(unsigned)) and (before := self._store.ids_by_subject(issuer, kind, subject)):
+        if (subject := subject_of(unsigned)) and (before := self._replica.recent.answered(issuer, kind, subject)):
             raise AlreadyPosted(before[0], kind)
         transaction = sign(unsigned, private_key)
         verify_transaction(transaction, context, self._replica)
@@ -180,6 +185,18 @@ class Ledger:
             self._store.put_evidence(proof.issuer, raw)
             self._replica.note(proof, context)
         return proof
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One durable commit around everything done inside; other nodes may be told of it once the block has ended.
+
+        If the block raises, nothing of it was done: disk and memory are as before.
+
+        Raises:
+            StoreFailed: the disk refused.
+        """
+        with self._replica.batch():
+            yield
 
     def verify_standalone(self, transaction: Transaction) -> None:
         """The rules that need no other transaction: worth asking before anything costly is done for a stranger.
@@ -275,12 +292,12 @@ class Ledger:
 
     def posted(self, issuer: bytes, kind: Kind, proposal: bytes) -> bytes | None:
         """Id of the issuer's share, verdict or checkpoint about a proposal, or None."""
-        ids = self._store.ids_by_subject(issuer, kind, proposal)
+        ids = self._replica.recent.answered(issuer, kind, proposal)
         return ids[0] if ids else None
 
     def next_sequence(self, issuer: bytes) -> int:
         """The sequence number of the issuer's next transaction, counting those that wait for parents."""
-        return max(self._store.next_sequence(issuer), self._replica.waiting.next_sequence(issuer))
+        return max(self._replica.recent.next_sequence(issuer), self._replica.waiting.next_sequence(issuer))
 
     def outbox(self) -> tuple[bytes, ...]:
         """Ids of own transactions that peers should hear of."""
@@ -362,14 +379,17 @@ class Ledger:
             raise UnknownTransaction(tx_id)
         return inclusion_proof(ids, ids.index(tx_id))
 
-    def verify(self) -> None:
-        """Reads every row again and checks seal, id, signature and issuer.
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Reads every row again and checks seal, id, signature and issuer, on all cores.
+
+        Args:
+            progress: told how many transactions were checked, and of how many, every few thousand.
 
         Raises:
             BadSignature: a stored signature is none.
             StoreCorrupt: a row does not hold what was written.
         """
-        self._replica.verify()
+        self._replica.verify(progress)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

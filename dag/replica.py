@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dag.bodies import Kind
 from dag.closing import closed_by
 from dag.equivocation import EquivocationProof, round_subject, subject_of
-from dag.errors import MissingParent, NotAMember, StoreCorrupt, UnknownTransaction, WrongConsortium
-from dag.store import Row, Store
+from dag.errors import NotAMember, StoreCorrupt, WrongConsortium
+from dag.ids import NO_ISSUER
+from dag.recent import Recent
+from dag.schema import Row
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
 from dag.waiting import Waiting
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from dag.rules import Context
+    from dag.store_port import LedgerStore
+
+    Progress = Callable[[int, int], None]
 
 
 class Replica:
@@ -26,13 +32,22 @@ class Replica:
 
     tangle: Tangle
     waiting: Waiting
+    recent: Recent
 
-    def __init__(self, store: Store, provide: Callable[[], Context], max_waiting: int) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        provide: Callable[[], Context],
+        max_waiting: int,
+        decode: Callable[[bytes], Transaction] = Transaction.decode,
+        progress: Progress | None = None,
+    ) -> None:
         """Replays the store; the arguments and errors are those of `dag.ledger.Ledger`."""
         self.store = store
         self.provide = provide
+        self.decode = decode
         self._max_waiting = max_waiting
-        self._cached = lru_cache(maxsize=4096)(self._fetch)
+        self._progress = progress
         context = provide()
         genesis = context.genesis()
         self.genesis_id = genesis.id
@@ -44,7 +59,7 @@ class Replica:
         if stored is None:
             with store.batch():
                 store.set_meta("genesis", genesis.id)
-                store.append([_row(genesis, store.last_arrival() + 1)])
+                store.append([_row(genesis, 1, (0, 0))])
         self._load(context, signatures=store.was_dirty)
 
     # -- the rules' view -----------------------------------------------------------------------------------------
@@ -54,7 +69,11 @@ class Replica:
 
     def get(self, tx_id: bytes) -> Transaction:
         """An attached transaction. Raises UnknownTransaction, StoreCorrupt."""
-        return self._cached(tx_id)
+        found = self.recent.transaction(tx_id)
+        if found is None:
+            found = self._restore(self._row(tx_id))
+            self.recent.keep(found)
+        return found
 
     def in_cone(self, tx_id: bytes, heads: Iterable[bytes]) -> bool:
         """Whether it is one of the heads or an ancestor of one. Raises UnknownTransaction."""
@@ -70,7 +89,7 @@ class Replica:
 
     def updates_of(self, issuer: bytes, round_: int) -> tuple[Transaction, ...]:
         """The issuer's attached updates of a round (more than one only of an equivocator)."""
-        ids = self.store.ids_by_subject(issuer, Kind.UPDATE, round_subject(round_))
+        ids = self.recent.answered(issuer, Kind.UPDATE, round_subject(round_))
         return tuple(self.get(tx_id) for tx_id in ids)
 
     def closes(self, round_: int) -> tuple[bytes, ...]:
@@ -78,7 +97,7 @@ class Replica:
         subject = round_subject(round_)
         members = self.provide().members
         return tuple(
-            tx_id for issuer in members for tx_id in self.store.ids_by_subject(issuer, Kind.ACKNOWLEDGEMENT, subject)
+            tx_id for issuer in members for tx_id in self.recent.answered(issuer, Kind.ACKNOWLEDGEMENT, subject)
         )
 
     def closed_within(self, heads: Iterable[bytes], round_: int) -> dict[int, int]:
@@ -96,11 +115,11 @@ class Replica:
     ) -> tuple[tuple[int, Transaction], ...]:
         """Attached transactions with their arrival numbers, in order, after one of them."""
         rows = self.store.rows(after, limit, kind, round_)
-        return tuple((row.arrival, restore(row.raw, row.issuer)) for row in rows)
+        return tuple((row.arrival, self._restore(row)) for row in rows)
 
     def arrival(self, tx_id: bytes) -> int:
         """The transaction's arrival number. Raises UnknownTransaction."""
-        return self._row(tx_id).arrival
+        return self.tangle.position(tx_id) + 1
 
     def evidence(self) -> tuple[EquivocationProof, ...]:
         """Every proof of equivocation that was kept."""
@@ -121,8 +140,10 @@ class Replica:
     def attach(self, transaction: Transaction, context: Context) -> None:
         """Writes a verified transaction and enters it into the graph. Raises StoreFailed."""
         index = _index_of(transaction, context)
-        self.store.append([_row(transaction, self.store.last_arrival() + 1)])
-        self.tangle.attach(transaction.id, transaction.parents, index, transaction.round, transaction.kind)
+        row = _row(transaction, len(self.tangle) + 1, self._parents_of(transaction))
+        self.store.append((row,))
+        self.recent.attached(row, transaction)
+        self.tangle.attach(row.id, transaction.parents, index, row.round, transaction.kind)
 
     def note(self, proof: EquivocationProof, context: Context) -> None:
         """Stops counting an equivocator, and ties its attached halves together."""
@@ -133,51 +154,107 @@ class Replica:
         if proof.first.id in self.tangle and proof.second.id in self.tangle:
             self.tangle.mark_conflict(proof.first.id, proof.second.id)
 
-    def verify(self) -> None:
+    def verify(self, progress: Progress | None = None) -> None:
         """Reads every row again and checks seal, id, signature and issuer. Raises StoreCorrupt, BadSignature."""
-        for row in self.store.rows():
-            self._verify_row(row)
+        done = 0
+        for chunk in self.store.chunks():
+            verify_rows(chunk, self.store.path, self._parents_of)
+            done += len(chunk)
+            if progress:
+                progress(done, len(self.tangle))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _load(self, context: Context, *, signatures: bool) -> None:
         self.tangle = Tangle(context.quorum)
-        self._cached.cache_clear()
+        self.recent = Recent(self.store)
         limit_per_issuer = max(64, self._max_waiting // max(1, len(context.members)))
         self.waiting = Waiting(self.store, self._max_waiting, limit_per_issuer)
-        for row in self.store.rows():
-            if signatures:
-                self._verify_row(row)
-            self._replay(row, context)
+        self._replay(context, signatures=signatures)
         for proof in self.evidence():
             self.note(proof, context)
         for raw in self.store.waiting():
-            self.waiting.remember(Transaction.decode(raw))
+            self.waiting.remember(self.decode(raw))
 
-    def _replay(self, row: Row, context: Context) -> None:
-        transaction = restore(row.raw, row.issuer)
-        try:
-            index = _index_of(transaction, context)
-            self.tangle.attach(row.id, transaction.parents, index, row.round, transaction.kind)
-        except (MissingParent, NotAMember) as error:
-            raise StoreCorrupt(self.store.path, row.arrival, str(error)) from None
+    def _replay(self, context: Context, *, signatures: bool) -> None:
+        """Builds the graph from columns alone; the bytes were compared with their id, and columns with their seal."""
+        path, tangle = self.store.path, self.tangle
+        total = self.store.last_arrival()
+        index_of: dict[bytes, int | None] = {address: member.index for address, member in context.members.items()}
+        index_of[NO_ISSUER] = None
+        ids: list[bytes] = [b""]  # arrival numbers begin at 1
+        for chunk in self.store.chunks():
+            first = len(ids)
+            ids.extend(row.id for row in chunk)
+            tangle.attach_many(list(_graph_rows(chunk, first, ids, index_of, path)))
+            if len(tangle) != len(ids) - 1:
+                raise StoreCorrupt(path, chunk[-1].arrival, "a transaction is stored twice")
+            if signatures:
+                verify_rows(chunk, path, self._parents_of)
+            if self._progress:
+                self._progress(len(ids) - 1, total)
+        if len(tangle) != total:
+            raise StoreCorrupt(path, -1, f"{len(tangle)} rows, the last one is numbered {total}")
 
-    def _verify_row(self, row: Row) -> None:
-        if row != _row(Transaction.decode(row.raw), row.arrival):
-            raise StoreCorrupt(self.store.path, row.arrival, "columns do not agree with the signed transaction")
+    def _parents_of(self, transaction: Transaction) -> tuple[int, int]:
+        """Arrival numbers of the parents; zeros for genesis."""
+        if not transaction.parents:
+            return (0, 0)
+        first, second = transaction.parents
+        return (self.tangle.position(first) + 1, self.tangle.position(second) + 1)
 
     def _row(self, tx_id: bytes) -> Row:
-        row = self.store.row(tx_id)
-        if row is None:
-            raise UnknownTransaction(tx_id)
+        row = self.store.row(self.arrival(tx_id))
+        if row is None or row.id != tx_id:
+            raise StoreCorrupt(self.store.path, self.arrival(tx_id), "the row is missing or another one")
         return row
 
-    def _fetch(self, tx_id: bytes) -> Transaction:
-        row = self._row(tx_id)
-        return restore(row.raw, row.issuer)
+    def _restore(self, row: Row) -> Transaction:
+        return restore(row.raw, row.issuer, self.decode)
 
 
-def _row(transaction: Transaction, arrival: int) -> Row:
+def verify_rows(rows: list[Row], path: str, parents_of: Callable[[Transaction], tuple[int, int]]) -> None:
+    """Decodes rows anew and recovers every signature, on all cores.
+
+    The recovery runs outside the interpreter's lock, so threads help.
+
+    Raises:
+        BadSignature: a stored signature is none.
+        StoreCorrupt: columns do not agree with the signed transaction.
+    """
+
+    def verify(row: Row) -> None:
+        transaction = Transaction.decode(row.raw)
+        if row != _row(transaction, row.arrival, parents_of(transaction)):
+            raise StoreCorrupt(path, row.arrival, "columns do not agree with the signed transaction")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(verify, rows, chunksize=1):
+            pass
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+def _graph_rows(
+    chunk: list[Row], expected: int, ids: list[bytes], index_of: dict[bytes, int | None], path: str
+) -> Iterator[tuple[bytes, tuple[bytes, ...], int | None, int, Kind]]:
+    """What `Tangle.attach_many` takes."""
+    for row in chunk:
+        arrival, first, second = row.arrival, row.first, row.second
+        if arrival != expected:
+            raise StoreCorrupt(path, expected, "the row is missing")
+        if not (0 < first < arrival and 0 < second < arrival) and (arrival, first, second) != (1, 0, 0):
+            raise StoreCorrupt(path, arrival, "a parent comes after its child")
+        if row.issuer not in index_of:
+            reason = "its issuer is no member; the context must keep former members"
+            raise StoreCorrupt(path, arrival, reason)
+        parents = (ids[first], ids[second]) if first else ()
+        yield row.id, parents, index_of[row.issuer], row.round, _KINDS[row.kind]
+        expected += 1
+
+
+def _row(transaction: Transaction, arrival: int, parents: tuple[int, int]) -> Row:
     return Row(
         arrival,
         transaction.id,
@@ -187,6 +264,7 @@ def _row(transaction: Transaction, arrival: int) -> Row:
         str(transaction.kind),
         transaction.round,
         subject_of(transaction),
+        *parents,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import coincurve
 from eth_utils.crypto import keccak
@@ -31,6 +31,9 @@ from dag.fields import (
 )
 from dag.forms import NONCE_BYTES, Frame, read_frame
 from dag.ids import DAG_CBOR, NO_ISSUER, blob_cid, blob_link, cid_bytes, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_BYTES: Final = 64 * 1024
 SIGNING_DOMAIN: Final = b"medweave/transaction/1\x00"
@@ -202,17 +205,18 @@ class Transaction(Unsigned):
         )
 
 
-def restore(raw: bytes, issuer: bytes) -> Transaction:
+def restore(raw: bytes, issuer: bytes, decode: Callable[[bytes], Transaction] = Transaction.decode) -> Transaction:
     """The transaction in bytes whose signature was verified before, when its issuer was stored beside it.
 
     Args:
         raw: the canonical bytes.
         issuer: address (20 bytes) that was recovered from the signature then.
+        decode: what turns bytes into a transaction.
 
     Raises:
         MalformedTransaction: the bytes are no transaction.
     """
-    transaction = Transaction.decode(raw)
+    transaction = decode(raw)
     transaction.__dict__["issuer"] = issuer
     return transaction
 

@@ -10,14 +10,14 @@ from dag.errors import WaitingFull
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dag.store import Store
+    from dag.store_port import LedgerStore
     from dag.transaction import Transaction
 
 
 class Waiting:
     """The waiting table and its index by missing parent. Holds only what passed `dag.rules.verify_standalone`."""
 
-    def __init__(self, store: Store, limit: int, limit_per_issuer: int) -> None:
+    def __init__(self, store: LedgerStore, limit: int, limit_per_issuer: int) -> None:
         """An empty index over the store's table; `remember` fills it at start.
 
         Args:

@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -405,7 +404,7 @@ def test_a_forged_issuer_is_found_by_full_verification(tmp_path):
         Ledger(store, context)
         create(Ledger(store, context), 0, QUIET)
         row = next(store.rows(after=1))
-    forged = replace(row, issuer=address_of(key(1)))
+    forged = row._replace(issuer=address_of(key(1)))
     with sqlite3.connect(path) as db:
         db.execute("UPDATE transactions SET issuer = ?, seal = ? WHERE arrival = 2", (forged.issuer, forged.seal()))
     with Store(path) as store, pytest.raises(StoreCorrupt, match="signed"):

@@ -1,0 +1,75 @@
+"""What is asked of the disk for every transaction, kept in memory: who said what, and how far each counter has come.
+
+Exact, not a guess: the first question about an issuer or a subject reads the disk, and every attachment is noted here. An
+honest transaction has a fresh sequence number, so the look-up by number is left out for all but the suspicious ones.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from dag.schema import Row
+    from dag.store_port import LedgerStore
+    from dag.transaction import Transaction
+
+_SUBJECTS: Final = 512  # rounds and proposals whose answers are remembered, about 100 bytes an answer
+_TRANSACTIONS: Final = 4096
+
+Answers = dict[tuple[bytes, str], tuple[bytes, ...]]
+
+
+class Recent:
+    """Answers to frequent questions about attached transactions. Bounded; forgotten ones are read from disk again."""
+
+    def __init__(self, store: LedgerStore) -> None:
+        self._store = store
+        self._next: dict[bytes, int] = {}
+        self._answers: OrderedDict[bytes, Answers] = OrderedDict()
+        self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
+
+    def next_sequence(self, issuer: bytes) -> int:
+        """One more than the largest sequence number among the issuer's attached transactions; 0 for a new issuer."""
+        if issuer not in self._next:
+            self._next[issuer] = self._store.next_sequence(issuer)
+        return self._next[issuer]
+
+    def with_sequence(self, issuer: bytes, sequence: int) -> tuple[bytes, ...]:
+        """Ids of the issuer's attached transactions with this sequence number."""
+        return self._store.ids_by_sequence(issuer, sequence) if sequence < self.next_sequence(issuer) else ()
+
+    def answered(self, issuer: bytes, kind: str, subject: bytes) -> tuple[bytes, ...]:
+        """Ids of the issuer's attached transactions of this kind about a subject, in arrival order."""
+        return self._about(subject).get((issuer, kind), ())
+
+    def transaction(self, tx_id: bytes) -> Transaction | None:
+        """An attached transaction, if it is among those at hand."""
+        return self._transactions.get(tx_id)
+
+    def keep(self, transaction: Transaction) -> None:
+        """Has a transaction at hand; the one kept longest gives way."""
+        self._transactions[transaction.id] = transaction
+        while len(self._transactions) > _TRANSACTIONS:
+            self._transactions.popitem(last=False)
+
+    def attached(self, row: Row, transaction: Transaction) -> None:
+        """Notes what has just been appended to the store."""
+        self.keep(transaction)
+        if row.issuer in self._next:
+            self._next[row.issuer] = max(self._next[row.issuer], row.sequence + 1)
+        if row.subject is not None and row.subject in self._answers:
+            answers, key = self._answers[row.subject], (row.issuer, row.kind)
+            answers[key] = (*answers.get(key, ()), row.id)
+
+    def _about(self, subject: bytes) -> Answers:
+        found = self._answers.get(subject)
+        if found is None:
+            found = self._answers[subject] = {}
+            for issuer, kind, tx_id in self._store.answers(subject):
+                found[issuer, kind] = (*found.get((issuer, kind), ()), tx_id)
+            while len(self._answers) > _SUBJECTS:
+                self._answers.popitem(last=False)
+        else:
+            self._answers.move_to_end(subject)
+        return found
