@@ -30,7 +30,8 @@
     │   ├── MalformedMessage           bytes that are no message
     │   ├── Unsolicited                an answer that nobody asked for
     │   ├── Unanswered                 a request that ran out of time
-    │   └── Barren                     an answer without anything that was asked for
+    │   ├── Barren                     an answer without anything that was asked for
+    │   └── FalsePayload               a transaction whose payload is not what it says
     │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
     ├── Pruned                         a payload that was let go below an anchored checkpoint
     ├── WorkCancelled                  the caller stopped the search for a proof of work
@@ -281,6 +282,10 @@ class ArchiveDamaged(LedgerError):
         super().__init__(f"archive, {where} at byte {offset}: {reason}; export it again, or import another copy")
         self.block = block
         self.offset = offset
+
+
+class FalsePayload(PeerFault):
+    """A transaction whose payload is not what it says; an honest peer would have checked it."""
 
 
 class StoreError(LedgerError):
