@@ -9,28 +9,43 @@ attaching costs O(N) amortised, however long the history (the idea of Lachesis' 
 Two views of confirmation exist. `is_confirmed` looks at everything this node has seen and may differ between nodes for a
 while. `confirmed_within` looks only at the past cone of given heads, so every node computes the same: a proposal proves
 by its own ancestors that its updates were confirmed.
+
+Here transactions are ids; `dag.index` below knows them as places in the order of attachment and holds the arrays.
 """
 
 from __future__ import annotations
 
 import heapq
-from array import array
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from dag.bodies import Kind
-from dag.errors import MissingParent, UnknownTransaction
+from dag.errors import MalformedTransaction, MissingParent, UnknownTransaction
+from dag.index.columns import MAX_ISSUER, NONE
+from dag.index.covers import Covers
+from dag.index.entry import Entry
+from dag.index.graph import Graph
+from dag.index.ids import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    _Row = tuple[bytes, tuple[bytes, ...], int | None, int, Kind]
+
 _KINDS: Final = tuple(Kind)
-_GENESIS_ISSUER: Final = -1
-_MIN_WINDOW: Final = 1024
-_WINDOW_PER_MEMBER: Final = 75  # of the quorum, which is two thirds of the members: 50 a member
+_NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
+_CHECKPOINT: Final = _NUMBERS[Kind.CHECKPOINT]
+_BATCH: Final = 4096
+_REBUILD_SHARE: Final = 1024  # from a 1,024th of the graph on, looking once at every row costs less than after each
 
 
 class Tangle:
-    """Incremental index over attached transactions. Not thread-safe."""
+    """Incremental index over attached transactions. Not thread-safe.
+
+    Attributes:
+        quorum: distinct approving members that confirm a transaction.
+        graph: the same by places, for `dag.walks`.
+    """
 
     def __init__(self, quorum: int) -> None:
         """An empty index.
@@ -39,22 +54,12 @@ class Tangle:
             quorum: distinct approving members that confirm a transaction, ≥ 1.
         """
         self.quorum = quorum
-        self._index: dict[bytes, int] = {}
-        self._ids: list[bytes] = []
-        self._first = array("i")  # index of each parent; -1 where there is none
-        self._second = array("i")
-        self._issuer = array("h")
-        self._round = array("q")
-        self._depth = array("i")
-        self._kind = bytearray()
-        self._masks: list[int] = []
-        self._covers: list[int] = []
-        self._covered_by: dict[int, tuple[int, int]] = {}
-        self._approvers: dict[int, list[int]] = {}
+        self.graph = Graph(quorum)
+        self._ids = Ids()
         self._tips: dict[int, None] = {}
-        self._checkpoints: dict[int, list[int]] = {}
+        self._covers = Covers()
+        self._entry = Entry(quorum)
         self._conflicts: dict[int, list[tuple[int, int]]] = {}
-        self._faulty = 0
 
     # -- growing -------------------------------------------------------------------------------------------------
 
@@ -66,62 +71,79 @@ class Tangle:
         Args:
             tx_id: its id (32 bytes).
             parents: ids of its parents; none for genesis.
-            issuer_index: member index of its issuer, 0 … 255; None for genesis.
+            issuer_index: member index of its issuer, 0 … 32,767; None for genesis.
             round_: its round.
             kind: its kind.
 
         Raises:
+            MalformedIdentifier: the id is not 32 bytes long.
+            MalformedTransaction: the issuer's index is out of range.
             MissingParent: a parent is not attached.
         """
-        if tx_id in self._index:
+        if not self._append(tx_id, parents, issuer_index, round_, kind):
             return
-        if missing := tuple(dict.fromkeys(parent for parent in parents if parent not in self._index)):
-            raise MissingParent(tx_id, missing)
-        at = len(self._ids)
-        above = sorted({self._index[parent] for parent in parents})
-        self._index[tx_id] = at
-        self._ids.append(tx_id)
-        self._first.append(above[0] if above else -1)
-        self._second.append(above[1] if len(above) > 1 else -1)
-        self._issuer.append(_GENESIS_ISSUER if issuer_index is None else issuer_index)
-        self._round.append(round_)
-        self._depth.append(1 + max((self._depth[parent] for parent in above), default=-1))
-        self._kind.append(_KINDS.index(kind))
-        self._masks.append(0)
-        self._covers.append(self._cover(above, issuer_index, round_, kind))
-        for parent in above:
-            self._approvers.setdefault(parent, []).append(at)
-            self._tips.pop(parent, None)
-        self._tips[at] = None
-        if kind is Kind.CHECKPOINT:
-            self._checkpoints.setdefault(round_, []).append(at)
-        if issuer_index is not None:
-            self._spread(at, 1 << issuer_index)
+        graph, entry = self.graph, self._entry
+        graph.choose_engine()
+        size = len(graph)
+        for at in graph.link(size - 1):
+            entry.confirmed(at, size)
+            if graph.table.kind[at] == _CHECKPOINT:
+                entry.stands(at, graph.table.round[at], anchored=False)
+        if size >= entry.window:
+            entry.moved(size, graph.table.weight[size - entry.window])
 
-    def attach_many(self, rows: Iterable[tuple[bytes, tuple[bytes, ...], int | None, int, Kind]]) -> None:
+    def attach_many(self, rows: Iterable[_Row]) -> None:
         """Attaches transactions in the order given, parents before children; each row as `attach` takes it.
 
         Args:
             rows: id, parents' ids, issuer's member index or None, round, kind.
 
         Raises:
-            MissingParent: a parent is not attached; the rows before it stay.
+            LedgerError: what `attach` raises; the rows before it stay.
         """
-        for tx_id, parents, issuer_index, round_, kind in rows:
-            self.attach(tx_id, parents, issuer_index, round_, kind)
+        source, whole = iter(rows), False
+        try:
+            while batch := list(islice(source, _BATCH)):
+                if len(batch) * _REBUILD_SHARE >= len(self.graph):
+                    whole = True
+                    self._attach_batch(batch)
+                else:
+                    for row in batch:
+                        self.attach(*row)
+        finally:
+            if whole:
+                self._entry.rebuild(self.graph.columns, _CHECKPOINT)
 
-    def _cover(self, above: list[int], issuer_index: int | None, round_: int, kind: Kind) -> int:
-        """Mask of the members whose update of this round is in the past cone of a transaction being attached."""
-        cover = 0
+    def _attach_batch(self, rows: Iterable[_Row]) -> None:
+        """Attaches rows but leaves the entry point where it is."""
+        start = len(self.graph)
+        try:
+            for row in rows:
+                self._append(*row)
+        finally:
+            self.graph.choose_engine()
+            self.graph.link_many(start, len(self.graph))
+
+    def _append(
+        self, tx_id: bytes, parents: tuple[bytes, ...], issuer_index: int | None, round_: int, kind: Kind
+    ) -> bool:
+        """Adds a transaction everywhere but to its parents' links and masks; False if it is attached."""
+        find = self._ids.find
+        if find(tx_id) != NONE:
+            return False
+        above = sorted({find(parent) for parent in parents})
+        if above and above[0] == NONE:
+            raise MissingParent(tx_id, tuple(dict.fromkeys(parent for parent in parents if find(parent) == NONE)))
+        issuer = NONE if issuer_index is None else issuer_index
+        if not NONE <= issuer <= MAX_ISSUER:
+            raise MalformedTransaction("issuer", f"member index {issuer} is outside 0…{MAX_ISSUER}")
+        self._ids.append(tx_id)
+        at = self.graph.append(above, issuer, round_, _NUMBERS[kind])
         for parent in above:
-            if self._round[parent] == round_:
-                cover |= self._covers[parent]
-        if issuer_index is not None:
-            cover |= (kind is Kind.UPDATE) << issuer_index
-            before, approved = self._covered_by.get(issuer_index, (round_, 0))
-            if before <= round_:
-                self._covered_by[issuer_index] = (round_, cover | (approved if before == round_ else 0))
-        return cover
+            self._tips.pop(parent, None)
+        self._tips[at] = None
+        self._covers.add(at, above, issuer, round_, kind is Kind.UPDATE)
+        return True
 
     def mark_conflict(self, one: bytes, two: bytes) -> None:
         """Records that two attached transactions of one issuer contradict each other; the issuer's approval stops counting.
@@ -130,24 +152,43 @@ class Tangle:
             UnknownTransaction: one of them is not attached.
         """
         pair = (self._at(one), self._at(two))
-        issuer = self._issuer[pair[0]]
+        issuer = self.graph.table.issuer[pair[0]]
         self._conflicts.setdefault(issuer, []).append(pair)
         self.mark_faulty(issuer)
 
     def mark_faulty(self, issuer_index: int) -> None:
         """Stops counting a member's approval in this node's own view (`approval_weight`, `is_confirmed`, walks)."""
-        self._faulty |= 1 << issuer_index
+        if self.graph.stop_counting(issuer_index):
+            self._entry.rebuild(self.graph.columns, _CHECKPOINT)
 
-    def _spread(self, start: int, bit: int) -> None:
-        stack = [start]
-        masks, first, second = self._masks, self._first, self._second
-        while stack:
-            at = stack.pop()
-            if at < 0 or masks[at] & bit:
-                continue
-            masks[at] |= bit
-            stack.append(first[at])
-            stack.append(second[at])
+    def anchor(self, tx_id: bytes) -> None:
+        """Says that a checkpoint's round is final on chain: walks may enter there, whether or not it is confirmed here.
+
+        Raises:
+            UnknownTransaction: it is not attached.
+        """
+        at = self._at(tx_id)
+        self._entry.stands(at, self.graph.table.round[at], anchored=True)
+
+    def refuse(self, tx_id: bytes) -> None:
+        """Keeps walks away from a transaction this node will not approve, such as one whose payload nobody delivers.
+
+        Raises:
+            UnknownTransaction: it is not attached.
+        """
+        self.graph.table.refused[self._at(tx_id)] = 1
+
+    def allow(self, tx_id: bytes) -> None:
+        """Takes `refuse` back.
+
+        Raises:
+            UnknownTransaction: it is not attached.
+        """
+        self.graph.table.refused[self._at(tx_id)] = 0
+
+    def is_refused(self, tx_id: bytes) -> bool:
+        """Whether `refuse` was said of it. Raises UnknownTransaction."""
+        return bool(self.graph.table.refused[self._at(tx_id)])
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -155,7 +196,7 @@ class Tangle:
         return len(self._ids)
 
     def __contains__(self, tx_id: bytes) -> bool:
-        return tx_id in self._index
+        return self._ids.find(tx_id) != NONE
 
     def ids(self) -> Iterator[bytes]:
         """All ids in the order they were attached (parents before children)."""
@@ -163,27 +204,27 @@ class Tangle:
 
     def parents(self, tx_id: bytes) -> tuple[bytes, ...]:
         """The distinct parents' ids."""
-        return tuple(self._ids[parent] for parent in self._above(self._at(tx_id)))
+        return tuple(self._ids[parent] for parent in self.graph.above(self._at(tx_id)))
 
     def approvers(self, tx_id: bytes) -> tuple[bytes, ...]:
         """Ids of the transactions that have it as a parent, in the order they were attached."""
-        return tuple(self._ids[child] for child in self._approvers.get(self._at(tx_id), ()))
+        return tuple(self._ids[child] for child in self.graph.below(self._at(tx_id)))
 
     def issuer(self, tx_id: bytes) -> int:
         """Member index of the issuer; -1 for genesis."""
-        return self._issuer[self._at(tx_id)]
+        return self.graph.table.issuer[self._at(tx_id)]
 
     def round(self, tx_id: bytes) -> int:
         """The transaction's round."""
-        return self._round[self._at(tx_id)]
+        return self.graph.table.round[self._at(tx_id)]
 
     def kind(self, tx_id: bytes) -> Kind:
         """The transaction's kind."""
-        return _KINDS[self._kind[self._at(tx_id)]]
+        return _KINDS[self.graph.table.kind[self._at(tx_id)]]
 
     def depth(self, tx_id: bytes) -> int:
         """Length of the longest path back to genesis; larger than every ancestor's."""
-        return self._depth[self._at(tx_id)]
+        return self.graph.table.depth[self._at(tx_id)]
 
     def position(self, tx_id: bytes) -> int:
         """Its place in the order of attachment, from 0. Raises UnknownTransaction."""
@@ -196,6 +237,15 @@ class Tangle:
     def tips(self) -> tuple[bytes, ...]:
         """Ids that nobody approves yet, in the order they were attached."""
         return tuple(self._ids[tip] for tip in self._tips)
+
+    def tip_places(self) -> Iterable[int]:
+        """The tips' places in the order of attachment, ascending."""
+        return self._tips.keys()
+
+    @property
+    def tip_count(self) -> int:
+        """How many tips there are."""
+        return len(self._tips)
 
     def locator(self, dense: int = 32) -> tuple[bytes, ...]:
         """The tips, the `dense` newest ids, and older ones at doubling distances back to genesis.
@@ -217,45 +267,38 @@ class Tangle:
 
         Found on paths through transactions of that round alone: a quick guide for choosing parents, not a proof.
         """
-        at = self._at(tx_id)
-        return self._covers[at] if self._round[at] == round_ else 0
+        return self._covers.of(self._at(tx_id), round_)
 
     def cover_approvals(self, head: bytes) -> dict[int, int]:
         """For each member whose update of the head's round is in the head's cover, the mask of members that approve it there.
 
         One pass over the round's part of the past cone; like `cover` a guide, which `confirmed_within` then proves.
         """
-        approvals: dict[int, int] = {}
         start = self._at(head)
-        seen, stack = {start}, [start]
-        while stack:
-            at = stack.pop()
-            covered, bit = self._covers[at], 1 << self._issuer[at]
-            while covered:
-                member = covered.bit_length() - 1
-                covered ^= 1 << member
-                approvals[member] = approvals.get(member, 0) | bit
-            for parent in self._above(at):
-                if parent not in seen and self._round[parent] == self._round[start]:
-                    seen.add(parent)
-                    stack.append(parent)
+        issuers, round_ = self.graph.table.issuer, self.graph.table.round[start]
+        covered: dict[int, int] = {}
+        for at in self.graph.region(start, later=False):
+            covered[issuers[at]] = covered.get(issuers[at], 0) | self._covers.of(at, round_)
+        approvals: dict[int, int] = {}
+        for issuer, cover in covered.items():
+            left = cover
+            while left:
+                member = left.bit_length() - 1
+                left ^= 1 << member
+                approvals[member] = approvals.get(member, 0) | 1 << issuer
         return approvals
 
-    def news(self, heads: Iterable[bytes], issuer_index: int, round_: int) -> int:
-        """How many members' updates of a round a transaction on these heads would approve that the member has not."""
-        cover = 0
-        for head in heads:
-            cover |= self.cover(head, round_)
-        newest, approved = self._covered_by.get(issuer_index, (round_, 0))
-        return (cover & ~(approved if newest == round_ else 0)).bit_count()
+    def news(self, tx_id: bytes, issuer_index: int, round_: int) -> int:
+        """Bit mask of the members whose update of a round the transaction approves and this member does not yet."""
+        return self._covers.news(self._at(tx_id), issuer_index, round_)
 
     def approval_weight(self, tx_id: bytes) -> int:
         """Distinct members that approve it, its issuer included, proven equivocators excluded; 0 … N."""
-        return (self._masks[self._at(tx_id)] & ~self._faulty).bit_count()
+        return self.graph.table.weight[self._at(tx_id)]
 
     def approved_by(self, tx_id: bytes, issuer_index: int) -> bool:
         """Whether the member issued the transaction or a descendant of it."""
-        return bool(self._masks[self._at(tx_id)] >> issuer_index & 1)
+        return self.graph.approved_by(self._at(tx_id), issuer_index)
 
     def is_confirmed(self, tx_id: bytes) -> bool:
         """Whether a quorum of members approves it, as far as this node has seen."""
@@ -263,38 +306,17 @@ class Tangle:
 
     def is_faulty(self, issuer_index: int) -> bool:
         """Whether the member is a proven equivocator."""
-        return bool(self._faulty >> issuer_index & 1)
+        return not self.graph.counts(issuer_index)
 
     @property
     def entry(self) -> bytes | None:
         """Where walks start; None in an empty graph.
 
-        A confirmed checkpoint of the last round but one that has any: the lag leaves the running round's tips reachable.
-        In a long round without one, a confirmed transaction one window back, so that a walk's length does not grow with
-        history. Genesis before either exists.
+        The checkpoint of the last round but one that has one which is anchored or confirmed: the lag leaves the running
+        round's tips reachable. In a long round without one, a confirmed transaction one window back, so that a walk's
+        length does not grow with history. Genesis before either exists. Costs nothing: it is kept up with every attach.
         """
-        if not self._ids:
-            return None
-        return self._ids[max(self._entry_by_checkpoint(), self._entry_by_window())]
-
-    def _entry_by_checkpoint(self) -> int:
-        rounds_seen = 0
-        for round_ in sorted(self._checkpoints, reverse=True):
-            confirmed = (at for at in self._checkpoints[round_] if self.is_confirmed(self._ids[at]))
-            if (first := next(confirmed, None)) is not None:
-                rounds_seen += 1
-                if rounds_seen == 2:
-                    return first
-        return 0
-
-    def _entry_by_window(self) -> int:
-        # Measured: orphans stay rare while the window is about 50 times the transactions in flight, at most one a member.
-        window = max(_MIN_WINDOW, _WINDOW_PER_MEMBER * self.quorum)
-        newest = len(self._ids) - window
-        for at in range(newest, max(0, newest - window), -1):
-            if self.is_confirmed(self._ids[at]):
-                return at
-        return 0
+        return self._ids[self._entry.at] if len(self._ids) else None
 
     # -- past cones ----------------------------------------------------------------------------------------------
 
@@ -304,14 +326,13 @@ class Tangle:
         Raises:
             UnknownTransaction: the id is not attached.
         """
-        halt = {self._index[known] for known in stop if known in self._index}
+        halt = {at for known in stop if (at := self._ids.find(known)) != NONE}
         for at in self._descending([self._at(tx_id)], halt):
             yield self._ids[at]
 
     def in_cone(self, tx_id: bytes, heads: bytes | Iterable[bytes]) -> bool:
         """Whether the transaction is one of the heads or an ancestor of one."""
-        at = self._at(tx_id)
-        return at in self._cone_from(heads, self._depth[at])
+        return self.graph.reaches(self._places(heads), self._at(tx_id))
 
     def round_cone(self, head: bytes) -> tuple[bytes, ...]:
         """Ids of the head's round in its past cone, ascending; what a round's Merkle root is taken over.
@@ -319,14 +340,8 @@ class Tangle:
         Walks back through transactions of this or a later round only, so the cost is the round's, not the history's.
         """
         start = self._at(head)
-        round_ = self._round[start]
-        seen, stack = {start}, [start]
-        while stack:
-            for parent in self._above(stack.pop()):
-                if parent not in seen and self._round[parent] >= round_:
-                    seen.add(parent)
-                    stack.append(parent)
-        return tuple(sorted(self._ids[at] for at in seen if self._round[at] == round_))
+        rounds, round_ = self.graph.table.round, self.graph.table.round[start]
+        return tuple(sorted(self._ids[at] for at in self.graph.region(start, later=True) if rounds[at] == round_))
 
     def confirmed_within(self, tx_id: bytes, heads: bytes | Iterable[bytes]) -> frozenset[int]:
         """Members that approve the transaction inside the past cone of the heads (the heads included).
@@ -340,16 +355,10 @@ class Tangle:
         """
         heads = (heads,) if isinstance(heads, bytes) else tuple(heads)
         at = self._at(tx_id)
-        cone = self._cone_from(heads, self._depth[at])
-        void = self.void_within(heads, self._round[at])
-        if at not in cone or self._issuer[at] in void:
+        void = self.void_within(heads, self.graph.table.round[at])
+        if self.graph.table.issuer[at] in void:
             return frozenset()
-        approving, members = {at}, {self._issuer[at]}
-        for other in sorted(cone):
-            if self._first[other] in approving or self._second[other] in approving:
-                approving.add(other)
-                members.add(self._issuer[other])
-        return frozenset(members - void - {_GENESIS_ISSUER})
+        return frozenset((self.graph.approving(self._places(heads), at) or set()) - void)
 
     def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
         """Members whose approval is void for a round: the heads' past cone holds two contradicting transactions of theirs.
@@ -364,7 +373,7 @@ class Tangle:
             issuer
             for issuer, pairs in self._conflicts.items()
             if any(
-                max(self._round[one], self._round[two]) >= round_
+                max(self.graph.table.round[one], self.graph.table.round[two]) >= round_
                 and self.in_cone(self._ids[one], heads)
                 and self.in_cone(self._ids[two], heads)
                 for one, two in pairs
@@ -376,7 +385,7 @@ class Tangle:
 
         Ids in `known` that are not attached are ignored. Costs what it returns, plus the region around the border.
         """
-        theirs = {self._index[tx_id] for tx_id in known if tx_id in self._index}
+        theirs = {at for tx_id in known if (at := self._ids.find(tx_id)) != NONE}
         heap = [-at for at in theirs | self._tips.keys()]
         heapq.heapify(heap)
         queued = {-at for at in heap}
@@ -388,7 +397,7 @@ class Tangle:
             if not shared:
                 ours_left -= 1
                 found.append(at)
-            for parent in self._above(at):
+            for parent in self.graph.above(at):
                 if shared and parent not in theirs:
                     theirs.add(parent)
                     ours_left -= parent in queued
@@ -401,13 +410,13 @@ class Tangle:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _at(self, tx_id: bytes) -> int:
-        try:
-            return self._index[tx_id]
-        except KeyError:
-            raise UnknownTransaction(tx_id) from None
+        at = self._ids.find(tx_id)
+        if at == NONE:
+            raise UnknownTransaction(tx_id)
+        return at
 
-    def _above(self, at: int) -> tuple[int, ...]:
-        return tuple(parent for parent in (self._first[at], self._second[at]) if parent >= 0)
+    def _places(self, heads: bytes | Iterable[bytes]) -> set[int]:
+        return {self._at(head) for head in ((heads,) if isinstance(heads, bytes) else heads)}
 
     def _descending(self, starts: Iterable[int], halt: Collection[int]) -> Iterator[int]:
         heap = [-at for at in starts if at not in halt]
@@ -416,19 +425,7 @@ class Tangle:
         while heap:
             at = -heapq.heappop(heap)
             yield at
-            for parent in self._above(at):
+            for parent in self.graph.above(at):
                 if -parent not in seen and parent not in halt:
                     seen.add(-parent)
                     heapq.heappush(heap, -parent)
-
-    def _cone_from(self, heads: bytes | Iterable[bytes], min_depth: int) -> set[int]:
-        """Indices in the heads' past cones at `min_depth` or deeper: no ancestor of them is a descendant of that depth."""
-        stack = [self._at(head) for head in ((heads,) if isinstance(heads, bytes) else heads)]
-        cone: set[int] = set()
-        while stack:
-            at = stack.pop()
-            if at >= 0 and at not in cone and self._depth[at] >= min_depth:
-                cone.add(at)
-                stack.append(self._first[at])
-                stack.append(self._second[at])
-        return cone

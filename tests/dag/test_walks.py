@@ -5,29 +5,53 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dag.bodies import Kind
 from dag.errors import NoParents
 from dag.tangle import Tangle
-from dag.walks import choose_parents, step_probabilities
+from dag.walks import choose_parents, orphan_of
 from tests.dag.support import draw, name_id
 
 A, B, C, D = range(4)
 
 
-@given(st.lists(st.integers(0, 256).map(float), min_size=1, max_size=9), st.floats(0, 10))
-def test_probabilities_follow_eq_22(ratings, alpha):
-    given_ = step_probabilities(ratings, alpha)
-    assert math.isclose(sum(given_), 1)
-    best = ratings.index(max(ratings))
-    for i, one in enumerate(ratings):
-        assert math.isclose(given_[i] / given_[best], math.exp(alpha * (one - ratings[best])), abs_tol=1e-300)
+def reference_probabilities(ratings, alpha):
+    """Eq. 22 in full: no maximum taken off."""
+    weights = [math.exp(alpha * rating) for rating in ratings]
+    return [weight / sum(weights) for weight in weights]
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=5), st.floats(0, 2))
+@settings(deadline=None, max_examples=25)
+def test_probabilities_follow_eq_22(extra, alpha):
+    """Member i offers one candidate that `extra[i]` others approve; where walks go is held against eq. 22."""
+    text = "; ".join(f"{chr(65 + i)}1:[G]" for i in range(len(extra)))
+    for i, count in enumerate(extra):
+        text += "".join(f"; {chr(75 + i + 5 * above)}1:[{chr(65 + i)}1]" for above in range(min(count, 3)))
+    tangle = draw(text)
+    ratings = [tangle.approval_weight(name_id(f"{chr(65 + i)}1")) for i in range(len(extra))]
+    wanted = reference_probabilities(ratings, alpha)
+    draws = 800
+    rng = random.Random(3)
+    firsts = Counter(step_from_genesis(tangle, alpha, rng) for _ in range(draws))
+    for i, share in enumerate(wanted):
+        spread = math.sqrt(share * (1 - share) / draws)
+        assert abs(firsts[i] / draws - share) <= 5 * spread + 2 / draws
+
+
+def step_from_genesis(tangle, alpha, rng):
+    """The member whose candidate a walk from genesis stepped to, told by where it ended."""
+    end = choose_parents(tangle, rng, alpha)[0]
+    while name_id("G") not in tangle.parents(end):
+        (end,) = tangle.parents(end)
+    return tangle.issuer(end)
 
 
 def test_large_ratings_do_not_overflow():
-    assert step_probabilities([1e6, 0.0], 100.0) == [1.0, 0.0]
+    tangle = draw("A1:[G]; B1:[G]; C1:[A1]; D1:[A1]")
+    assert {choose_parents(tangle, random.Random(seed), 1e6)[0] for seed in range(20)} <= {name_id("C1"), name_id("D1")}
 
 
 def test_two_tips_are_found():
