@@ -26,13 +26,13 @@
     ├── NoParents                      no two transactions cover what a new one must refer to
     ├── MalformedNote                  bytes that are no signed checkpoint, proof file or list of witnesses
     ├── ProofFailed                    a Merkle proof that does not prove
+    │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
     ├── PeerFault                      what a peer did against the protocol between nodes
     │   ├── MalformedMessage           bytes that are no message
     │   ├── Unsolicited                an answer that nobody asked for
     │   ├── Unanswered                 a request that ran out of time
     │   ├── Barren                     an answer without anything that was asked for
     │   └── FalsePayload               a transaction whose payload is not what it says
-    │   └── NotWitnessed               a checkpoint that no quorum of members signed, or a false signature under it
     ├── Pruned                         a payload that was let go below an anchored checkpoint
     ├── WorkCancelled                  the caller stopped the search for a proof of work
     ├── ArchiveDamaged                 a ledger archive that does not say what was exported
