@@ -380,14 +380,13 @@ class Ledger:
         return inclusion_proof(ids, ids.index(tx_id))
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Reads every row again and checks seal, id, signature and issuer, on all cores.
+        """Reads every row again and checks seal, id, signature, issuer and parents; a large ledger on all cores.
 
         Args:
             progress: told how many transactions were checked, and of how many, every few thousand.
 
         Raises:
-            BadSignature: a stored signature is none.
-            StoreCorrupt: a row does not hold what was written.
+            StoreCorrupt: a row does not hold what was written and signed.
         """
         self._replica.verify(progress)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from dag.equivocation import EquivocationProof, round_subject, subject_of
 from dag.errors import NotAMember, StoreCorrupt, WrongConsortium
 from dag.ids import NO_ISSUER
 from dag.recent import Recent
+from dag.rechecking import Claim, Rechecker
 from dag.schema import Row
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
@@ -155,13 +154,17 @@ class Replica:
             self.tangle.mark_conflict(proof.first.id, proof.second.id)
 
     def verify(self, progress: Progress | None = None) -> None:
-        """Reads every row again and checks seal, id, signature and issuer. Raises StoreCorrupt, BadSignature."""
-        done = 0
-        for chunk in self.store.chunks():
-            verify_rows(chunk, self.store.path, self._parents_of)
-            done += len(chunk)
-            if progress:
-                progress(done, len(self.tangle))
+        """Reads every row again and checks seal, id, signature and all columns. Raises StoreCorrupt."""
+        done, total = 0, len(self.tangle)
+        with Rechecker(self.store.path, total) as checker:
+            for chunk in self.store.chunks():
+                checker.check([Claim(row, self._named_parents(row)) for row in chunk])
+                done += len(chunk)
+                if progress:
+                    progress(done, total)
+
+    def _named_parents(self, row: Row) -> tuple[bytes, ...]:
+        return (self.tangle.id_at(row.first - 1), self.tangle.id_at(row.second - 1)) if row.first else ()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -177,24 +180,24 @@ class Replica:
             self.waiting.remember(self.decode(raw))
 
     def _replay(self, context: Context, *, signatures: bool) -> None:
-        """Builds the graph from columns alone; the bytes were compared with their id, and columns with their seal."""
-        path, tangle = self.store.path, self.tangle
-        total = self.store.last_arrival()
+        """Builds the graph from columns; the bytes were compared with their id, and the columns with their seal."""
+        path, tangle, total = self.store.path, self.tangle, self.store.last_arrival()
         index_of: dict[bytes, int | None] = {address: member.index for address, member in context.members.items()}
         index_of[NO_ISSUER] = None
         ids: list[bytes] = [b""]  # arrival numbers begin at 1
-        for chunk in self.store.chunks():
-            first = len(ids)
-            ids.extend(row.id for row in chunk)
-            tangle.attach_many(list(_graph_rows(chunk, first, ids, index_of, path)))
-            if len(tangle) != len(ids) - 1:
-                raise StoreCorrupt(path, chunk[-1].arrival, "a transaction is stored twice")
-            if signatures:
-                verify_rows(chunk, path, self._parents_of)
-            if self._progress:
-                self._progress(len(ids) - 1, total)
+        with Rechecker(path, total if signatures else 0) as checker:
+            for chunk in self.store.chunks():
+                expected = len(ids)
+                ids.extend(row.id for row in chunk)
+                tangle.attach_many(list(_graph_rows(chunk, expected, ids, index_of, path)))
+                if len(tangle) != len(ids) - 1:
+                    raise StoreCorrupt(path, chunk[-1].arrival, "a transaction is stored twice")
+                if signatures:
+                    checker.check([Claim(row, self._named_parents(row)) for row in chunk])
+                if self._progress:
+                    self._progress(len(tangle), total)
         if len(tangle) != total:
-            raise StoreCorrupt(path, -1, f"{len(tangle)} rows, the last one is numbered {total}")
+            raise StoreCorrupt(path, -1, f"{len(tangle)} rows, but the last one is numbered {total}")
 
     def _parents_of(self, transaction: Transaction) -> tuple[int, int]:
         """Arrival numbers of the parents; zeros for genesis."""
@@ -211,26 +214,6 @@ class Replica:
 
     def _restore(self, row: Row) -> Transaction:
         return restore(row.raw, row.issuer, self.decode)
-
-
-def verify_rows(rows: list[Row], path: str, parents_of: Callable[[Transaction], tuple[int, int]]) -> None:
-    """Decodes rows anew and recovers every signature, on all cores.
-
-    The recovery runs outside the interpreter's lock, so threads help.
-
-    Raises:
-        BadSignature: a stored signature is none.
-        StoreCorrupt: columns do not agree with the signed transaction.
-    """
-
-    def verify(row: Row) -> None:
-        transaction = Transaction.decode(row.raw)
-        if row != _row(transaction, row.arrival, parents_of(transaction)):
-            raise StoreCorrupt(path, row.arrival, "columns do not agree with the signed transaction")
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(verify, rows, chunksize=1):
-            pass
 
 
 _KINDS = {kind.value: kind for kind in Kind}
