@@ -61,7 +61,7 @@ class Chain:
         self.account = None if account is None else str(account.address)
         self._connection = Connection(rpc_url, timeout, attempts)
         sender = None if account is None else Sender(self._connection, account, deployment.chain_id, patience)
-        self.registry = HospitalRegistry(deployment.registry, self._connection, sender)
+        self.registry = HospitalRegistry(deployment, self._connection, sender)
         self.epochs = KeyEpochs(deployment.epochs, self._connection, sender)
         self.rounds = TrainingRounds(deployment, self._connection, sender)
         self.models = ModelLedger(deployment.models, self._connection, sender)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
-from eth_utils.crypto import keccak
-
-from chain.errors import BadArgument
+from chain.typed import SIGNATURE_BYTES, message_digest, recover_signer, sign_message, typed_message
 
 if TYPE_CHECKING:
+    from eth_account.messages import SignableMessage
     from eth_account.signers.local import LocalAccount
 
     from chain.deployment import Deployment
     from chain.records import Outcome
 
-SIGNATURE_BYTES = 65
+__all__ = ["SIGNATURE_BYTES", "as_abi", "outcome_digest", "recover_outcome_signer", "sign_outcome"]
 
 _TYPES = {
     "Outcome": [
@@ -41,8 +38,7 @@ def outcome_digest(outcome: Outcome, deployment: Deployment) -> bytes:
         outcome: The round's result.
         deployment: Gives chain id and contract address, so that no signature counts twice anywhere (EIP-712).
     """
-    message = _message(outcome, deployment)
-    return bytes(keccak(b"\x19" + message.version + message.header + message.body))
+    return message_digest(_message(outcome, deployment))
 
 
 def sign_outcome(outcome: Outcome, deployment: Deployment, account: LocalAccount) -> bytes:
@@ -56,7 +52,7 @@ def sign_outcome(outcome: Outcome, deployment: Deployment, account: LocalAccount
     Returns:
         65 bytes: r, s (low, as OpenZeppelin requires) and v, 27 or 28.
     """
-    return bytes(account.sign_message(_message(outcome, deployment)).signature)
+    return sign_message(_message(outcome, deployment), account)
 
 
 def recover_outcome_signer(outcome: Outcome, signature: bytes, deployment: Deployment) -> str:
@@ -73,27 +69,11 @@ def recover_outcome_signer(outcome: Outcome, signature: bytes, deployment: Deplo
     Raises:
         BadArgument: If the bytes are no signature.
     """
-    expected = f"{SIGNATURE_BYTES} bytes r, s (low), v (27 or 28)"
-    if len(signature) != SIGNATURE_BYTES or signature[64] not in {27, 28} or signature[32:64] > _HALF_ORDER:
-        raise BadArgument("signature", expected, signature)
-    try:
-        return str(Account.recover_message(_message(outcome, deployment), signature=signature))
-    except Exception as error:  # the key library raises its own kinds for points off the curve
-        raise BadArgument("signature", expected, signature) from error
-
-
-_HALF_ORDER = (0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0).to_bytes(32, "big")
-"""Half of secp256k1's order: OpenZeppelin refuses a larger s, so that each signature has one form (EIP-2)."""
+    return recover_signer(_message(outcome, deployment), signature)
 
 
 def _message(outcome: Outcome, deployment: Deployment) -> SignableMessage:
-    domain = {
-        "name": "Medweave",
-        "version": "1",
-        "chainId": deployment.chain_id,
-        "verifyingContract": deployment.rounds,
-    }
-    return encode_typed_data(domain_data=domain, message_types=_TYPES, message_data=as_abi(outcome))
+    return typed_message(_TYPES, as_abi(outcome), deployment.chain_id, deployment.rounds)
 
 
 def as_abi(outcome: Outcome) -> dict[str, Any]:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from chain.contract import DeployedContract
-from chain.errors import BadArgument, ReadOnly
-from chain.outcome import SIGNATURE_BYTES, as_abi, outcome_digest, sign_outcome
-from chain.records import (
-    MAX_MEMBERS,
-    Outcome,
-    Receipt,
-    Round,
-    checked_digest,
-    checked_integer,
-    from_abi,
-)
+from chain.conduct import Conduct
+from chain.errors import ReadOnly
+from chain.outcome import as_abi, outcome_digest, sign_outcome
+from chain.records import Outcome, Receipt, Round, checked_digest, checked_integer, from_abi
+from chain.typed import joined_signatures
+from chain.votes import sign_vote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +17,10 @@ if TYPE_CHECKING:
     from chain.connection import Connection
     from chain.deployment import Deployment
     from chain.sender import Sender
+    from chain.votes import Finding, PlanDecision
 
 
-class TrainingRounds(DeployedContract):
+class TrainingRounds(Conduct):
     """The rounds of one consortium. Rounds count from 1.
 
     Each write raises ContractReverted if the round is not where the step belongs; see ITrainingRounds for the errors.
@@ -52,6 +47,16 @@ class TrainingRounds(DeployedContract):
             plan: sha2-256 of the training plan it was drawn from.
         """
         return self._send("genesis", checked_digest("model", model), checked_digest("plan", plan))
+
+    def decide_plan(self, decision: PlanDecision, signatures: Mapping[int, bytes]) -> Receipt:
+        """Carries out a quorum's decision about a plan; anybody may send it.
+
+        Args:
+            decision: What was signed.
+            signatures: By member index, what ``sign_vote`` gave, 65 bytes each.
+        """
+        signed = joined_signatures(signatures)
+        return self._send("decidePlan", decision.plan, decision.admitted, decision.deadline, *signed)
 
     def open(self, plan: bytes, base: bytes, collect_seconds: int, round_seconds: int) -> Receipt:
         """Opens the next round; its number is then ``current()`` and in the event RoundOpened.
@@ -92,13 +97,7 @@ class TrainingRounds(DeployedContract):
             outcome: What was signed.
             signatures: By member index, what ``sign_outcome`` gave, 65 bytes each.
         """
-        bitmap = 0
-        for index, signature in signatures.items():
-            bitmap |= 1 << checked_integer("signatures", index, 0, MAX_MEMBERS - 1)
-            if len(signature) != SIGNATURE_BYTES:
-                raise BadArgument(f"signatures[{index}]", f"{SIGNATURE_BYTES} bytes", signature)
-        joined = b"".join(signatures[index] for index in sorted(signatures))
-        return self._send("finalise", tuple(as_abi(outcome).values()), bitmap, joined)
+        return self._send("finalise", tuple(as_abi(outcome).values()), *joined_signatures(signatures))
 
     def abort(self, round: int) -> Receipt:  # noqa: A002
         """Ends a round whose time ran out; anyone may.
@@ -144,6 +143,39 @@ class TrainingRounds(DeployedContract):
         if self._sender is None:
             raise ReadOnly("TrainingRounds.sign_outcome")
         return sign_outcome(outcome, self._deployment, self._sender.account)
+
+    def sign_vote(self, vote: PlanDecision | Finding) -> bytes:
+        """This client's agreement to a decision about a plan or to a finding, 65 bytes. Nothing is sent.
+
+        Args:
+            vote: What is voted on, which the caller has checked.
+
+        Raises:
+            ReadOnly: If the client has no account.
+        """
+        if self._sender is None:
+            raise ReadOnly("TrainingRounds.sign_vote")
+        return sign_vote(vote, self._deployment, self._sender.account)
+
+    def plan_decisions(self) -> int:
+        """How many decisions about plans were carried out; the next one signs this number."""
+        return int(self._call("planDecisions"))
+
+    def is_admitted(self, plan: bytes) -> bool:
+        """Whether rounds may be opened with a plan.
+
+        Args:
+            plan: sha2-256 of the training plan.
+        """
+        return bool(self._call("isAdmitted", checked_digest("plan", plan)))
+
+    def contract_plan_digest(self, decision: PlanDecision) -> bytes:
+        """The 32 bytes that members sign for a decision about a plan, computed by the contract.
+
+        Args:
+            decision: What is decided.
+        """
+        return bytes(self._call("planDigest", decision.plan, decision.admitted, decision.deadline))
 
     def wiring(self) -> tuple[str, str, str]:
         """The addresses of the registry, the key epochs and the model ledger this contract works with."""

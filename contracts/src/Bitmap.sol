@@ -13,6 +13,11 @@ library Bitmap {
         return set | (1 << index);
     }
 
+    /// @notice The set without the index.
+    function without(uint256 set, uint256 index) internal pure returns (uint256) {
+        return set & ~(1 << index);
+    }
+
     /// @notice How many indices the set holds; parallel addition over ever wider fields (Warren, Hacker's Delight, 5-1).
     function count(uint256 set) internal pure returns (uint256) {
         unchecked {

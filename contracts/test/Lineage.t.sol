@@ -74,7 +74,8 @@ contract Hospitals is Fixture {
     }
 
     function isOpen() private view returns (bool) {
-        return rounds.get(rounds.current()).status == ITrainingRounds.Status.Open;
+        ITrainingRounds.Status status = rounds.get(rounds.current()).status;
+        return status == ITrainingRounds.Status.Collecting || status == ITrainingRounds.Status.Proposed;
     }
 }
 

@@ -26,7 +26,7 @@ def test_a_round_from_open_to_model(consortium: Consortium) -> None:
     start = chain.block_number() + 1
     number = consortium.open_and_propose(base, leader=1)
     opened = chain.rounds.get(number)
-    assert (opened.status, opened.base, opened.model, opened.epoch) == (RoundStatus.OPEN, base, base, 1)
+    assert (opened.status, opened.base, opened.model, opened.epoch) == (RoundStatus.PROPOSED, base, base, 1)
     assert (opened.collect_by - opened.opened_at, opened.finalise_by - opened.opened_at) == (60, 300)
     outcome = consortium.outcome(number, base, digest("model"), leader=1)
     receipt = consortium.client(2).rounds.finalise(outcome, sign(consortium, outcome))

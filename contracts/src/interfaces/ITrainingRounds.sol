@@ -3,13 +3,15 @@ pragma solidity 0.8.37;
 
 /// @title The rounds in which a consortium trains
 /// @notice One round at a time: open, proposals, then either an outcome signed by a quorum or an abort.
-/// @dev Rounds count from 1. The seed of a round is fixed before it opens; the leaders' order is derived from it off
-///      chain, so a fail-over to the next leader needs no transaction.
+/// @dev Rounds count from 1. The seed of a round is fixed before it opens; the leaders' order is derived off chain from
+///      it and from the reputations of that moment (IConduct), so a fail-over to the next leader needs no transaction.
+///      A member proposes once a round, so every slot has one leader and every leader one proposal.
 interface ITrainingRounds {
     /// @notice Where a round stands.
     enum Status {
         None,
-        Open,
+        Collecting, // opened, and nothing proposed yet
+        Proposed, // a member proposed; others still may
         Finalised,
         Aborted
     }
@@ -22,6 +24,7 @@ interface ITrainingRounds {
     /// @param openedAt Unix seconds of the opening block.
     /// @param collectBy Unix seconds until which updates count.
     /// @param finaliseBy Unix seconds until which, inclusive, an outcome is accepted.
+    /// @param quorum The members that decided for all when it opened.
     /// @param status Where it stands.
     struct Round {
         bytes32 plan;
@@ -31,6 +34,7 @@ interface ITrainingRounds {
         uint256 openedAt;
         uint256 collectBy;
         uint256 finaliseBy;
+        uint256 quorum;
         Status status;
     }
 
@@ -58,6 +62,8 @@ interface ITrainingRounds {
         bytes32 seedMaterial;
     }
 
+    /// @notice A quorum admitted a plan, or withdrew it; `signers` is the bitmap of members.
+    event PlanDecided(bytes32 indexed plan, bool admitted, uint256 signers);
     /// @notice A round began.
     event RoundOpened(
         uint256 indexed round,
@@ -115,15 +121,23 @@ interface ITrainingRounds {
     error NotProposed(uint256 round, address leader);
     /// @notice A digest must not be zero.
     error EmptyDigest();
-    /// @notice Fewer members signed than the quorum.
-    error NoQuorum(uint256 signed, uint256 quorum);
-    /// @notice There must be 65 bytes of signature for each member in the bitmap, and only members in it.
-    error BadSignatureCount(uint256 bytesGiven, uint256 signers);
-    /// @notice This member's signature is malformed or not its own.
-    error BadSignature(uint256 index, address member);
+    /// @notice This consortium trains by approved plans, and a quorum has not admitted this one.
+    error PlanNotAdmitted(bytes32 plan);
+    /// @notice The vote's time is over: collect signatures with a later deadline.
+    error DecisionExpired(uint256 deadline);
 
     /// @notice Records the lineage's first model. Members only, once.
     function genesis(bytes32 model, bytes32 plan) external;
+
+    /// @notice Carries out a quorum's decision about a plan. Anybody may send it. Until the first such decision every
+    ///         member may open rounds with any plan, which nodes refuse by their own policy; afterwards with admitted ones only.
+    /// @param plan sha2-256 of the training plan.
+    /// @param admitted Whether rounds may be opened with it from now on.
+    /// @param deadline Unix seconds until which, inclusive, the decision may be carried out; part of what was signed.
+    /// @param signers Bitmap of the members that signed.
+    /// @param signatures 65 bytes (r, s, v) for each of them, by ascending index.
+    function decidePlan(bytes32 plan, bool admitted, uint256 deadline, uint256 signers, bytes calldata signatures)
+        external;
 
     /// @notice Opens the next round. Members only; needs an active key epoch and the previous round ended.
     /// @param plan sha2-256 of the training plan.
@@ -142,7 +156,7 @@ interface ITrainingRounds {
     /// @param sumsRoot Merkle root of the encrypted group sums.
     function propose(uint256 round, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) external;
 
-    /// @notice Ends the round with an outcome signed by a quorum. Any member may send it.
+    /// @notice Ends the round with an outcome signed by a quorum. Anybody may send it: the signatures decide.
     /// @param outcome What was signed.
     /// @param signers Bitmap of the members that signed.
     /// @param signatures 65 bytes (r, s, v) for each of them, by ascending index.
@@ -156,6 +170,15 @@ interface ITrainingRounds {
 
     /// @notice One round; all zero if it does not exist. Round 0 stands for the genesis: its model has no base.
     function get(uint256 round) external view returns (Round memory);
+
+    /// @notice How many decisions about plans were carried out; the next one signs this number.
+    function planDecisions() external view returns (uint256);
+
+    /// @notice Whether rounds may be opened with this plan.
+    function isAdmitted(bytes32 plan) external view returns (bool);
+
+    /// @notice The 32 bytes that members sign now for a decision about a plan (EIP-712).
+    function planDigest(bytes32 plan, bool admitted, uint256 deadline) external view returns (bytes32);
 
     /// @notice The seed of the open round, or else of the next one.
     function seed() external view returns (bytes32);
