@@ -1,0 +1,255 @@
+"""A whole ledger checked again from outside: what can be said without the chain, and with it.
+
+| check | needs |
+|---|---|
+| rows: seals, ids, signatures, columns, parents before children | the file |
+| genesis: one, of one consortium; all transactions are of it | the file |
+| members: every issuer is one | the members |
+| contradictions: whoever contradicted itself, and whether a proof is kept | the file |
+| rules: reveals, proposals, shares, verdicts, checkpoints as `dag.rules` has them | the members for the quorum |
+| terms: epoch, parameter set, layout, weights by eq. 19, threshold, smallest group | chain and plans |
+
+Without chain and plans the terms of a round are taken from its own transactions, so that the rules can be asked at all;
+what then is true by construction is reported as not checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from dag.bodies import GenesisBody, Kind, UpdateBody
+from dag.equivocation import EquivocationProof, contradiction, subject_of
+from dag.errors import LedgerError, StoreCorrupt
+from dag.rechecking import Claim, Rechecker
+from dag.rules import Context, Member, RoundTerms, verify_transaction
+from dag.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dag.store import Store
+    from dag.transaction import Transaction
+    from dag.witnesses import Witnesses
+
+    Progress = Callable[[str, int, int], None]
+
+_MOST_NAMED = 20
+
+
+class State(StrEnum):
+    """What came of a check."""
+
+    VERIFIED = "verified"
+    FALSE = "false"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        check: which, as in the table above.
+        state: what came of it.
+        count: how many things were looked at.
+        problems: what is wrong, or why it could not be checked; the first twenty.
+    """
+
+    check: str
+    state: State
+    count: int
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON."""
+        return {
+            "check": self.check,
+            "state": str(self.state),
+            "count": self.count,
+            "problems": list(self.problems),
+        }
+
+
+_TERMS_UNKNOWN = Finding(
+    "terms",
+    State.UNCHECKED,
+    0,
+    ("epochs, parameter sets, weights, thresholds and smallest groups are known from chain and plans only",),
+)
+
+
+def check_file(
+    store: Store,
+    members: Witnesses | None = None,
+    context: Context | None = None,
+    progress: Progress | None = None,
+) -> tuple[Finding, ...]:
+    """Every check that the arguments allow, over a ledger's file.
+
+    Args:
+        store: the file, best opened read-only.
+        members: the members, if known.
+        context: what the chain says, if known.
+        progress: told the check, and how many of how many transactions are done.
+
+    Raises:
+        StoreFailed: the file cannot be read.
+    """
+    try:
+        snapshot = Snapshot.of_store(store, members)
+    except StoreCorrupt as error:
+        return (Finding("rows", State.FALSE, 0, (str(error),)),)
+    rows = _check_rows(store, snapshot, progress)
+    if rows.state is not State.VERIFIED:
+        return (rows,)
+    return (rows, *check_snapshot(snapshot, map(EquivocationProof.decode, store.evidence()), context, progress))
+
+
+def check_snapshot(
+    snapshot: Snapshot,
+    evidence: Iterable[EquivocationProof] = (),
+    context: Context | None = None,
+    progress: Progress | None = None,
+) -> tuple[Finding, ...]:
+    """Every check but that of rows, over a ledger whose signatures were recovered.
+
+    Args:
+        snapshot: the ledger.
+        evidence: proofs of equivocation that are kept with it.
+        context: what the chain says, if known.
+        progress: told the check, and how many of how many transactions are done.
+    """
+    return (
+        _check_genesis(snapshot),
+        _check_members(snapshot),
+        _check_contradictions(snapshot, evidence),
+        *_check_rules(snapshot, context, progress),
+    )
+
+
+def derived_context(snapshot: Snapshot) -> Context | None:
+    """A context in which the ledger's own rounds are known; None without a genesis to start from.
+
+    Sizes, caps, thresholds and smallest groups are not in the ledger; they are set so that they forbid nothing.
+    """
+    first = next(snapshot.transactions(), None)
+    if first is None or not isinstance(first.body, GenesisBody):
+        return None
+    epochs: dict[int, Counter[int]] = {}
+    terms: dict[int, RoundTerms] = {}
+    for tx in snapshot.transactions():
+        epochs.setdefault(tx.round, Counter())[tx.epoch] += 1
+        if isinstance(tx.body, UpdateBody) and tx.round not in terms:
+            terms[tx.round] = RoundTerms(1, 1, tx.body.parameter_set, 1, 1, 1, tx.body.layout)
+    unknown = RoundTerms(1, 1, bytes(16), 1, 1, 1)
+    rounds = {
+        number: replace(terms.get(number, unknown), epoch=count.most_common(1)[0][0])
+        for number, count in epochs.items()
+        if number
+    }
+    return Context(
+        consortium=first.consortium,
+        chain_id=first.body.chain_id,
+        registry=first.body.registry,
+        members={member.address: Member(member.index, 1) for member in snapshot.members.members},
+        quorum=snapshot.members.quorum,
+        rounds=rounds,
+    )
+
+
+def _check_rows(store: Store, snapshot: Snapshot, progress: Progress | None) -> Finding:
+    id_at, done = snapshot.tangle.id_at, 0
+    try:
+        with Rechecker(store.path, len(snapshot)) as rechecker:
+            for chunk in store.chunks():
+                rechecker.check(
+                    [Claim(row, (id_at(row.first - 1), id_at(row.second - 1)) if row.first else ()) for row in chunk]
+                )
+                done += len(chunk)
+                if progress:
+                    progress("rows", done, len(snapshot))
+    except LedgerError as error:
+        return Finding("rows", State.FALSE, done, (str(error),))
+    return Finding("rows", State.VERIFIED, done)
+
+
+def _check_genesis(snapshot: Snapshot) -> Finding:
+    found = [tx for tx in snapshot.transactions() if tx.kind is Kind.GENESIS]
+    wrong = [f"{len(found)} genesis transactions, expected 1"] if len(found) != 1 else []
+    consortium = snapshot.members.consortium
+    wrong += [
+        f"transaction {tx.id.hex()} is of consortium {tx.consortium.hex()}, not {consortium.hex()}"
+        for tx in snapshot.transactions()
+        if tx.consortium != consortium
+    ]
+    return _finding("genesis", len(snapshot), wrong)
+
+
+def _check_members(snapshot: Snapshot) -> Finding:
+    count = len(snapshot.members.members)
+    if not snapshot.members_known:
+        return Finding(
+            "members", State.UNCHECKED, count, ("who is a member was not said; everybody who posted counts",)
+        )
+    known = snapshot.members.by_address
+    wrong = [
+        f"transaction {tx.id.hex()} is by 0x{tx.issuer.hex()}, no member"
+        for tx in snapshot.transactions()
+        if tx.parents and tx.issuer not in known
+    ]
+    return _finding("members", len(snapshot), wrong)
+
+
+def _check_contradictions(snapshot: Snapshot, evidence: Iterable[EquivocationProof]) -> Finding:
+    """An equivocator is no fault of the ledger; an equivocator without a kept proof is."""
+    convicted = {proof.issuer for proof in evidence}
+    said: dict[tuple[Any, ...], Transaction] = {}
+    wrong = []
+    for tx in snapshot.transactions():
+        if not tx.parents:
+            continue
+        keys: list[tuple[Any, ...]] = [(tx.issuer, tx.sequence)]
+        if (subject := subject_of(tx)) is not None:
+            keys.append((tx.issuer, tx.kind, subject))
+        for key in keys:
+            before = said.setdefault(key, tx)
+            if before is not tx and (why := contradiction(before, tx)) and tx.issuer not in convicted:
+                convicted.add(tx.issuer)
+                wrong.append(f"0x{tx.issuer.hex()}: {why} ({before.id.hex()}, {tx.id.hex()}); no proof of it is kept")
+    return _finding("contradictions", len(snapshot), wrong)
+
+
+def _check_rules(snapshot: Snapshot, context: Context | None, progress: Progress | None) -> tuple[Finding, ...]:
+    if context is None and not snapshot.members_known:
+        return _unasked("quorums and the members' indices are not known: name the members")
+    known = context or derived_context(snapshot)
+    if known is None:
+        return _unasked("there is no genesis to start from")
+    wrong: list[str] = []
+    checked = 0
+    for done, tx in enumerate(snapshot.transactions(), 1):
+        # Without the chain an update's weight, sizes and terms are unknown: the terms finding says so.
+        if context is not None or not isinstance(tx.body, UpdateBody | GenesisBody):
+            checked += 1
+            try:
+                verify_transaction(tx, known, snapshot)
+            except (LedgerError, KeyError) as error:
+                wrong.append(str(error))
+        if progress and (done % 256 == 0 or done == len(snapshot)):
+            progress("rules", done, len(snapshot))
+    rules = _finding("rules", checked, wrong)
+    if context is not None:
+        return rules, replace(rules, check="terms")
+    return rules, _TERMS_UNKNOWN
+
+
+def _unasked(reason: str) -> tuple[Finding, ...]:
+    return Finding("rules", State.UNCHECKED, 0, (reason,)), _TERMS_UNKNOWN
+
+
+def _finding(check: str, count: int, wrong: list[str]) -> Finding:
+    more = [f"and {len(wrong) - _MOST_NAMED} more"] if len(wrong) > _MOST_NAMED else []
+    return Finding(check, State.FALSE if wrong else State.VERIFIED, count, (*wrong[:_MOST_NAMED], *more))
