@@ -47,6 +47,33 @@ class HospitalAdmitted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HospitalRemoved(Event):
+    """A hospital is no longer a member; its index stays empty."""
+
+    index: int
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysRotated(Event):
+    """A member (``index``) answers to ``new_account`` and ``box_key`` instead of ``account`` from now on."""
+
+    index: int
+    account: str
+    new_account: str
+    box_key: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSizeChanged(Event):
+    """A member's declared data size changed."""
+
+    index: int
+    account: str
+    data_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class UrlChanged(Event):
     """A member (``account``) moved its node to ``url``."""
 
@@ -128,6 +155,15 @@ class EpochAborted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanDecided(Event):
+    """A quorum (bitmap ``signers``) admitted a plan, or withdrew it."""
+
+    plan: bytes
+    admitted: bool
+    signers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoundOpened(Event):
     """A round began. ``seed`` fixes its leaders' order; ``collect_by`` and ``finalise_by`` are Unix seconds."""
 
@@ -178,6 +214,29 @@ class RoundAborted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaultRecorded(Event):
+    """A member (``index``) is at ``fault`` (a ``chain.conduct.Fault``); ``points`` were taken, ``reputation`` is left."""
+
+    round: int
+    index: int
+    fault: int
+    evidence: bytes
+    points: int
+    reputation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultAnnulled(Event):
+    """A fault no longer stands; ``points`` were given back, ``reputation`` is what the member has now."""
+
+    round: int
+    index: int
+    fault: int
+    points: int
+    reputation: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecorded(Event):
     """A model joined the lineage."""
 
@@ -189,6 +248,9 @@ class ModelRecorded(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     HospitalAdmitted,
+    HospitalRemoved,
+    KeysRotated,
+    DataSizeChanged,
     UrlChanged,
     EpochOpened,
     Committed,
@@ -198,10 +260,13 @@ EVENTS: tuple[type[Event], ...] = (
     EpochActivated,
     Complained,
     EpochAborted,
+    PlanDecided,
     RoundOpened,
     Proposed,
     RoundFinalised,
     RoundAborted,
+    FaultRecorded,
+    FaultAnnulled,
     ModelRecorded,
 )
 """All events of the four contracts that a node or an auditor reads."""

@@ -98,9 +98,10 @@ class RoundStatus(IntEnum):
     """Where a round stands (ITrainingRounds.Status)."""
 
     NONE = 0
-    OPEN = 1
-    FINALISED = 2
-    ABORTED = 3
+    COLLECTING = 1
+    PROPOSED = 2
+    FINALISED = 3
+    ABORTED = 4
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Round:
         opened_at: Unix seconds of the opening block.
         collect_by: Unix seconds until which updates count.
         finalise_by: Unix seconds until which, inclusive, an outcome is accepted.
+        quorum: The members that decided for all when it opened; 0 for the genesis.
         status: Where it stands.
     """
 
@@ -125,6 +127,7 @@ class Round:
     opened_at: int
     collect_by: int
     finalise_by: int
+    quorum: int
     status: RoundStatus
 
     def __post_init__(self) -> None:
