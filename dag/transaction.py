@@ -198,7 +198,7 @@ class Transaction(Unsigned):
         values = {name: content[name] for name in names if name in content}
         return cls(
             kind=kind,
-            parents=tuple(_parent(f"parents[{number}]", parent) for number, parent in enumerate(parents)),
+            parents=tuple(transaction_link(f"parents[{number}]", parent) for number, parent in enumerate(parents)),
             payload=_payload(content["payload"]),
             body=BODIES[kind].from_map(content["body"]),
             **values,  # type: ignore[arg-type]  # __post_init__ checks every type
@@ -283,7 +283,12 @@ def _kind(value: object) -> Kind:
         raise MalformedTransaction("kind", f"{str(value)[:40]!r} is none of {', '.join(Kind)}") from None
 
 
-def _parent(field: str, value: object) -> bytes:
+def transaction_link(field: str, value: object) -> bytes:
+    """The transaction id (32 bytes) that a decoded link names.
+
+    Raises:
+        MalformedTransaction: it is no link, or one to something else; names the field.
+    """
     binary = codec.linked(field, value)
     if len(binary) != 36 or binary[:4] != _PARENT_PREFIX:
         raise MalformedTransaction(field, "expected a link to a dag-cbor block with sha2-256")
