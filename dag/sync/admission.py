@@ -67,8 +67,8 @@ class Admission:
         self.held = Held(config, peers.pause)
         self.parked = Recent(config.max_remembered)
         self.refused: OrderedDict[bytes, bool] = OrderedDict()
-        """Ids that may not enter, and whether nothing built on them can either. Not so for a contradiction: a member may
-        have built on it before it was known to be one."""
+        """Ids that may not enter, and whether nothing built on them can either. Not so for a contradiction, on which a member
+        may have built before it was known to be one, and for a payload that this node finds false."""
         self._batch: OrderedDict[bytes, Entry] = OrderedDict()
         self._unchecked: OrderedDict[bytes, tuple[Transaction, Entry]] = OrderedDict()
         self._checking: dict[bytes, tuple[Transaction, Entry]] = {}
@@ -136,7 +136,7 @@ class Admission:
             self.held.hold(entry, now)
         else:
             error = FalsePayload(f"the payload of {tx_id.hex()[:16]}…, kind {transaction.kind}, is not what it says")
-            self._remember(tx_id, final=True)
+            self._remember(tx_id, final=False)  # others may have found otherwise, and built on it
             outcome.blamed.append((entry.lane, error, FALSE_PAYLOAD))
         outcome.effects += self._start_checks()
         return outcome

@@ -22,11 +22,16 @@ class Send:
         peer: to whom.
         message: the bytes (`dag.sync.messages`).
         pushed: ids of own transactions in it, whose delivery is counted; empty for other messages.
+        reply_to: the driver's mark of the question that this answers (`SyncMachine.receive`), or None. A transport with
+            answers, such as HTTP, sends it back on the way the question came.
+        asks: whether it is a question, to be answered on the same way.
     """
 
     peer: str
     message: bytes
     pushed: tuple[bytes, ...] = ()
+    reply_to: int | None = None
+    asks: bool = False
 
 
 @dataclass(frozen=True)

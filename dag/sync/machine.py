@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dag.sync.messages import Message
-    from dag.sync.peers import Lane
+    from dag.sync.peers import Lane, Turn
     from dag.sync.ports import LedgerPort
     from dag.transaction import Transaction
 
@@ -118,7 +118,9 @@ class SyncMachine:
         self._admission.retry_all()
         return self._settle([], now)
 
-    def receive(self, peer: str, message: bytes, now: float, *, vouched: bool = True) -> list[Effect]:
+    def receive(
+        self, peer: str, message: bytes, now: float, *, vouched: bool = True, mark: int | None = None
+    ) -> list[Effect]:
         """Bytes from a peer: parsed and queued for `work`, or dropped if it has too much waiting or is being ignored.
 
         Args:
@@ -126,7 +128,8 @@ class SyncMachine:
             message: the bytes, of any length and content.
             now: the time.
             vouched: whether the transport knows that they are the peer's. What is only said to be does not count against
-                what this node asks the peer itself.
+                what this node asks the peer itself, and answers nothing.
+            mark: comes back in `Send.reply_to` if the message is a question.
         """
         lane = self._lanes.of(peer, vouched)
         if lane is None or lane.score.is_ignored(now):
@@ -135,7 +138,7 @@ class SyncMachine:
             parsed = parse(message)
         except MalformedMessage as error:
             return self._settle([self._blame(lane, error, MALFORMED, now)], now)
-        if not self._lanes.admit(lane, parsed, len(message)):
+        if not self._lanes.admit(lane, parsed, len(message), mark):
             return [Overloaded(peer)]
         return []
 
@@ -144,21 +147,16 @@ class SyncMachine:
         """Whether `work` has anything to do."""
         return self._lanes.pending or self._admission.pending
 
-    def waiting(self, peer: str, *, vouched: bool = True) -> int:
-        """How many messages of a peer wait to be served."""
-        return self._lanes.waiting(peer, vouched)
-
     def work(self, now: float) -> list[Effect]:
         """Serves waiting messages in turn, about `work_units` of work, and takes what they bring in one durable commit."""
         effects: list[Effect] = []
         units = self._config.work_units
         while units > 0 and (turn := self._lanes.next()) is not None:
-            lane, message, cost = turn
-            units -= cost
+            units -= turn.cost
             try:
-                effects += self._serve(lane, message, now)
+                effects += self._serve(turn, now)
             except PeerFault as error:
-                effects.append(self._blame(lane, error, _penalty(error), now))
+                effects.append(self._blame(turn.lane, error, _penalty(error), now))
         return self._settle(effects + self._admit(now), now)
 
     def checked(self, tx_id: bytes, verdict: Verdict, now: float) -> list[Effect]:
@@ -226,8 +224,11 @@ class SyncMachine:
 
     # -- serving one message ---------------------------------------------------------------------------------------
 
-    def _serve(self, lane: Lane, message: Message, now: float) -> list[Effect]:
+    def _serve(self, turn: Turn, now: float) -> list[Effect]:
         """Answers a question, or notes what a message brings. Raises PeerFault."""
+        lane, message = turn.lane, turn.message
+        if isinstance(message, Answer | Range) and not lane.vouched:
+            raise Unsolicited(f"{message.KIND} {message.number} came in the name of {lane.peer}, not from it")
         match message:
             case Announce():
                 self._heard(lane.peer, message.ids)
@@ -236,17 +237,24 @@ class SyncMachine:
             case Answer():
                 self._answered(lane, message, now)
             case Frontier():
-                return self._compared(lane, message, now)
+                self._compared(lane, message, now)
+                return (
+                    [self._reply(turn, serving.frontier(self._port, self._rng, reply=False))] if message.reply else []
+                )
             case Range():
                 self._catchup.take(lane.peer, message, now)
                 self._responded(lane.peer)
             case Request():
-                return [Send(lane.peer, serving.answer(self._port, message).encode())]
+                return [self._reply(turn, serving.answer(self._port, message))]
             case RangeRequest():
-                return [Send(lane.peer, serving.page(self._port, message, self._config.page).encode())]
+                return [self._reply(turn, serving.page(self._port, message, self._config.page))]
             case _:
                 raise MalformedMessage("kind", f"{message.KIND!r} is not served")
         return []
+
+    @staticmethod
+    def _reply(turn: Turn, message: Message) -> Send:
+        return Send(turn.lane.peer, message.encode(), reply_to=turn.mark)
 
     def _heard(self, name: str, ids: Iterable[bytes]) -> None:
         """A peer has these: those that are news are wanted."""
@@ -288,15 +296,14 @@ class SyncMachine:
         if peer is not None:
             peer.timeouts = 0
 
-    def _compared(self, lane: Lane, message: Frontier, now: float) -> list[Effect]:
-        if self._peers.get(lane.peer) is not None:
-            if self._catchup.is_behind(lane.peer, message.count):
-                self._catchup.start(now, lane.peer, message.count)
-            if not self._catchup.active:
-                self._heard(lane.peer, message.tips)
-        if not message.reply:
-            return []
-        return [Send(lane.peer, serving.frontier(self._port, self._rng, reply=False).encode())]
+    def _compared(self, lane: Lane, message: Frontier, now: float) -> None:
+        """A peer's frontier: its tips are wanted, or pages of what it has if that is far more."""
+        if self._peers.get(lane.peer) is None:
+            return
+        if self._catchup.is_behind(lane.peer, message.count):
+            self._catchup.start(now, lane.peer, message.count)
+        if not self._catchup.active:
+            self._heard(lane.peer, message.tips)
 
     # -- taking in -------------------------------------------------------------------------------------------------
 
@@ -353,7 +360,7 @@ class SyncMachine:
         if not able:
             return []
         peer = self._rng.choice(able)
-        return [Send(peer.name, serving.frontier(self._port, self._rng, reply=True).encode())]
+        return [Send(peer.name, serving.frontier(self._port, self._rng, reply=True).encode(), asks=True)]
 
     def _missed(self, name: str, fault: PeerFault, now: float) -> list[Effect]:
         """A peer did not answer in time."""
@@ -370,9 +377,9 @@ class SyncMachine:
     def _settle(self, effects: list[Effect], now: float) -> list[Effect]:
         """What follows from the new state: questions to ask, news to tell."""
         while (asked := self._catchup.ask(now, next(self._numbers))) is not None:
-            effects.append(Send(asked[0], asked[1].encode()))
+            effects.append(Send(asked[0], asked[1].encode(), asks=True))
         for name, number, ids in self._wants.ask(now, self._numbers):
-            effects.append(Send(name, Request(number, ids).encode()))
+            effects.append(Send(name, Request(number, ids).encode(), asks=True))
         effects += self._spreading.spread()
         effects += self._spreading.flush(now)
         return effects

@@ -116,7 +116,7 @@ class Lane:
         vouched: whether the transport knows that it is the peer's word: an answer to our own call is, what somebody calls
             and signs with a peer's name may be forged. The two are scored apart, so that a forger cannot make us stop asking.
         score: the sender's standing.
-        queue: messages with their sizes in bytes.
+        queue: messages with their sizes in bytes and the driver's marks.
         size: bytes in the queue.
         deficit: units earned and not spent.
     """
@@ -124,9 +124,26 @@ class Lane:
     peer: str
     vouched: bool
     score: Score = field(default_factory=Score)
-    queue: deque[tuple[Message, int]] = field(default_factory=deque)
+    queue: deque[tuple[Message, int, int | None]] = field(default_factory=deque)
     size: int = 0
     deficit: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message whose turn it is.
+
+    Attributes:
+        lane: whose.
+        message: what it says.
+        cost: units of work it takes.
+        mark: the driver's, if it gave one.
+    """
+
+    lane: Lane
+    message: Message
+    cost: int
+    mark: int | None
 
 
 class Lanes:
@@ -155,29 +172,24 @@ class Lanes:
             lane = self._lanes[peer, vouched] = Lane(peer, vouched)
         return lane
 
-    def waiting(self, peer: str, vouched: bool) -> int:
-        """How many messages of a sender wait."""
-        lane = self._lanes.get((peer, vouched))
-        return len(lane.queue) if lane else 0
-
-    def admit(self, lane: Lane, message: Message, size: int) -> bool:
-        """Queues a message of `size` bytes; False if the sender has too much waiting."""
+    def admit(self, lane: Lane, message: Message, size: int, mark: int | None) -> bool:
+        """Queues a message of `size` bytes under the driver's mark; False if the sender has too much waiting."""
         config = self._config
         crowded = len(lane.queue) >= config.lane_messages or lane.size + size > config.lane_bytes
         if lane.queue and (crowded or self.size + size > config.total_bytes):
             return False
         if not lane.queue:
             self._turns.append(lane)
-        lane.queue.append((message, size))
+        lane.queue.append((message, size, mark))
         lane.size += size
         self.size += size
         return True
 
-    def next(self) -> tuple[Lane, Message, int] | None:
-        """The next message in turn, with its lane and its cost; None if nothing waits."""
+    def next(self) -> Turn | None:
+        """The next message in turn; None if nothing waits."""
         while self._turns:
             lane = self._turns[0]
-            message, size = lane.queue[0]
+            message, size, mark = lane.queue[0]
             cost = cost_of(message)
             if cost > lane.deficit:
                 lane.deficit += self._config.quantum
@@ -190,7 +202,7 @@ class Lanes:
             if not lane.queue:
                 lane.deficit = 0
                 self._turns.popleft()
-            return lane, message, cost
+            return Turn(lane, message, cost, mark)
         return None
 
     def _room(self) -> bool:
