@@ -154,6 +154,10 @@ class Store:
         found = self._select(f"{_SELECT} WHERE arrival = :arrival", {"arrival": arrival}).fetchone()
         return None if found is None else self._checked(found)
 
+    def newest_round(self) -> int:
+        """The largest round of any row; 0 in an empty ledger."""
+        return int(self._select("SELECT COALESCE(MAX(round), 0) FROM transactions", {}).fetchone()[0])
+
     def ids(self, kind: str | None = None, round_: int | None = None) -> tuple[bytes, ...]:
         """Ids in arrival order, of one kind or round if given."""
         where, values = _filter(kind, round_)

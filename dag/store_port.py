@@ -40,6 +40,9 @@ class LedgerStore(Protocol):
     def row(self, arrival: int) -> Row | None:
         """The verified row with this arrival number, or None."""
 
+    def newest_round(self) -> int:
+        """The largest round of any row; 0 in an empty ledger."""
+
     def ids(self, kind: str | None = None, round_: int | None = None) -> tuple[bytes, ...]:
         """Ids in arrival order, of one kind or round if given."""
 
