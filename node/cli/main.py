@@ -20,9 +20,11 @@ COMMANDS = {
     "init": "node.cli.init",
     "node": "node.cli.daemon",
     "keys": "node.cli.keys",
+    "ledger": "node.cli.ledger",
     "audit": "node.cli.audit",
     "export": "node.cli.export",
     "local": "node.cli.local",
+    "data": "node.cli.data",
 }
 """Command to module; loaded only when called, so that `--help` does not wait for torch."""
 
@@ -31,9 +33,11 @@ SUMMARIES = {
     "init": "Make a hospital's directory: keys on the spot, configuration.",
     "node": "Run a hospital's daemon.",
     "keys": "Make, watch and verify the joint key; back up and restore a hospital's secrets.",
+    "ledger": "Look at the ledger, draw it, prove what it holds, check it, carry it elsewhere.",
     "audit": "Check where a model came from, with chain and blobs alone.",
     "export": "Write a model this hospital holds to a file (needs its password).",
     "local": "Train on this hospital's images alone, for comparison.",
+    "data": "Check images (npz, folders, DICOM, NIfTI) and take them in, with a data card.",
 }
 
 

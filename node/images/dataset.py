@@ -17,7 +17,11 @@ from node.images.partition import split_validation
 from node.images.record import MAX_SIDE, MIN_SIDE, Dataset, concatenate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from node.images.slices import Refused
+    from node.images.windows import Window
 
 __all__ = ["TEST_FRACTION", "Dataset", "concatenate", "load", "load_saved", "resize", "save"]
 
@@ -25,18 +29,24 @@ TEST_FRACTION = 0.2
 """Share of the images held out for testing where the data brings no split of its own."""
 
 
-def load(path: Path, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+def load(
+    path: Path,
+    *,
+    seed: int = 0,
+    window: Window | None = None,
+    skip: Callable[[Refused], None] | None = None,
+) -> tuple[Dataset, Dataset]:
     """The training and the test set at ``path``: an npz archive or a folder with one sub-folder per class.
 
     A split that the data brings is kept (MedMNIST's ``val`` part joins training); otherwise about 20 % of the images
-    are held out by patient, drawn by ``seed``.
+    are held out by patient, drawn by ``seed``. ``window`` and ``skip`` are for folders, as in ``read_folder``.
 
     Raises:
         UnreadableData: missing, damaged, or of no known layout.
         WrongShape, NoLabels, TooFewImages: what the arrays or folders lack.
     """
     if path.is_dir():
-        found: Dataset | tuple[Dataset, Dataset] = read_folder(path)
+        found: Dataset | tuple[Dataset, Dataset] = read_folder(path, window=window, skip=skip)
     elif path.is_file():
         found = read_archive(path)
     else:

@@ -6,7 +6,9 @@
     ├── WrongShape          arrays whose shapes, types or lengths do not fit together
     ├── NoLabels            no class, a single class, or labels outside the named classes
     ├── TooFewImages        not enough images or patients for what was asked
-    └── BadPartition        a partition or split that is described wrongly
+    ├── BadPartition        a partition or split that is described wrongly
+    ├── BadWindow           a grey-value window that is none
+    └── Unusable            one file of a set; the message is the reason alone
 
 Every message is one line: what was wrong, where, what was expected, what to do.
 """
@@ -36,3 +38,11 @@ class TooFewImages(DataError):
 
 class BadPartition(DataError):
     """A partition or split that is described wrongly."""
+
+
+class BadWindow(DataError):
+    """A grey-value window that is none."""
+
+
+class Unusable(DataError):
+    """One file of a set that cannot be used; the message is the reason alone, who reads the set adds the file."""

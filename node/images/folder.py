@@ -1,8 +1,10 @@
-"""Data sets as folders of pictures: ``ROOT/CLASS/picture.png``, png or jpg, one folder per class.
+"""Data sets as folders of images: ``ROOT/CLASS/file``, one folder per class.
 
-Which pictures belong to one patient is taken from ``ROOT/patients.csv`` (columns ``file``, the path below ROOT, and
-``patient``) where it exists, else from the file name up to its first ``_``. Colours become grey (BT.601), 16-bit grey
-is scaled to 8 bits, and every picture is resized to 128x128 pixels without keeping its aspect, as in the npz sets.
+Pictures (png, jpg), DICOM files (``.dcm``; files without a suffix that begin as DICOM does) and NIfTI volumes (``.nii``,
+``.nii.gz``) may stand side by side; a multi-frame file or a volume gives many slices. Which files belong to one patient is taken from
+``ROOT/patients.csv`` (columns ``file``, the path below ROOT, and ``patient``) where it exists, else from the DICOM file itself, else from the
+file name up to its first ``_``. Colours become grey (BT.601), 16-bit grey is scaled to 8 bits, and every slice is resized to 128x128
+pixels without keeping its aspect, as in the npz sets.
 """
 
 from __future__ import annotations
@@ -13,80 +15,143 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from node.images.errors import NoLabels, TooFewImages, UnreadableData
+from node.images.errors import NoLabels, TooFewImages, UnreadableData, Unusable
 from node.images.record import MAX_CLASSES, Dataset
+from node.images.slices import SIDE, Refused, Slices, verify_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-SIDE = 128
-"""Pixels of the stored square; training resizes to the plan's size."""
+    from node.images.windows import Window
 
-MAX_PIXELS = 64_000_000
-"""A picture with more is refused before it is decoded."""
+__all__ = ["SIDE", "read_folder"]
 
-MAX_PICTURES = 200_000
+MAX_SLICES = 200_000
+"""Slices of one set: 3 GB."""
 
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 _SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L"})
+_DICOM_MARK = b"DICM"
+_DICOM_PREAMBLE = 128
 
 
-def read_folder(root: Path) -> Dataset:
-    """Every picture below ``root`` as one set; classes are the folders' names in alphabetical order.
+def read_folder(root: Path, *, window: Window | None = None, skip: Callable[[Refused], None] | None = None) -> Dataset:
+    """Every image below ``root`` as one set; classes are the folders' names in alphabetical order.
+
+    Args:
+        root: the folder.
+        window: grey-value window of DICOM and NIfTI files; by default the lung window in CT.
+        skip: told of every file that cannot be used, which is then left out. Without it such files refuse the set.
 
     Raises:
-        UnreadableData: pictures that cannot be decoded (all are named), or a bad ``patients.csv``.
-        NoLabels: fewer than two class folders hold pictures.
-        TooFewImages: a class folder is empty, or there are too many pictures for one machine's memory.
+        UnreadableData: files that cannot be used (all are named), or a bad ``patients.csv``.
+        NoLabels: fewer than two class folders hold images.
+        TooFewImages: a class folder holds no usable image, or there are too many for one machine's memory.
     """
     classes = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise NoLabels(
-            f"{root}: has {len(classes)} sub-folders, expected one folder of pictures for each of 2 to {MAX_CLASSES} classes"
+            f"{root}: has {len(classes)} sub-folders, expected one folder of images for each of 2 to {MAX_CLASSES} classes"
         )
-    files = [(index, file) for index, folder in enumerate(classes) for file in _pictures(folder)]
-    if len(files) > MAX_PICTURES:
-        raise TooFewImages(f"{root}: {len(files)} pictures, at most {MAX_PICTURES} fit one set; split the folder")
-    images = _decode_all(root, [file for _, file in files])
-    patients = _patients(root, [file for _, file in files])
+    files = [(index, file) for index, folder in enumerate(classes) for file in _files(folder)]
+    read, refused = _read_all(root, files, window)
+    if refused and skip is None:
+        _refuse(root, refused)
+    for each in refused:
+        if skip is not None:
+            skip(each)
+    for index, folder in enumerate(classes):
+        if not any(of == index for of, _, _ in read):
+            raise TooFewImages(f"{folder}: no file of this class can be used; repair them or remove the folder")
+    patients = _patients(root, [(file, slices.patient) for _, file, slices in read])
+    counts = [len(slices.images) for _, _, slices in read]
     return Dataset(
-        images=images,
-        labels=np.array([index for index, _ in files], dtype=np.int64),
-        patients=np.array(patients),
+        images=np.concatenate([slices.images for _, _, slices in read]),
+        labels=np.repeat(np.array([index for index, _, _ in read], dtype=np.int64), counts),
+        patients=np.repeat(np.array(patients), counts),
         class_names=tuple(folder.name for folder in classes),
         name=root.name or str(root),
         synthetic=False,
     )
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+def _files(folder: Path) -> list[Path]:
+    found = sorted(file for file in folder.iterdir() if _kind(file) is not None)
     if not found:
-        raise TooFewImages(f"{folder}: holds no png or jpg picture; put this class's pictures there or remove it")
+        raise TooFewImages(
+            f"{folder}: holds no png, jpg, DICOM or NIfTI file; put this class's images there or remove the folder"
+        )
     return found
 
 
-def _decode_all(root: Path, files: list[Path]) -> NDArray[np.uint8]:
-    images = np.empty((len(files), SIDE, SIDE), dtype=np.uint8)
-    bad: list[str] = []
-    for index, file in enumerate(files):
+def _kind(file: Path) -> str | None:
+    name = file.name.lower()
+    if name.startswith(".") or not file.is_file():
+        return None
+    if file.suffix.lower() in _PICTURES:
+        return "picture"
+    if name.endswith((".nii", ".nii.gz")):
+        return "nifti"
+    return "dicom" if name.endswith(".dcm") or (not file.suffix and _begins_as_dicom(file)) else None
+
+
+def _begins_as_dicom(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_DICOM_PREAMBLE + len(_DICOM_MARK))[_DICOM_PREAMBLE:] == _DICOM_MARK
+    except OSError:
+        return False
+
+
+def _read_all(
+    root: Path, files: list[tuple[int, Path]], window: Window | None
+) -> tuple[list[tuple[int, Path, Slices]], list[Refused]]:
+    read: list[tuple[int, Path, Slices]] = []
+    refused: list[Refused] = []
+    total = 0
+    for index, file in files:
         try:
-            images[index] = _decode(file)
-        except (OSError, ValueError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-            bad.append(f"{file.relative_to(root)} ({error})")
-    if bad:
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise UnreadableData(f"{root}: cannot decode {'; '.join(bad[:5])}{more}; repair or remove them")
-    return images
+            slices = _read(file, window)
+        except Unusable as error:
+            refused.append(Refused(file, str(error)))
+            continue
+        total += len(slices.images)
+        if total > MAX_SLICES:
+            raise TooFewImages(f"{root}: more than {MAX_SLICES} slices, which one set cannot hold; split the folder")
+        read.append((index, file, slices))
+    return read, refused
+
+
+def _read(file: Path, window: Window | None) -> Slices:
+    kind = _kind(file)
+    if kind == "dicom":
+        from node.images.dicom import read_dicom  # pydicom and nibabel stay out of nodes whose data are arrays
+
+        return read_dicom(file, window)
+    if kind == "nifti":
+        from node.images.nifti import read_nifti
+
+        return read_nifti(file, window)
+    try:
+        return Slices(_decode(file)[None], None)
+    except (OSError, ValueError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unusable(str(error)) from None
+
+
+def _refuse(root: Path, refused: list[Refused]) -> None:
+    bad = [f"{each.file.relative_to(root)} ({each.reason})" for each in refused]
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    raise UnreadableData(
+        f"{root}: cannot use {'; '.join(bad[:5])}{more}; repair or remove them, or choose to leave bad files out"
+    )
 
 
 def _decode(file: Path) -> NDArray[np.uint8]:
     with Image.open(file) as picture:
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width}x{height} pixels, at most {MAX_PIXELS}")
+        verify_pixels(*picture.size)
         grey = _eight_bit(picture) if picture.mode in _SIXTEEN_BIT else picture.convert("L")
         return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8)
 
@@ -96,15 +161,16 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
 
 
-def _patients(root: Path, files: list[Path]) -> list[str]:
+def _patients(root: Path, files: list[tuple[Path, str | None]]) -> list[str]:
+    """Whose each file is; the second of a pair is what the file itself says."""
     table = root / "patients.csv"
     if not table.is_file():
-        return [file.stem.split("_", 1)[0] or file.stem for file in files]
+        return [named or file.name.split(".", 1)[0].split("_", 1)[0] or file.name for file, named in files]
     known = _patient_table(table)
-    missing = [name for file in files if (name := file.relative_to(root).as_posix()) not in known]
+    missing = [name for file, _ in files if (name := file.relative_to(root).as_posix()) not in known]
     if missing:
         raise UnreadableData(f"{table}: names no patient for {missing[0]} and {len(missing) - 1} more; add their rows")
-    return [known[file.relative_to(root).as_posix()] for file in files]
+    return [known[file.relative_to(root).as_posix()] for file, _ in files]
 
 
 def _patient_table(table: Path) -> dict[str, str]:

@@ -236,7 +236,7 @@ def test_folders_without_classes_or_pictures(tmp_path):
         load(tmp_path / "one")
     picture(tmp_path / "two" / "a" / "p_1.png")
     (tmp_path / "two" / "b").mkdir()
-    with pytest.raises(TooFewImages, match="no png or jpg"):
+    with pytest.raises(TooFewImages, match="no png, jpg, DICOM or NIfTI"):
         load(tmp_path / "two")
 
 
