@@ -1,4 +1,4 @@
-"""KeyEpochs: the key ceremonies (CRY-1, CRY-5)."""
+"""KeyEpochs: the key ceremonies and the refreshes of their shares (CRY-1, CRY-5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chain.records import Epoch, Receipt, checked_address, checked_digest, check
 class KeyEpochs(DeployedContract):
     """The key ceremonies of one consortium. Epochs count from 1.
 
-    Each write raises ContractReverted if the ceremony is not where the step belongs; see IKeyEpochs for the errors.
+    A refresh takes the steps of a ceremony again, under the id of the active epoch. Each write raises ContractReverted if the ceremony is not where the step belongs; see IKeyEpochs for the errors.
     """
 
     NAME: ClassVar[str] = "KeyEpochs"
@@ -22,14 +22,31 @@ class KeyEpochs(DeployedContract):
         Args:
             parameter_set: The encryption parameters' id, 32 bytes (16, then zeros).
             threshold: How many members will open a sum together, 1 to N.
-            deadline: Unix seconds by which it must be complete.
+            deadline: Unix seconds by which it must be complete, at most a day ahead.
         """
         checked_integer("threshold", threshold, 0, 255)
         checked_integer("deadline", deadline, 0, 2**64 - 1)
         return self._send("open", checked_digest("parameter_set", parameter_set), threshold, deadline)
 
+    def refresh(self, deadline: int) -> Receipt:
+        """Starts a refresh of the active epoch's shares; its number is then in the event RefreshOpened.
+
+        Args:
+            deadline: Unix seconds by which it must be complete, at most a day ahead.
+        """
+        return self._send("refresh", checked_integer("deadline", deadline, 0, 2**64 - 1))
+
+    def announce(self, epoch: int, box_key: bytes) -> Receipt:
+        """Announces the X25519 key to which the sender's shares are to be sealed, made for this ceremony alone.
+
+        Args:
+            epoch: The running ceremony, or the epoch that is refreshed.
+            box_key: The public key, 32 bytes; no key is taken twice.
+        """
+        return self._step("announce", epoch, "box_key", box_key)
+
     def commit(self, epoch: int, commitment: bytes) -> Receipt:
-        """Fixes the sender's dealing before it sees any other.
+        """Fixes the sender's dealing before it sees any other, once all members announced their keys.
 
         Args:
             epoch: The running ceremony.
@@ -58,6 +75,8 @@ class KeyEpochs(DeployedContract):
     def confirm(self, epoch: int, joint_key: bytes) -> Receipt:
         """Confirms the joint key the sender derived; max(T, quorum) equal confirmations activate the epoch.
 
+        In a refresh every holder's confirmation of the epoch's own key is needed to activate the next generation.
+
         Args:
             epoch: The running ceremony.
             joint_key: sha2-256 of the joint public key.
@@ -76,7 +95,7 @@ class KeyEpochs(DeployedContract):
         return self._send("complain", _epoch(epoch), offender, checked_digest("evidence", evidence))
 
     def abort(self, epoch: int) -> Receipt:
-        """Ends a ceremony whose deadline has passed; anyone may.
+        """Ends a ceremony or refresh whose deadline has passed; anyone may.
 
         Args:
             epoch: The running ceremony.

@@ -93,6 +93,26 @@ class EpochOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefreshOpened(Event):
+    """The ``refresh``-th refresh of an epoch's shares began, to make ``generation``; ``deadline`` in Unix seconds."""
+
+    epoch: int
+    refresh: int
+    generation: int
+    deadline: int
+    opener: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announced(Event):
+    """A member announced the X25519 key to which its shares are sealed in this ceremony or refresh."""
+
+    epoch: int
+    member: str
+    box_key: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Committed(Event):
     """A member fixed its dealing."""
 
@@ -137,6 +157,15 @@ class EpochActivated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefreshActivated(Event):
+    """The shares of ``generation`` are in force."""
+
+    epoch: int
+    refresh: int
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Complained(Event):
     """A member accuses another's message; ``evidence`` is the digest of what proves it."""
 
@@ -151,6 +180,15 @@ class EpochAborted(Event):
     """The ceremony ended without a key; ``complained`` is the bitmap of members who complained."""
 
     epoch: int
+    complained: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshAborted(Event):
+    """The refresh ended without new shares; ``complained`` is the bitmap of members who complained."""
+
+    epoch: int
+    refresh: int
     complained: int
 
 
@@ -253,13 +291,17 @@ EVENTS: tuple[type[Event], ...] = (
     DataSizeChanged,
     UrlChanged,
     EpochOpened,
+    RefreshOpened,
+    Announced,
     Committed,
     Dealt,
     Tested,
     Confirmed,
     EpochActivated,
+    RefreshActivated,
     Complained,
     EpochAborted,
+    RefreshAborted,
     PlanDecided,
     RoundOpened,
     Proposed,

@@ -64,7 +64,7 @@ class EpochStatus(IntEnum):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One key ceremony. Sets of members are bitmaps over registry indices.
+    """One key epoch. Sets of members are bitmaps over registry indices.
 
     Attributes:
         parameter_set: The encryption parameters' id, 32 bytes (16, then zeros).
@@ -72,6 +72,11 @@ class Epoch:
         threshold: How many members open a sum together, T.
         status: Where the ceremony stands.
         deadline: Unix seconds from which only an abort is accepted.
+        generation: How often its shares were refreshed; only shares of one generation open together.
+        refreshes: How many refreshes were opened, whatever became of them.
+        refreshing: Whether one is running.
+        holders: Who takes part: the members when the ceremony was opened.
+        announced: Who announced its key, in the ceremony or the last refresh, as all sets below.
         committed: Who committed to its dealing.
         dealt: Who published its dealing.
         tested: Who published its part of the self-test.
@@ -84,6 +89,11 @@ class Epoch:
     threshold: int
     status: EpochStatus
     deadline: int
+    generation: int
+    refreshes: int
+    refreshing: bool
+    holders: int
+    announced: int
     committed: int
     dealt: int
     tested: int

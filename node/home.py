@@ -6,8 +6,10 @@ HOME/
   plan.toml               plan this hospital opens rounds with
   secrets/account.json    chain account, Ethereum keystore v3
   secrets/box.sealed      X25519 key, sealed under the keystore password
-  secrets/epoch-E.member.sealed   this member's share of epoch E's key, sealed likewise
+  secrets/epoch-E.member.sealed   this member's share of epoch E's key, sealed likewise; member-G after the G-th refresh
   secrets/epoch-E.dealer.sealed   seed of this member's dealing, until the epoch is active
+  secrets/epoch-E.box.sealed      X25519 key of this ceremony alone, as long
+  secrets/epoch-E.refresh-K.*     dealer, box and next share of the K-th refresh, while it runs
   epochs/epoch-E.joint    the joint public key of epoch E
   data/*.npz              images; they never leave this directory
   blobs/                  content-addressed ciphertexts, manifests, statements
@@ -64,7 +66,7 @@ class Home:
         return self.secrets / "box.sealed"
 
     def epoch_file(self, epoch: int, name: str) -> Path:
-        """A sealed secret of one key epoch, such as `member` or `dealer`."""
+        """A sealed secret of one key epoch, such as `member` or `refresh-2.dealer`."""
         return self.secrets / f"epoch-{epoch}.{name}.sealed"
 
     def joint_file(self, epoch: int) -> Path:
@@ -179,6 +181,23 @@ def read_deployment(home: Home) -> Deployment:
         raise BadConfig(f"{path}: {error}") from None
 
 
+def erase_private(path: Path) -> None:
+    """Overwrite a file with random bytes, durably, and remove it; a file that is not there is fine.
+
+    A file system or disk that writes elsewhere (copy on write, snapshots, flash) keeps the old bytes all the same: what
+    lay there is sealed under the keystore password besides.
+    """
+    try:
+        with path.open("r+b") as f:
+            f.write(os.urandom(path.stat().st_size))
+            f.flush()
+            os.fsync(f.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _sync_directory(path.parent)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file only its owner can read, durably (temporary file, fsync, rename)."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -189,7 +208,17 @@ def write_private(path: Path, data: bytes) -> None:
         f.flush()
         os.fsync(f.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync_directory(path.parent)
+
+
+def rename_private(source: Path, target: Path) -> None:
+    """Rename a file within its directory, durably and at once."""
+    source.replace(target)
+    _sync_directory(target.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

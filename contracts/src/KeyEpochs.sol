@@ -17,9 +17,14 @@ contract KeyEpochs is IKeyEpochs {
     /// @inheritdoc IKeyEpochs
     uint256 public latest;
 
+    uint64 private constant MAX_SECONDS = 1 days;
+
     mapping(uint256 epoch => Epoch) private _epochs;
-    mapping(uint256 epoch => mapping(bytes32 jointKey => uint256 members)) private _votes;
-    mapping(uint256 epoch => mapping(address member => uint256 offenders)) private _accused;
+    mapping(bytes32 boxKey => bool) private _announced;
+    /// @dev By epoch and number of the refresh; 0 is the ceremony itself.
+    mapping(uint256 epoch => mapping(uint256 refresh => mapping(bytes32 jointKey => uint256 members))) private _votes;
+    /// @dev By epoch and number of the refresh; 0 is the ceremony itself.
+    mapping(uint256 epoch => mapping(uint256 refresh => mapping(address member => uint256 offenders))) private _accused;
 
     /// @param registry_ The members.
     constructor(IHospitalRegistry registry_) {
@@ -29,55 +34,83 @@ contract KeyEpochs is IKeyEpochs {
     /// @inheritdoc IKeyEpochs
     function open(bytes32 parameterSet, uint8 threshold, uint64 deadline) external returns (uint256 epoch) {
         registry.indexOf(msg.sender);
-        if (_epochs[latest].status == Status.Running) revert CeremonyRunning(latest);
+        _requireNoneRunning();
         if (parameterSet == bytes32(0)) revert EmptyDigest();
         uint256 members = registry.memberCount();
         if (threshold == 0 || threshold > members) revert BadThreshold(threshold, members);
-        if (deadline <= block.timestamp) revert BadDeadline(deadline);
+        _requireDeadline(deadline);
         epoch = ++latest;
         Epoch storage e = _epochs[epoch];
         e.parameterSet = parameterSet;
         e.threshold = threshold;
         e.status = Status.Running;
         e.deadline = deadline;
+        e.holders = registry.memberSet();
         emit EpochOpened(epoch, parameterSet, threshold, deadline, msg.sender);
+    }
+
+    /// @inheritdoc IKeyEpochs
+    function refresh(uint64 deadline) external returns (uint256 epoch) {
+        epoch = active;
+        _requireNoneRunning();
+        Epoch storage e = _epochs[epoch];
+        if (e.threshold < 2 || e.generation == type(uint16).max) revert NothingToRefresh(epoch);
+        _indexOfHolder(epoch, e);
+        _requireDeadline(deadline);
+        e.refreshing = true;
+        e.deadline = deadline;
+        uint32 number = ++e.refreshes;
+        e.announced = e.committed = e.dealt = e.tested = e.confirmed = e.complained = 0;
+        emit RefreshOpened(epoch, number, e.generation + 1, deadline, msg.sender);
+    }
+
+    /// @inheritdoc IKeyEpochs
+    function announce(uint256 epoch, bytes32 boxKey) external {
+        Epoch storage e = _running(epoch, boxKey);
+        e.announced = _mark(epoch, e, e.announced);
+        if (_announced[boxKey]) revert BoxKeyUsed(boxKey);
+        _announced[boxKey] = true;
+        emit Announced(epoch, msg.sender, boxKey);
     }
 
     /// @inheritdoc IKeyEpochs
     function commit(uint256 epoch, bytes32 commitment) external {
         Epoch storage e = _running(epoch, commitment);
-        e.committed = _mark(epoch, e.committed);
+        if (e.announced != e.holders) revert PhaseIncomplete(epoch, e.announced);
+        e.committed = _mark(epoch, e, e.committed);
         emit Committed(epoch, msg.sender, commitment);
     }
 
     /// @inheritdoc IKeyEpochs
     function deal(uint256 epoch, bytes32 dealing) external {
         Epoch storage e = _running(epoch, dealing);
-        _requireAll(epoch, e.committed);
-        e.dealt = _mark(epoch, e.dealt);
+        if (e.committed != e.holders) revert PhaseIncomplete(epoch, e.committed);
+        e.dealt = _mark(epoch, e, e.dealt);
         emit Dealt(epoch, msg.sender, dealing);
     }
 
     /// @inheritdoc IKeyEpochs
     function test(uint256 epoch, bytes32 report) external {
         Epoch storage e = _running(epoch, report);
-        _requireAll(epoch, e.dealt);
-        e.tested = _mark(epoch, e.tested);
+        if (e.dealt != e.holders) revert PhaseIncomplete(epoch, e.dealt);
+        e.tested = _mark(epoch, e, e.tested);
         emit Tested(epoch, msg.sender, report);
     }
 
     /// @inheritdoc IKeyEpochs
     function confirm(uint256 epoch, bytes32 jointKey) external {
-        // A member that is late still puts on record which key it derived.
-        Epoch storage e = active == epoch && jointKey != bytes32(0) ? _epochs[epoch] : _running(epoch, jointKey);
-        uint256 index = registry.indexOf(msg.sender);
+        // A member that is late still puts on record which key it derived, until a refresh begins anew.
+        bool late = active == epoch && _epochs[epoch].refreshes == 0 && jointKey != bytes32(0);
+        Epoch storage e = late ? _epochs[epoch] : _running(epoch, jointKey);
+        uint256 index = _indexOfHolder(epoch, e);
         if (!e.tested.has(index)) revert NotTested(epoch, msg.sender);
-        e.confirmed = _mark(epoch, e.confirmed);
-        uint256 votes = _votes[epoch][jointKey].with(index);
-        _votes[epoch][jointKey] = votes;
+        e.confirmed = _mark(epoch, e, e.confirmed);
+        uint256 votes = _votes[epoch][e.refreshes][jointKey].with(index);
+        _votes[epoch][e.refreshes][jointKey] = votes;
         emit Confirmed(epoch, msg.sender, jointKey);
-        uint256 count = votes.count();
-        if (e.status == Status.Running && count >= e.threshold && count >= registry.quorum()) {
+        if (e.refreshing) {
+            if (jointKey == e.jointKey && votes == e.holders) _switch(epoch, e);
+        } else if (e.status == Status.Running && votes.count() >= e.threshold && votes.count() >= registry.quorum()) {
             _activate(epoch, jointKey);
         }
     }
@@ -85,22 +118,22 @@ contract KeyEpochs is IKeyEpochs {
     /// @inheritdoc IKeyEpochs
     function complain(uint256 epoch, address offender, bytes32 evidence) external {
         Epoch storage e = _running(epoch, evidence);
-        uint256 accused = _accused[epoch][msg.sender];
+        uint256 accused = _accused[epoch][e.refreshes][msg.sender];
         uint256 offenderIndex = registry.indexOf(offender);
         if (accused.has(offenderIndex)) revert AlreadyDone(epoch, msg.sender);
-        uint256 complained = e.complained.with(registry.indexOf(msg.sender));
+        uint256 complained = e.complained.with(_indexOfHolder(epoch, e));
         e.complained = complained;
-        _accused[epoch][msg.sender] = accused.with(offenderIndex);
+        _accused[epoch][e.refreshes][msg.sender] = accused.with(offenderIndex);
         emit Complained(epoch, msg.sender, offender, evidence);
-        if (complained.count() >= registry.quorum()) _abort(epoch);
+        if (complained.count() >= registry.quorum()) _abort(epoch, e);
     }
 
     /// @inheritdoc IKeyEpochs
     function abort(uint256 epoch) external {
         Epoch storage e = _epochs[epoch];
-        if (e.status != Status.Running) revert CeremonyNotRunning(epoch);
+        if (e.status != Status.Running && !e.refreshing) revert CeremonyNotRunning(epoch);
         if (block.timestamp < e.deadline) revert CeremonyNotExpired(epoch, e.deadline);
-        _abort(epoch);
+        _abort(epoch, e);
     }
 
     /// @inheritdoc IKeyEpochs
@@ -116,26 +149,49 @@ contract KeyEpochs is IKeyEpochs {
         emit EpochActivated(epoch, jointKey);
     }
 
-    function _abort(uint256 epoch) private {
-        _epochs[epoch].status = Status.Aborted;
-        emit EpochAborted(epoch, _epochs[epoch].complained);
+    /// @dev The new generation is in force: every holder has seen its self-test pass.
+    function _switch(uint256 epoch, Epoch storage e) private {
+        e.refreshing = false;
+        e.generation += 1;
+        emit RefreshActivated(epoch, e.refreshes, e.generation);
     }
 
-    /// @dev The set with the sender in it; reverts if it was there already or is no member.
-    function _mark(uint256 epoch, uint256 set) private view returns (uint256) {
-        uint256 index = registry.indexOf(msg.sender);
+    function _abort(uint256 epoch, Epoch storage e) private {
+        if (e.refreshing) {
+            e.refreshing = false;
+            emit RefreshAborted(epoch, e.refreshes, e.complained);
+        } else {
+            e.status = Status.Aborted;
+            emit EpochAborted(epoch, e.complained);
+        }
+    }
+
+    /// @dev The set with the sender in it; reverts if it was there already or takes no part.
+    function _mark(uint256 epoch, Epoch storage e, uint256 set) private view returns (uint256) {
+        uint256 index = _indexOfHolder(epoch, e);
         if (set.has(index)) revert AlreadyDone(epoch, msg.sender);
         return set.with(index);
     }
 
-    function _requireAll(uint256 epoch, uint256 done) private view {
-        if (!done.isFull(registry.memberCount())) revert PhaseIncomplete(epoch, done);
+    /// @dev The sender's index; reverts if it is no member, or was none when the ceremony was opened.
+    function _indexOfHolder(uint256 epoch, Epoch storage e) private view returns (uint256 index) {
+        index = registry.indexOf(msg.sender);
+        if (!e.holders.has(index)) revert NotHolder(epoch, msg.sender);
+    }
+
+    function _requireNoneRunning() private view {
+        if (_epochs[latest].status == Status.Running) revert CeremonyRunning(latest);
+        if (_epochs[active].refreshing) revert CeremonyRunning(active);
+    }
+
+    function _requireDeadline(uint64 deadline) private view {
+        if (deadline <= block.timestamp || deadline > block.timestamp + MAX_SECONDS) revert BadDeadline(deadline);
     }
 
     function _running(uint256 epoch, bytes32 digest) private view returns (Epoch storage e) {
         if (digest == bytes32(0)) revert EmptyDigest();
         e = _epochs[epoch];
-        if (e.status != Status.Running) revert CeremonyNotRunning(epoch);
+        if (e.status != Status.Running && !e.refreshing) revert CeremonyNotRunning(epoch);
         if (block.timestamp >= e.deadline) revert CeremonyExpired(epoch, e.deadline);
     }
 }

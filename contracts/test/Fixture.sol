@@ -54,6 +54,10 @@ abstract contract Fixture {
         epoch = epochs.open(PARAMETERS, 3, uint64(block.timestamp + 100));
         for (uint256 i = 0; i < N; i++) {
             VM.prank(member(i));
+            epochs.announce(epoch, keccak256(abi.encode("box", epoch, i)));
+        }
+        for (uint256 i = 0; i < N; i++) {
+            VM.prank(member(i));
             epochs.commit(epoch, keccak256("commitment"));
         }
         for (uint256 i = 0; i < N; i++) {

@@ -40,7 +40,7 @@ contract KeyEpochsTest is Fixture {
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyRunning.selector, epoch));
         epochs.open(PARAMETERS, 3, uint64(block.timestamp + 1));
         expectRefusal(abi.encodeWithSelector(IHospitalRegistry.NotMember.selector, address(this)));
-        epochs.commit(epoch, DIGEST);
+        epochs.announce(epoch, DIGEST);
     }
 
     function test_refusesBadTerms() external {
@@ -54,12 +54,21 @@ contract KeyEpochsTest is Fixture {
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.BadDeadline.selector, uint64(block.timestamp)));
         epochs.open(PARAMETERS, 3, uint64(block.timestamp));
         VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.BadDeadline.selector, uint64(block.timestamp + 1 days + 1)));
+        epochs.open(PARAMETERS, 3, uint64(block.timestamp + 1 days + 1));
+        VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.EmptyDigest.selector));
         epochs.open(bytes32(0), 3, uint64(block.timestamp + 1));
     }
 
     function test_phasesWaitForAll() external {
         uint256 epoch = open(3);
+        announceFirst(epoch, 2);
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.PhaseIncomplete.selector, epoch, 3));
+        epochs.commit(epoch, DIGEST);
+        announceAs(epoch, 2);
+        announceAs(epoch, 3);
         commitFirst(epoch, 3);
         VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.PhaseIncomplete.selector, epoch, 7));
@@ -73,8 +82,21 @@ contract KeyEpochsTest is Fixture {
         epochs.test(epoch, DIGEST);
     }
 
+    function test_aBoxKeyIsAnnouncedOnceForAll() external {
+        uint256 epoch = open(3);
+        announceAs(epoch, 0);
+        bytes32 taken = boxOf(epoch, 0);
+        VM.prank(member(1));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.BoxKeyUsed.selector, taken));
+        epochs.announce(epoch, taken);
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.AlreadyDone.selector, epoch, member(0)));
+        epochs.announce(epoch, keccak256("another"));
+    }
+
     function test_eachStepOnce() external {
         uint256 epoch = open(3);
+        announceFirst(epoch, N);
         commitFirst(epoch, 1);
         VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.AlreadyDone.selector, epoch, member(0)));
@@ -83,6 +105,7 @@ contract KeyEpochsTest is Fixture {
 
     function test_confirmationNeedsTheSelfTest() external {
         uint256 epoch = open(3);
+        announceFirst(epoch, N);
         commitFirst(epoch, N);
         VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.NotTested.selector, epoch, member(0)));
@@ -134,7 +157,7 @@ contract KeyEpochsTest is Fixture {
         VM.warp(deadline);
         VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyExpired.selector, epoch, deadline));
-        epochs.commit(epoch, DIGEST);
+        epochs.announce(epoch, DIGEST);
         epochs.abort(epoch);
         require(epochs.get(epoch).status == IKeyEpochs.Status.Aborted && epochs.active() == 0, "aborted");
         expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyNotRunning.selector, epoch));
@@ -167,6 +190,212 @@ contract KeyEpochsTest is Fixture {
         require(epochs.get(epoch).status == IKeyEpochs.Status.Running, "one complainer");
     }
 
+    // ---- refresh: new shares of the same key -----------------------------------------------------------------------
+
+    function test_aCompleteRefreshActivatesTheNextGeneration() external {
+        uint256 epoch = activateEpoch();
+        for (uint16 generation = 1; generation < 3; generation++) {
+            readyToConfirmRefresh(epoch);
+            for (uint256 i = 0; i < N; i++) {
+                require(epochs.get(epoch).generation == generation - 1, "not before all confirmed");
+                confirmAs(epoch, i, "key");
+            }
+            IKeyEpochs.Epoch memory e = epochs.get(epoch);
+            require(e.generation == generation && e.refreshes == generation && !e.refreshing, "switched");
+            require(e.jointKey == keccak256("key") && e.status == IKeyEpochs.Status.Active, "the key stays");
+            require(epochs.active() == epoch && epochs.latest() == epoch, "the epoch stays");
+        }
+    }
+
+    function test_aQuorumIsNotEnoughForARefresh() external {
+        uint256 epoch = activateEpoch();
+        readyToConfirmRefresh(epoch);
+        for (uint256 i = 0; i < N - 1; i++) {
+            confirmAs(epoch, i, "key");
+        }
+        IKeyEpochs.Epoch memory e = epochs.get(epoch);
+        require(e.refreshing && e.generation == 0, "waits for the last");
+    }
+
+    function test_anotherKeyNeverCompletesARefresh() external {
+        uint256 epoch = activateEpoch();
+        readyToConfirmRefresh(epoch);
+        for (uint256 i = 0; i < N; i++) {
+            confirmAs(epoch, i, "other");
+        }
+        IKeyEpochs.Epoch memory e = epochs.get(epoch);
+        require(e.refreshing && e.generation == 0 && e.jointKey == keccak256("key"), "unanimous, and still nothing");
+    }
+
+    function test_anOverdueRefreshLeavesTheOldSharesInForce() external {
+        uint256 epoch = activateEpoch();
+        readyToConfirmRefresh(epoch);
+        confirmAs(epoch, 0, "key");
+        uint64 deadline = epochs.get(epoch).deadline;
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyNotExpired.selector, epoch, deadline));
+        epochs.abort(epoch);
+        VM.warp(deadline);
+        VM.prank(member(1));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyExpired.selector, epoch, deadline));
+        epochs.confirm(epoch, keccak256("key"));
+        epochs.abort(epoch);
+        requireUntouched(epoch);
+        readyToConfirmRefresh(epoch);
+        require(epochs.get(epoch).refreshes == 2 && epochs.get(epoch).confirmed == 0, "another begins anew");
+    }
+
+    function test_votesOfAnAbortedRefreshDoNotCountInTheNext() external {
+        uint256 epoch = activateEpoch();
+        readyToConfirmRefresh(epoch);
+        for (uint256 i = 1; i < N; i++) {
+            confirmAs(epoch, i, "key");
+        }
+        VM.warp(epochs.get(epoch).deadline);
+        epochs.abort(epoch);
+        readyToConfirmRefresh(epoch);
+        confirmAs(epoch, 0, "key");
+        require(epochs.get(epoch).generation == 0, "one of four");
+    }
+
+    function test_aQuorumOfComplaintsEndsARefreshAlone() external {
+        uint256 epoch = activateEpoch();
+        for (uint256 again = 0; again < 2; again++) {
+            startRefresh();
+            for (uint256 i = 0; i < 3; i++) {
+                require(epochs.get(epoch).refreshing, "runs");
+                VM.prank(member(i));
+                epochs.complain(epoch, member(3), DIGEST);
+            }
+            requireUntouched(epoch);
+        }
+    }
+
+    function test_onlyOneThingRunsAtATime() external {
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.NothingToRefresh.selector, 0));
+        epochs.refresh(uint64(block.timestamp + 1));
+        uint256 epoch = activateEpoch();
+        startRefresh();
+        VM.prank(member(1));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyRunning.selector, epoch));
+        epochs.refresh(uint64(block.timestamp + 1));
+        VM.prank(member(1));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyRunning.selector, epoch));
+        epochs.open(PARAMETERS, 3, uint64(block.timestamp + 1));
+        VM.warp(epochs.get(epoch).deadline);
+        epochs.abort(epoch);
+        uint256 next = open(3);
+        VM.prank(member(1));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyRunning.selector, next));
+        epochs.refresh(uint64(block.timestamp + 1));
+    }
+
+    function test_refreshRefusesBadTerms() external {
+        uint256 single = readyToConfirm(1);
+        for (uint256 i = 0; i < 3; i++) {
+            confirmAs(single, i, "key");
+        }
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.NothingToRefresh.selector, single));
+        epochs.refresh(uint64(block.timestamp + 1));
+        activateEpoch();
+        expectRefusal(abi.encodeWithSelector(IHospitalRegistry.NotMember.selector, address(this)));
+        epochs.refresh(uint64(block.timestamp + 1));
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.BadDeadline.selector, uint64(block.timestamp)));
+        epochs.refresh(uint64(block.timestamp));
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.BadDeadline.selector, uint64(block.timestamp + 1 days + 1)));
+        epochs.refresh(uint64(block.timestamp + 1 days + 1));
+    }
+
+    function test_lateConfirmationsEndWithTheFirstRefresh() external {
+        uint256 epoch = activateEpoch();
+        startRefresh();
+        VM.prank(member(3));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.NotTested.selector, epoch, member(3)));
+        epochs.confirm(epoch, keccak256("key"));
+        VM.warp(epochs.get(epoch).deadline);
+        epochs.abort(epoch);
+        VM.prank(member(3));
+        expectRefusal(abi.encodeWithSelector(IKeyEpochs.CeremonyNotRunning.selector, epoch));
+        epochs.confirm(epoch, keccak256("key"));
+    }
+
+    /// @dev Whatever the members confirm and in whatever order: the generation moves if and only if all confirm the key.
+    function testFuzz_theGenerationMovesOnlyIfAllConfirmTheKey(uint8 confirming, uint8 lying, uint8 first) external {
+        uint256 epoch = activateEpoch();
+        readyToConfirmRefresh(epoch);
+        for (uint256 step = 0; step < N; step++) {
+            uint256 i = (step + first) % N;
+            if ((confirming >> i) & 1 == 1) confirmAs(epoch, i, (lying >> i) & 1 == 1 ? "other" : "key");
+        }
+        bool all = confirming & 15 == 15 && lying & 15 == 0;
+        IKeyEpochs.Epoch memory e = epochs.get(epoch);
+        require(e.generation == (all ? 1 : 0) && e.refreshing == !all, "reference");
+        require(e.confirmed == uint256(confirming & 15) && e.jointKey == keccak256("key"), "record");
+    }
+
+    /// @dev Any order of calls by any sender: nobody skips a phase, and the key in force never changes.
+    function testFuzz_noCallDisturbsTheActiveKey(uint256 seed) external {
+        uint256 epoch = activateEpoch();
+        startRefresh();
+        for (uint256 k = 0; k < 40; k++) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            address sender = member(seed % N);
+            uint256 what = (seed >> 8) % 6;
+            VM.prank(sender);
+            if (what == 0) try epochs.announce(epoch, keccak256(abi.encode(seed))) {} catch {}
+            if (what == 1) try epochs.commit(epoch, DIGEST) {} catch {}
+            if (what == 2) try epochs.deal(epoch, DIGEST) {} catch {}
+            if (what == 3) try epochs.test(epoch, DIGEST) {} catch {}
+            if (what == 4) try epochs.confirm(epoch, (seed >> 16) % 4 == 0 ? DIGEST : keccak256("key")) {} catch {}
+            if (what == 5 && (seed >> 16) % 8 == 0) try epochs.complain(epoch, member(k % N), DIGEST) {} catch {}
+            IKeyEpochs.Epoch memory e = epochs.get(epoch);
+            require(e.jointKey == keccak256("key") && e.status == IKeyEpochs.Status.Active, "key");
+            require(e.committed == 0 || e.announced == 15, "announce before commit");
+            require(e.dealt == 0 || e.committed == 15, "commit before deal");
+            require(e.tested == 0 || e.dealt == 15, "deal before test");
+            require(e.confirmed & ~e.tested == 0, "test before confirm");
+            require(e.generation == 0 || (e.confirmed == 15 && !e.refreshing), "all before the switch");
+        }
+    }
+
+    function startRefresh() private returns (uint256) {
+        VM.prank(member(0));
+        return epochs.refresh(uint64(block.timestamp + 100));
+    }
+
+    function readyToConfirmRefresh(uint256 epoch) private {
+        startRefresh();
+        announceFirst(epoch, N);
+        commitFirst(epoch, N);
+        dealAndTest(epoch);
+    }
+
+    function requireUntouched(uint256 epoch) private view {
+        IKeyEpochs.Epoch memory e = epochs.get(epoch);
+        require(!e.refreshing && e.generation == 0, "old shares stay");
+        require(e.status == IKeyEpochs.Status.Active && e.jointKey == keccak256("key"), "key stays");
+        require(epochs.active() == epoch, "epoch stays");
+    }
+
+    function boxOf(uint256 epoch, uint256 index) private view returns (bytes32) {
+        return keccak256(abi.encode("box", epoch, epochs.get(epoch).refreshes, index));
+    }
+
+    function announceAs(uint256 epoch, uint256 index) private {
+        bytes32 box = boxOf(epoch, index);
+        VM.prank(member(index));
+        epochs.announce(epoch, box);
+    }
+
+    function announceFirst(uint256 epoch, uint256 count) private {
+        for (uint256 i = 0; i < count; i++) {
+            announceAs(epoch, i);
+        }
+    }
+
     function open(uint8 threshold) private returns (uint256) {
         VM.prank(member(0));
         return epochs.open(PARAMETERS, threshold, uint64(block.timestamp + 100));
@@ -181,7 +410,12 @@ contract KeyEpochsTest is Fixture {
 
     function readyToConfirm(uint8 threshold) private returns (uint256 epoch) {
         epoch = open(threshold);
+        announceFirst(epoch, N);
         commitFirst(epoch, N);
+        dealAndTest(epoch);
+    }
+
+    function dealAndTest(uint256 epoch) private {
         for (uint256 i = 0; i < N; i++) {
             VM.prank(member(i));
             epochs.deal(epoch, DIGEST);

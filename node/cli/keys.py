@@ -19,7 +19,7 @@ from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.epochs.backup import RESTORED, back_up, open_backup, restore
 from node.epochs.facts import EpochFacts, epoch_facts, status
-from node.epochs.keeper import CEREMONY_SECONDS, open_ceremony
+from node.epochs.start import CEREMONY_SECONDS, open_ceremony
 from node.epochs.verify import FALSE, UNCHECKED, VERIFIED, Examination
 from node.errors import BadInput, PeerProblem, PolicyRefusal
 from node.home import Home, read_deployment, unlock_identity, write_private

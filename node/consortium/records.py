@@ -16,7 +16,7 @@ def _none() -> Mapping[bytes, bytes]:
 
 @dataclass(frozen=True)
 class ComplaintView:
-    """One member's complaint about another in a key ceremony."""
+    """One member's complaint about another in a key ceremony or refresh."""
 
     member: bytes
     """Address of the member that complains."""
@@ -28,7 +28,10 @@ class ComplaintView:
 
 @dataclass(frozen=True)
 class EpochView:
-    """A key epoch and its ceremony. The tables go from member address (20 bytes) to a digest (32 bytes)."""
+    """A key epoch and its ceremony, or one refresh of its shares, which takes the same steps.
+
+    The tables go from member address (20 bytes) to a digest or key (32 bytes).
+    """
 
     epoch: int
     parameter_set: bytes
@@ -36,15 +39,35 @@ class EpochView:
     threshold: int
     deadline: int
     """Unix seconds until which the ceremony may run."""
+    members: tuple[bytes, ...] = ()
+    """Who takes part, by index: the members when the ceremony was opened."""
+    announcements: Mapping[bytes, bytes] = field(default_factory=_none)
+    """X25519 public keys, made for this ceremony alone."""
     commitments: Mapping[bytes, bytes] = field(default_factory=_none)
     dealings: Mapping[bytes, bytes] = field(default_factory=_none)
     reports: Mapping[bytes, bytes] = field(default_factory=_none)
     confirmations: Mapping[bytes, bytes] = field(default_factory=_none)
     joint_key: bytes | None = None
-    """Digest of the joint key once the epoch is active."""
+    """Digest of the joint key once the epoch, or the generation a refresh makes, is active."""
     running: bool = True
     complaints: tuple[ComplaintView, ...] = ()
     """In the order they were made."""
+    refresh: int = 0
+    """0 for the epoch itself; k for its k-th refresh."""
+    generation: int = 0
+    """Of an epoch: generation of the shares in force. Of a refresh: the one it makes."""
+    refreshes: tuple[EpochView, ...] = ()
+    """Every refresh of this epoch's shares, whatever became of it."""
+
+    @property
+    def made(self) -> int:
+        """Generation of the shares that this ceremony or refresh makes."""
+        return self.generation if self.refresh else 0
+
+    @property
+    def refreshing(self) -> EpochView | None:
+        """The refresh that is running, or None."""
+        return self.refreshes[-1] if self.refreshes and self.refreshes[-1].running else None
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,8 @@ class ProposedView:
     updates_root: bytes
     sums_root: bytes
     block: int
+    generation: int = 0
+    """Generation of the epoch's shares in force when it was recorded: its sums are opened with shares of this one."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,14 @@ class ConsortiumView:
         return -(-2 * len(self.hospitals) // 3)
 
     @property
+    def ceremony(self) -> EpochView | None:
+        """The ceremony or refresh that is running, or None; the chain lets one run at a time."""
+        for epoch in self.epochs.values():
+            if epoch.running or epoch.refreshing:
+                return epoch if epoch.running else epoch.refreshing
+        return None
+
+    @property
     def head(self) -> bytes | None:
         """The newest model; None before the genesis model."""
         return next(reversed(tuple(self.models)), None)
@@ -85,8 +93,13 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
         case ev.EpochActivated(epoch=epoch, joint_key=joint_key):
             active = replace(view.epochs[epoch], joint_key=joint_key, running=False)
             return replace(view, epochs=_put(view.epochs, epoch, active), active_epoch=epoch)
+        case ev.EpochOpened():
+            opened = EpochView(event.epoch, event.parameter_set[:16], event.threshold, event.deadline, view.addresses)
+            return replace(view, epochs=_put(view.epochs, event.epoch, opened))
+        case ev.RefreshOpened() | ev.RefreshActivated() | ev.RefreshAborted():
+            return replace(view, epochs=_put(view.epochs, event.epoch, _refreshed(view.epochs[event.epoch], event)))
         case (
-            ev.EpochOpened()
+            ev.Announced()
             | ev.Committed()
             | ev.Dealt()
             | ev.Tested()
@@ -94,7 +107,7 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             | ev.Complained()
             | ev.EpochAborted()
         ):
-            return replace(view, epochs=_put(view.epochs, event.epoch, _epoch(view, event)))
+            return replace(view, epochs=_put(view.epochs, event.epoch, _epoch(view.epochs[event.epoch], event)))
         case ev.RoundOpened() | ev.Proposed() | ev.RoundFinalised() | ev.RoundAborted():
             return replace(view, rounds=_put(view.rounds, event.round, _round(view, event)))
         case ev.ModelRecorded():
@@ -104,14 +117,38 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             return view
 
 
+def _refreshed(epoch: EpochView, event: ev.RefreshOpened | ev.RefreshActivated | ev.RefreshAborted) -> EpochView:
+    """An epoch whose shares begin to be refreshed, or ceased to."""
+    if isinstance(event, ev.RefreshOpened):
+        refresh = EpochView(
+            epoch.epoch,
+            epoch.parameter_set,
+            epoch.threshold,
+            event.deadline,
+            epoch.members,
+            refresh=event.refresh,
+            generation=event.generation,
+        )
+        return replace(epoch, refreshes=(*epoch.refreshes, refresh))
+    if not epoch.refreshes:
+        raise KeyError(event.epoch)
+    *before, last = epoch.refreshes
+    if isinstance(event, ev.RefreshAborted):
+        return replace(epoch, refreshes=(*before, replace(last, running=False)))
+    done = replace(last, running=False, joint_key=epoch.joint_key)
+    return replace(epoch, refreshes=(*before, done), generation=event.generation)
+
+
 def _epoch(
-    view: ConsortiumView,
-    event: (ev.EpochOpened | ev.Committed | ev.Dealt | ev.Tested | ev.Confirmed | ev.Complained | ev.EpochAborted),
+    known: EpochView,
+    event: (ev.Announced | ev.Committed | ev.Dealt | ev.Tested | ev.Confirmed | ev.Complained | ev.EpochAborted),
 ) -> EpochView:
-    if isinstance(event, ev.EpochOpened):
-        return EpochView(event.epoch, event.parameter_set[:16], event.threshold, event.deadline)
-    known = view.epochs[event.epoch]
+    """A ceremony one step on; while a refresh of it runs, all steps are of that refresh."""
+    if known.refreshing is not None:
+        return replace(known, refreshes=(*known.refreshes[:-1], _epoch(known.refreshing, event)))
     match event:
+        case ev.Announced(member=member, box_key=key):
+            return replace(known, announcements=_put(known.announcements, address_bytes(member), key))
         case ev.Committed(member=member, commitment=digest):
             return replace(known, commitments=_put(known.commitments, address_bytes(member), digest))
         case ev.Dealt(member=member, dealing=digest):
@@ -145,8 +182,14 @@ def _round(
     known = view.rounds[event.round]
     match event:
         case ev.Proposed():
+            epoch = view.epochs.get(known.epoch)
             proposed = ProposedView(
-                address_bytes(event.leader), event.proposal, event.updates_root, event.sums_root, event.block
+                address_bytes(event.leader),
+                event.proposal,
+                event.updates_root,
+                event.sums_root,
+                event.block,
+                epoch.generation if epoch else 0,
             )
             return replace(known, proposals=(*known.proposals, proposed))
         case ev.RoundFinalised():

@@ -25,7 +25,8 @@ from node.daemon.conductor import Conductor
 from node.daemon.learner import LocalLearner
 from node.daemon.opening import RoundOpener
 from node.daemon.plans import PlanBook
-from node.epochs.keeper import Keeper, member_index
+from node.epochs.keeper import Keeper
+from node.epochs.start import member_index
 from node.epochs.vault import Vault
 from node.errors import BadConfig, BadEnvironment, PeerProblem, RoundProblem
 from node.home import read_deployment
@@ -87,7 +88,6 @@ class Daemon:
         self.learner = LocalLearner(home, config, self.me)
         self.keeper = Keeper(
             self.me,
-            identity.box,
             self.chain,
             self.blobs,
             Vault(home, identity.password, self.store, allow_minimal=self.allow_minimal),

@@ -1,4 +1,4 @@
-"""What anybody may know about a key epoch: where its ceremony stands, who did what, who complained."""
+"""What anybody may know about a key epoch: where its ceremony and its refreshes stand, who did what, who complained."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from node.consortium.records import EpochView
     from node.consortium.view import ConsortiumView
 
-STEPS = ("committed", "dealt", "reported", "confirmed")
+STEPS = ("announced", "committed", "dealt", "reported", "confirmed")
 """A member's steps in a ceremony, in order; a report is also its receipt for every dealing."""
 
 
 @dataclass(frozen=True)
 class MemberFacts:
-    """One member's part in a ceremony."""
+    """One member's part in a ceremony or refresh."""
 
     index: int
     name: str
@@ -28,6 +28,26 @@ class MemberFacts:
     """Which of STEPS it has taken."""
     accused_by: tuple[int, ...]
     """Members that complained about it."""
+
+
+@dataclass(frozen=True)
+class RefreshFacts:
+    """One refresh of an epoch's shares, as the chain shows it."""
+
+    refresh: int
+    """1 for the epoch's first."""
+    generation: int
+    """The generation of shares that it makes."""
+    status: str
+    """`running`, `active` (in force, or followed by a later one) or `aborted`."""
+    deadline: int
+    """Unix seconds."""
+    members: tuple[MemberFacts, ...]
+
+    @property
+    def progress(self) -> str:
+        """How far it is, in a line."""
+        return _progress(self.members)
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,10 @@ class EpochFacts:
     joint_cid: str | None
     """CID of the joint key's bytes."""
     members: tuple[MemberFacts, ...]
+    generation: int = 0
+    """How often the shares in force were refreshed."""
+    refreshes: tuple[RefreshFacts, ...] = ()
+    """Every refresh of its shares, whatever became of it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `done` lists a member's steps."""
@@ -56,26 +80,11 @@ class EpochFacts:
     @property
     def progress(self) -> str:
         """How far the ceremony is, in a line."""
-        total = len(self.members)
-        counts = ", ".join(f"{step} {sum(step in m.done for m in self.members)}/{total}" for step in STEPS)
-        accused = [m.name for m in self.members if m.accused_by]
-        return counts + (f"; accused: {', '.join(accused)}" if accused else "")
+        return _progress(self.members)
 
 
 def epoch_facts(view: ConsortiumView, epoch: EpochView) -> EpochFacts:
-    """The facts of one epoch. Members that joined after it are listed as having done nothing."""
-    tables = (epoch.commitments, epoch.dealings, epoch.reports, epoch.confirmations)
-    addresses = view.addresses
-    members = tuple(
-        MemberFacts(
-            index,
-            hospital.name,
-            hospital.account,
-            tuple(step for step, table in zip(STEPS, tables, strict=True) if address in table),
-            tuple(addresses.index(c.member) for c in epoch.complaints if c.offender == address),
-        )
-        for index, (hospital, address) in enumerate(zip(view.hospitals, addresses, strict=True))
-    )
+    """The facts of one epoch; its members are those when its ceremony was opened."""
     key = epoch.joint_key
     return EpochFacts(
         epoch.epoch,
@@ -86,8 +95,35 @@ def epoch_facts(view: ConsortiumView, epoch: EpochView) -> EpochFacts:
         epoch.deadline,
         key.hex() if key else None,
         raw_cid(key) if key else None,
-        members,
+        _members(view, epoch),
+        epoch.generation,
+        tuple(RefreshFacts(r.refresh, r.generation, _ended(r), r.deadline, _members(view, r)) for r in epoch.refreshes),
     )
+
+
+def _members(view: ConsortiumView, record: EpochView) -> tuple[MemberFacts, ...]:
+    tables = (record.announcements, record.commitments, record.dealings, record.reports, record.confirmations)
+    return tuple(
+        MemberFacts(
+            index,
+            view.hospitals[index].name,
+            view.hospitals[index].account,
+            tuple(step for step, table in zip(STEPS, tables, strict=True) if address in table),
+            tuple(record.members.index(c.member) for c in record.complaints if c.offender == address),
+        )
+        for index, address in enumerate(record.members)
+    )
+
+
+def _progress(members: tuple[MemberFacts, ...]) -> str:
+    total = len(members)
+    counts = ", ".join(f"{step} {sum(step in m.done for m in members)}/{total}" for step in STEPS)
+    accused = [m.name for m in members if m.accused_by]
+    return counts + (f"; accused: {', '.join(accused)}" if accused else "")
+
+
+def _ended(record: EpochView) -> str:
+    return "running" if record.running else "aborted" if record.joint_key is None else "active"
 
 
 def status(view: ConsortiumView, epoch: EpochView) -> str:

@@ -1,4 +1,4 @@
-"""Who is at fault in a key ceremony: complaints of others checked, reports and disclosures judged.
+"""Who is at fault in a key ceremony or refresh: complaints of others checked, reports and disclosures judged.
 
 Nobody believes a complaint: each member checks the evidence itself and joins with a complaint of its own if it holds. A
 quorum of complaints ends the ceremony on chain.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from crypto.ceremony import verify_header
 from crypto.complaint import ShareComplaint, verify_complaint, verify_disclosure
-from crypto.dealing import DealingHeader
+from crypto.dealing import DealingHeader, verify_box_key
 from crypto.errors import CeremonyFault, CryptoError, MalformedBytes, UnfoundedComplaint
 from crypto.selftest import self_test_subsets, verify_test_opening
 from node.epochs.report import unpack_report
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from crypto.dealing import Terms
     from crypto.keys import JointKey
     from node.consortium.records import ComplaintView, EpochView
-    from node.consortium.view import ConsortiumView
 
 
 class Obtains(Protocol):
@@ -50,22 +49,34 @@ def read_header(blobs: Obtains, epoch: EpochView, dealer: int, address: bytes) -
         raise CeremonyFault(dealer, str(error)) from None
 
 
+def unusable_keys(epoch: EpochView) -> dict[int, str]:
+    """By member, what is wrong with the key it announced; a key that somebody announced before, the contract refuses."""
+    faults = {}
+    for member, address in enumerate(epoch.members):
+        try:
+            verify_box_key(epoch.announcements[address], "announced key")
+        except MalformedBytes as error:
+            faults[member] = str(error)
+    return faults
+
+
 def needs_no_record(epoch: EpochView, complaint: ComplaintView) -> bool:
     """Whether the evidence is a message of the accused on chain: then every member judges that message itself."""
-    messages = (epoch.dealings, epoch.reports, epoch.confirmations)
+    messages = (epoch.announcements, epoch.dealings, epoch.reports, epoch.confirmations)
     return any(table.get(complaint.offender) == complaint.evidence for table in messages)
 
 
-def verify_share_complaint(
-    blobs: Obtains, view: ConsortiumView, epoch: EpochView, terms: Terms, complaint: ComplaintView
-) -> None:
+def verify_share_complaint(blobs: Obtains, epoch: EpochView, terms: Terms, complaint: ComplaintView) -> None:
     """Raise unless a complaint on chain is backed by evidence that its accused sealed a bad share.
 
     Raises:
         UnfoundedComplaint: It is not; the error names the member that complains.
         StorageError: The evidence cannot be had.
     """
-    complainer, dealer = view.addresses.index(complaint.member), view.addresses.index(complaint.offender)
+    complainer = epoch.members.index(complaint.member)
+    if complaint.offender not in epoch.members:
+        raise UnfoundedComplaint(complainer, "the accused takes no part in this ceremony")
+    dealer = epoch.members.index(complaint.offender)
     try:
         record = ShareComplaint.from_bytes(blobs.obtain(raw_cid(complaint.evidence)))
     except MalformedBytes as error:
@@ -81,9 +92,7 @@ def verify_share_complaint(
         return
 
 
-def read_openings(
-    blobs: Obtains, view: ConsortiumView, epoch: EpochView, joint: JointKey
-) -> tuple[list[dict[int, bytes]], dict[int, str]]:
+def read_openings(blobs: Obtains, epoch: EpochView, joint: JointKey) -> tuple[list[dict[int, bytes]], dict[int, str]]:
     """Everybody's openings of the test vector, and whose report is at fault.
 
     Returns:
@@ -92,15 +101,15 @@ def read_openings(
     Raises:
         StorageError: A report or an opening cannot be had.
     """
-    subsets = self_test_subsets(len(view.hospitals), epoch.threshold)
+    subsets = self_test_subsets(len(epoch.members), epoch.threshold)
     openings: list[dict[int, bytes]] = [{} for _ in subsets]
     faults: dict[int, str] = {}
-    for member, address in enumerate(view.addresses):
+    for member, address in enumerate(epoch.members):
         try:
             cids = _reported(blobs.obtain(raw_cid(epoch.reports[address])), joint, subsets, member)
             for number, cid in cids.items():
                 openings[number][member] = blobs.obtain(cid)
-                verify_test_opening(joint, subsets[number], member, openings[number][member])
+                verify_test_opening(joint, subsets[number], member, openings[number][member], epoch.made)
         except (LyingPeer, CryptoError) as error:
             faults[member] = str(error)
     return openings, faults
@@ -121,16 +130,14 @@ def _reported(data: bytes, joint: JointKey, subsets: Sequence[tuple[int, ...]], 
     return dict(report.openings)
 
 
-def judge_disclosures(
-    blobs: Obtains, view: ConsortiumView, epoch: EpochView, terms: Terms, joint: JointKey
-) -> dict[int, str | None]:
+def judge_disclosures(blobs: Obtains, epoch: EpochView, terms: Terms, joint: JointKey) -> dict[int, str | None]:
     """After a failed self-test: by member that confirmed anything, what convicts it, or None if its dealing is in order.
 
     Raises:
         StorageError: A disclosure cannot be had.
     """
     verdicts: dict[int, str | None] = {}
-    for member, address in enumerate(view.addresses):
+    for member, address in enumerate(epoch.members):
         shown = epoch.confirmations.get(address)
         if shown is None:
             continue

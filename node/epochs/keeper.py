@@ -1,16 +1,22 @@
-"""This member's part in a key ceremony, driven by what the chain shows (CRY-1, CRY-2, CRY-5).
+"""This member's part in key ceremonies and refreshes, driven by what the chain shows (CRY-1, CRY-2, CRY-5).
 
     chain shows                    this member does
-    ceremony opened                draws its seed, keeps it sealed, commits
+    ceremony opened                makes a key for it alone, keeps it sealed, announces it
+    all N announced                draws its seed, keeps it sealed, commits
     all N committed                publishes its dealing: header, b_i, one sealed share a receiver
     all N dealt                    checks every dealing, derives its key, keeps it sealed, opens the self-test vector, reports
     all N reported                 checks the self-test, confirms the joint key
-    epoch active                   forgets the seed of its dealing
+    epoch active                   erases seed and key of its dealing
+
+    In a refresh the dealings share zero, the result is the next generation of its share, kept beside the one in force, and
+    it confirms the epoch's own joint key, not while a round of the epoch is opening sums.
+    generation active              puts its new share in force, soon after erases the older one, seed and key
+    refresh aborted                erases what it kept for it; the old share stays
 
     a dealing or report is bad     complains, with evidence, and takes no further part
     another's complaint holds      complains too: a quorum of complaints ends the ceremony
     the self-test failed           discloses the seed of its dealing instead of a confirmation, and judges the others'
-    aborted, or past its deadline  forgets everything of it; some member opens another
+    aborted, or past its deadline  erases everything of it; some member opens another
 
 Level-triggered: `step` looks and does the next thing, so a crash between any two lines is resumed by calling it again.
 Dealings are functions of the kept seed, so what was committed to is what is published, whatever happened in between.
@@ -23,33 +29,33 @@ import time
 from typing import TYPE_CHECKING
 
 from chain.errors import ContractReverted
-from crypto.ceremony import Dealer, finish, receive, verify_header
+from crypto.ceremony import verify_header
 from crypto.complaint import complain, disclose
-from crypto.dealing import Terms
 from crypto.errors import BadShare, CeremonyFault, SelfTestFailed, UnfoundedComplaint
 from crypto.opening import Opener
 from crypto.parameters import parameter_set
-from crypto.randomness import fresh_seed
+from crypto.secrets import BoxKey
 from crypto.selftest import check_self_test, self_test_ciphertext, self_test_subsets
 from dag.ids import sha256
-from node.consortium.view import address_bytes
+from node.epochs.jobs import Ceremony, Refresh, ceremony_terms, terms_of_refresh
 from node.epochs.judge import (
     judge_disclosures,
     needs_no_record,
     read_header,
     read_openings,
+    unusable_keys,
     verify_share_complaint,
 )
 from node.epochs.report import Report, pack_report
+from node.epochs.start import open_ceremony, patience, tolerate
 from node.errors import PolicyRefusal
 from node.storage import StorageError, raw_cid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from chain.client import Chain
-    from crypto.ceremony import ReceivedShare
-    from crypto.secrets import BoxKey
+    from crypto.ceremony import Dealer, ReceivedShare
+    from crypto.parameters import ParameterSet
+    from crypto.refresh import ZeroShare
     from node.consortium.records import ComplaintView, EpochView
     from node.consortium.view import ConsortiumView
     from node.epochs.vault import Vault
@@ -58,22 +64,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medweave.epochs")
 
-CEREMONY_SECONDS = 900
-"""Deadline given to a ceremony that this member opens."""
 TURN_SECONDS = 3.0
 """Member k opens or aborts a ceremony k times this after it could have been."""
-LONGEST_PATIENCE_TURNS = 200
-"""After ceremonies in a row that came to nothing, another one is opened up to this many turns later."""
 EVIDENCE_TRIES = 20
 """How often evidence of a complaint is asked for before the complaint counts as unfounded."""
+SETTLE_SECONDS = 10.0
+"""An old share is erased this long after the chain put a newer one in force: a local chain that was killed takes back what
+it said in its last second, and then the old share is the one in force."""
+HURRY_SECONDS = 60.0
+"""This long before a refresh's deadline it is confirmed even while a round is opening sums."""
 
 
 class Keeper:
-    """One member's ceremonies; call `step` from one thread at a time, as often as you like.
+    """One member's ceremonies and refreshes; call `step` from one thread at a time, as often as you like.
 
     Args:
         me: This member's index.
-        box: This member's X25519 key.
         chain: The contracts, with this member's account.
         blobs: The blob store and the peers.
         vault: Where keys are kept.
@@ -85,7 +91,6 @@ class Keeper:
     def __init__(
         self,
         me: int,
-        box: BoxKey,
         chain: Chain,
         blobs: BlobSource,
         vault: Vault,
@@ -94,13 +99,13 @@ class Keeper:
         min_threshold: int = 0,
     ) -> None:
         self._me = me
-        self._box = box
         self._chain = chain
         self._blobs = blobs
         self._vault = vault
         self._allow_minimal = allow_minimal
         self._min_threshold = min_threshold
-        self._over: set[int] = set()
+        self._over: set[tuple[int, int]] = set()
+        self._switched: dict[tuple[int, int], float] = {}
         self._unfounded: dict[ComplaintView, int] = {}
         self._said: set[str] = set()
         self._idle_since: float | None = None
@@ -116,11 +121,11 @@ class Keeper:
 
         There is no fitting key before the first epoch, and after a change of membership (CRY-5).
         """
-        if any(e.running for e in view.epochs.values()) or self._fits(view):
+        if view.ceremony is not None or self._fits(view):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        if time.monotonic() - self._idle_since < TURN_SECONDS * (self._me + _patience(view)):
+        if time.monotonic() - self._idle_since < TURN_SECONDS * (self._me + patience(view)):
             return
         open_ceremony(self._chain, parameters, threshold, allow_minimal=self._allow_minimal)
 
@@ -139,30 +144,52 @@ class Keeper:
             CryptoError: What this member holds itself is damaged.
             ChainError: The chain does not answer.
         """
-        running = None
         for epoch in view.epochs.values():
-            if epoch.running:
-                running = epoch
-            elif epoch.epoch not in self._over:
-                self._forget(epoch)
+            for record in (epoch, *epoch.refreshes):
+                if not record.running and (record.epoch, record.refresh) not in self._over:
+                    self._settle(epoch, record)
+        running = view.ceremony
         if running is not None:
             self._advance(view, running)
         else:
             self.doing = ""
 
-    def _forget(self, epoch: EpochView) -> None:
-        if epoch.joint_key is None:
-            self._vault.forget_aborted(epoch.epoch)
+    def _settle(self, epoch: EpochView, record: EpochView) -> None:
+        """A ceremony or refresh has ended: keep what is in force, erase the rest."""
+        vault, number, refresh = self._vault, record.epoch, record.refresh
+        if record.joint_key is None:
+            if refresh:
+                vault.forget_refresh(number, refresh, epoch.generation)
+            else:
+                vault.forget_aborted(number)
+        elif not refresh:
+            vault.forget_dealing(number)
         else:
-            self._vault.forget_dealer_seed(epoch.epoch)
-        self._over.add(epoch.epoch)
+            if not vault.switch(number, refresh, record.generation) and self._vault.keys(number) is not None:
+                self._say(
+                    f"epoch {number}: this hospital has no share of generation {record.generation}, its older one opens "
+                    "nothing any more: restore a newer backup, or make a new key with `medweave keys rotate`"
+                )
+            since = self._switched.setdefault((number, refresh), time.monotonic())
+            if time.monotonic() - since < SETTLE_SECONDS:
+                return
+            vault.forget_dealing(number, refresh)
+            vault.erase_older(number)
+        self._over.add((number, refresh))
 
     def _advance(self, view: ConsortiumView, epoch: EpochView) -> None:
-        self._over.discard(epoch.epoch)
+        self._over.discard((epoch.epoch, epoch.refresh))
+        self._switched.pop((epoch.epoch, epoch.refresh), None)
         if time.time() > epoch.deadline + TURN_SECONDS * self._me:
-            _tolerate(lambda: self._chain.epochs.abort(epoch.epoch), "CeremonyNotRunning", "CeremonyNotExpired")
+            tolerate(lambda: self._chain.epochs.abort(epoch.epoch), "CeremonyNotRunning", "CeremonyNotExpired")
             return
-        members = len(view.hospitals)
+        mine = view.addresses[self._me]
+        if mine not in epoch.members:
+            self.doing = (
+                f"holding no share of epoch {epoch.epoch}, whose ceremony was opened before this hospital joined"
+            )
+            return
+        members = len(epoch.members)
         least = self._min_threshold or members // 2 + 1
         if epoch.threshold < least:
             self.doing = f"refusing epoch {epoch.epoch}"
@@ -170,106 +197,146 @@ class Keeper:
                 f"epoch {epoch.epoch}: any {epoch.threshold} members could open sums, this hospital's policy "
                 f"([rounds] min_threshold) asks for at least {least}"
             )
-        terms = self._terms(view, epoch)
-        self._join_complaints(view, epoch, terms)
-        mine = view.addresses[self._me]
+        params = parameter_set(epoch.parameter_set, allow_minimal=self._allow_minimal)
+        if mine not in epoch.announcements:
+            self.doing = "announcing a key"
+            self._announce(epoch)
+            return
+        if len(epoch.announcements) < members:
+            self.doing = f"waiting for keys, {len(epoch.announcements)}/{members}"
+            return
+        job = self._job(view, epoch, params)
+        if job is None:
+            return
+        self._join_complaints(view, job)
         accused = [c.offender for c in epoch.complaints if c.member == mine]
         if accused:
             names = ", ".join(view.hospitals[view.addresses.index(address)].name for address in accused)
             self.doing = f"complained about {names}; waiting for the ceremony to end"
             return
+        self._take_step(view, job, mine)
+
+    def _take_step(self, view: ConsortiumView, job: Ceremony, mine: bytes) -> None:
+        """The next step of a ceremony in which all keys are announced and nobody is accused by this member."""
+        epoch = job.record
+        members = len(epoch.members)
         if mine not in epoch.commitments:
             self.doing = "committing to a dealing"
-            self._commit(terms)
+            self._commit(job)
         elif len(epoch.commitments) < members:
             self.doing = f"waiting for commitments, {len(epoch.commitments)}/{members}"
         elif mine not in epoch.dealings:
             self.doing = "dealing key shares"
-            self._deal(terms)
+            self._deal(job)
         elif len(epoch.dealings) < members:
             self.doing = f"waiting for dealings, {len(epoch.dealings)}/{members}"
         elif mine not in epoch.reports:
-            self._derive(view, epoch, terms)
+            self._derive(view, job)
         elif len(epoch.reports) < members:
             self.doing = f"waiting for the self-test, {len(epoch.reports)}/{members}"
-        elif mine not in epoch.confirmations:
-            self.doing = "checking the self-test"
-            self._confirm(view, epoch, terms)
+        elif mine in epoch.confirmations:
+            self._await_confirmations(view, job)
+        elif _is_opening(view, epoch) and time.time() < epoch.deadline - HURRY_SECONDS:
+            self.doing = "waiting for the open round's sums before the shares change"
         else:
-            self._await_confirmations(view, epoch, terms)
+            self.doing = "checking the self-test"
+            self._confirm(view, job)
 
-    def _await_confirmations(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
-        keys = self._vault.keys(epoch.epoch)
-        members = len(view.hospitals)
-        if keys is None or epoch.confirmations[view.addresses[self._me]] == keys.joint.digest:
+    def _await_confirmations(self, view: ConsortiumView, job: Ceremony) -> None:
+        epoch, keys = job.record, job.keys()
+        members = len(epoch.members)
+        if keys is None or epoch.confirmations[epoch.members[self._me]] == keys.joint.digest:
             self.doing = f"waiting for confirmations, {len(epoch.confirmations)}/{members}"
             return
         self.doing = f"the self-test failed; disclosed dealings, {len(epoch.confirmations)}/{members}"
-        verdicts = judge_disclosures(self._blobs, view, epoch, terms, keys.joint)
+        verdicts = judge_disclosures(self._blobs, epoch, job.terms, keys.joint)
         for member, why in verdicts.items():
             if why is not None:
-                self._complain(epoch, view, member, epoch.confirmations[view.addresses[member]], why)
+                self._complain(view, epoch, member, epoch.confirmations[epoch.members[member]], why)
         if len(verdicts) == members and not any(verdicts.values()):
-            self._say(f"epoch {epoch.epoch}: all dealings are in order, so an opener of the failed subset lied")
+            self._say(f"{_name(epoch)}: all dealings are in order, so an opener of the failed subset lied")
 
-    def _join_complaints(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
+    def _join_complaints(self, view: ConsortiumView, job: Ceremony) -> None:
         """Check the evidence of complaints that this member has not joined; what cannot be checked is not joined."""
-        mine = view.addresses[self._me]
+        epoch, mine = job.record, view.addresses[self._me]
         accused = {c.offender for c in epoch.complaints if c.member == mine}
         for complaint in epoch.complaints:
             tries = self._unfounded.get(complaint, 0)
             if complaint.offender in accused | {mine} or needs_no_record(epoch, complaint) or tries >= EVIDENCE_TRIES:
                 continue
             try:
-                verify_share_complaint(self._blobs, view, epoch, terms, complaint)
+                verify_share_complaint(self._blobs, epoch, job.terms, complaint)
             except StorageError:
                 self._unfounded[complaint] = tries + 1
                 continue
             except UnfoundedComplaint as error:
                 self._unfounded[complaint] = EVIDENCE_TRIES
-                self._say(f"epoch {epoch.epoch}: {error}")
+                self._say(f"{_name(epoch)}: {error}")
                 continue
-            offender = view.addresses.index(complaint.offender)
-            self._complain(epoch, view, offender, complaint.evidence, "it sealed a bad share to another member")
+            offender = epoch.members.index(complaint.offender)
+            self._complain(view, epoch, offender, complaint.evidence, "it sealed a bad share to another member")
             accused.add(complaint.offender)
 
-    def _terms(self, view: ConsortiumView, epoch: EpochView) -> Terms:
-        params = parameter_set(epoch.parameter_set, allow_minimal=self._allow_minimal)
-        keys = tuple(hospital.box_key for hospital in view.hospitals)
-        return Terms(params, self._chain.deployment.consortium, epoch.epoch, epoch.threshold, keys)
+    def _job(self, view: ConsortiumView, epoch: EpochView, params: ParameterSet) -> Ceremony | None:
+        """What this member does in a ceremony whose keys are all announced; None where it cannot go on."""
+        faults = unusable_keys(epoch)
+        for member, why in faults.items():
+            self._complain(view, epoch, member, epoch.announcements[epoch.members[member]], why)
+        if faults:
+            self.doing = "waiting for the ceremony to end: an announced key is unusable"
+            return None
+        if not epoch.refresh:
+            terms = ceremony_terms(epoch, params, self._chain.deployment.consortium)
+            return Ceremony(epoch, terms, self._me, self._vault)
+        held = self._vault.keys(epoch.epoch)
+        if held is None or held.member.generation not in {epoch.generation - 1, epoch.generation}:
+            self.doing = f"holding no share of epoch {epoch.epoch} that could be refreshed"
+            self._say(f"{_name(epoch)}: {self.doing}: it will not complete, and the shares in force stay")
+            return None
+        return Refresh(epoch, terms_of_refresh(epoch, held.joint), self._me, self._vault, held)
 
-    def _dealer(self, terms: Terms) -> Dealer:
-        seed = self._vault.dealer_seed(terms.epoch)
-        if seed is None:
-            seed = fresh_seed()
-            self._vault.keep_dealer_seed(terms.epoch, seed)
-        return Dealer.resume(terms, self._me, seed)
+    def _announce(self, epoch: EpochView) -> None:
+        box = self._vault.box(epoch.epoch, epoch.refresh) or self._fresh_box(epoch)
+        try:
+            tolerate(lambda: self._chain.epochs.announce(epoch.epoch, box.public), "AlreadyDone")
+        except ContractReverted as error:
+            if error.name != "BoxKeyUsed":
+                raise
+            self._fresh_box(epoch)  # somebody saw the key on its way and announced it first; the next look tries again
 
-    def _commit(self, terms: Terms) -> None:
-        commitment = self._dealer(terms).commitment
-        _tolerate(lambda: self._chain.epochs.commit(terms.epoch, commitment), "AlreadyDone")
+    def _fresh_box(self, epoch: EpochView) -> BoxKey:
+        box = BoxKey.generate()
+        self._vault.keep_box(epoch.epoch, box, epoch.refresh)
+        return box
 
-    def _deal(self, terms: Terms) -> None:
-        dealing = self._dealer(terms).dealing()
+    def _dealer(self, job: Ceremony) -> Dealer:
+        return job.dealer()
+
+    def _commit(self, job: Ceremony) -> None:
+        commitment = self._dealer(job).commitment
+        tolerate(lambda: self._chain.epochs.commit(job.record.epoch, commitment), "AlreadyDone")
+
+    def _deal(self, job: Ceremony) -> None:
+        dealing = self._dealer(job).dealing()
         for blob in (dealing.public, *dealing.shares):
             self._blobs.store.put(blob)
         header = dealing.header.to_bytes()
         self._blobs.store.put(header)
-        _tolerate(lambda: self._chain.epochs.deal(terms.epoch, sha256(header)), "AlreadyDone")
+        tolerate(lambda: self._chain.epochs.deal(job.record.epoch, sha256(header)), "AlreadyDone")
 
-    def _derive(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
-        if self._vault.keys(epoch.epoch) is None:
-            received = [self._receive(epoch, terms, dealer, view) for dealer in range(len(view.hospitals))]
+    def _derive(self, view: ConsortiumView, job: Ceremony) -> None:
+        epoch = job.record
+        if job.keys() is None:
+            received = [self._receive(view, job, dealer) for dealer in range(len(epoch.members))]
             complete = [share for share in received if share is not None]
             if len(complete) < len(received):
                 return
-            member, joint = finish(complete)
-            self._vault.keep(epoch.epoch, member, joint)
-        keys = self._vault.keys(epoch.epoch)
+            job.finish(complete)
+        keys = job.keys()
         if keys is None:
             return
         vector = self_test_ciphertext(keys.joint)
-        subsets = self_test_subsets(len(view.hospitals), epoch.threshold)
+        subsets = self_test_subsets(len(epoch.members), epoch.threshold)
         openings = {
             number: self._blobs.store.put(Opener(keys.member, subset).partial(vector))
             for number, subset in enumerate(subsets)
@@ -277,67 +344,55 @@ class Keeper:
         }
         report = pack_report(Report(keys.joint.digest, openings))
         self._blobs.store.put(report)
-        _tolerate(lambda: self._chain.epochs.test(epoch.epoch, sha256(report)), "AlreadyDone")
+        tolerate(lambda: self._chain.epochs.test(epoch.epoch, sha256(report)), "AlreadyDone")
 
-    def _receive(self, epoch: EpochView, terms: Terms, dealer: int, view: ConsortiumView) -> ReceivedShare | None:
+    def _receive(self, view: ConsortiumView, job: Ceremony, dealer: int) -> ReceivedShare | ZeroShare | None:
         """One dealer's share, checked; None after a complaint about it."""
+        epoch = job.record
         self.doing = f"checking dealings, {view.hospitals[dealer].name}"
-        address = view.addresses[dealer]
-        commitment, evidence, share = epoch.commitments[address], epoch.dealings[address], b""
+        address, share = epoch.members[dealer], b""
         try:
             header = read_header(self._blobs, epoch, dealer, address)
-            verify_header(header, terms, commitment, dealer)
-            public = self._blobs.obtain(raw_cid(header.public))
+            verify_header(header, job.terms, epoch.commitments[address], dealer)
             share = self._blobs.obtain(raw_cid(header.shares[self._me]))
-            return receive(
-                header,
-                public,
-                share,
-                self._box,
-                terms=terms,
-                commitment=commitment,
-                dealer=dealer,
-                receiver=self._me,
-            )
+            return job.receive(self._blobs, header, share, dealer)
         except BadShare as fault:
-            record = complain(terms, dealer, self._me, share, self._box).to_bytes()
+            record = complain(job.terms, dealer, self._me, share, job.box).to_bytes()
             self._blobs.store.put(record)
-            self._complain(epoch, view, dealer, sha256(record), str(fault))
+            self._complain(view, epoch, dealer, sha256(record), str(fault))
         except CeremonyFault as fault:
-            self._complain(epoch, view, dealer, evidence, str(fault))
+            self._complain(view, epoch, dealer, epoch.dealings[address], str(fault))
         return None
 
-    def _confirm(self, view: ConsortiumView, epoch: EpochView, terms: Terms) -> None:
-        keys = self._vault.keys(epoch.epoch)
+    def _confirm(self, view: ConsortiumView, job: Ceremony) -> None:
+        epoch, keys = job.record, job.keys()
         if keys is None:
             return
-        openings, faults = read_openings(self._blobs, view, epoch, keys.joint)
+        openings, faults = read_openings(self._blobs, epoch, keys.joint)
         for member, why in faults.items():
-            self._complain(epoch, view, member, epoch.reports[view.addresses[member]], why)
+            self._complain(view, epoch, member, epoch.reports[epoch.members[member]], why)
         if faults:
             return
         shown = keys.joint.digest
         try:
             check_self_test(keys.joint, openings)
         except SelfTestFailed as failure:
-            # Every honest member sees the same failure and refuses the key, so the epoch cannot become active any more.
-            self._say(f"epoch {epoch.epoch}: {failure}; this member discloses its dealing")
-            record = disclose(self._dealer(terms)).to_bytes()
+            # Every honest member sees the same failure and refuses the key, so it cannot become active any more.
+            self._say(f"{_name(epoch)}: {failure}; this member discloses its dealing")
+            record = disclose(self._dealer(job)).to_bytes()
             self._blobs.store.put(record)
             shown = sha256(record)
-        _tolerate(lambda: self._chain.epochs.confirm(epoch.epoch, shown), "AlreadyDone")
+        tolerate(lambda: self._chain.epochs.confirm(epoch.epoch, shown), "AlreadyDone")
 
-    def _complain(self, epoch: EpochView, view: ConsortiumView, dealer: int, evidence: bytes, why: str) -> None:
-        offender = view.addresses[dealer]
+    def _complain(self, view: ConsortiumView, epoch: EpochView, member: int, evidence: bytes, why: str) -> None:
+        offender = epoch.members[member]
         if any(c.member == view.addresses[self._me] and c.offender == offender for c in epoch.complaints):
             return
-        self._say(f"epoch {epoch.epoch}: {view.hospitals[dealer].name} is at fault: {why}")
-        if (
-            dealer == self._me
-        ):  # what lies on this disk is damaged: the others will complain, and another ceremony heals it
+        self._say(f"{_name(epoch)}: {view.hospitals[member].name} is at fault: {why}")
+        if member == self._me:  # this disk is damaged: the others will complain, and another ceremony heals it
             return
-        account = view.hospitals[dealer].account
-        _tolerate(
+        account = view.hospitals[member].account
+        tolerate(
             lambda: self._chain.epochs.complain(epoch.epoch, account, evidence), "AlreadyDone", "CeremonyNotRunning"
         )
 
@@ -348,45 +403,13 @@ class Keeper:
             log.error("%s", what)
 
 
-def open_ceremony(
-    chain: Chain, parameters: str, threshold: int, seconds: int = CEREMONY_SECONDS, *, allow_minimal: bool = False
-) -> None:
-    """Open a ceremony on chain; one that is running already will do.
-
-    Args:
-        chain: The contracts, with a member's account.
-        parameters: Name of the parameter set.
-        threshold: T.
-        seconds: How long it may take.
-        allow_minimal: Accept the insecure `minimal` parameters: tests only.
-    """
-    chosen = parameter_set(parameters, allow_minimal=allow_minimal)
-    deadline = max(int(time.time()), chain.now()) + seconds
-    _tolerate(lambda: chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
+def _name(epoch: EpochView) -> str:
+    return f"epoch {epoch.epoch}" + (f", refresh {epoch.refresh}" if epoch.refresh else "")
 
 
-def _patience(view: ConsortiumView) -> int:
-    """How many turns to wait after ceremonies in a row that came to nothing: 0, 1, 3, 7 …"""
-    failed = 0
-    for number in sorted(view.epochs, reverse=True):
-        if view.epochs[number].joint_key is not None:
-            break
-        failed += 1
-    return int(min(2 ** min(failed, 30) - 1, LONGEST_PATIENCE_TURNS))
-
-
-def member_index(view: ConsortiumView, account: str) -> int | None:
-    """The index of an account among the members, or None."""
-    try:
-        return view.addresses.index(address_bytes(account))
-    except ValueError:
-        return None
-
-
-def _tolerate(send: Callable[[], object], *names: str) -> None:
-    """Send; a revert that says it was done already, or that somebody was faster, is fine."""
-    try:
-        send()
-    except ContractReverted as error:
-        if error.name not in names:
-            raise
+def _is_opening(view: ConsortiumView, epoch: EpochView) -> bool:
+    """Whether a refresh would change shares while a round's sums are being opened with them."""
+    current = view.current
+    if not epoch.refresh or current is None or current.epoch != epoch.epoch:
+        return False
+    return current.open and bool(current.proposals)

@@ -1,8 +1,9 @@
-"""Checking a key ceremony from outside, with the chain and public blobs alone (CRY-1, CRY-2, CRY-5).
+"""Checking a key ceremony or refresh from outside, with the chain and public blobs alone (CRY-1, CRY-2, CRY-5).
 
-Checked: every dealing is the one its member committed to, the joint key is the sum of the public shares, every report is
-about that key, and the self-test opens; then what each complaint rests on. Nobody but a share's receiver can check the
-share itself, unless a complaint opens it.
+Checked of a ceremony: every dealing is the one its member committed to, the joint key is the sum of the public shares,
+every report is about that key, and the self-test opens; then what each complaint rests on. Of a refresh: every dealing
+shares zero, and the self-test opens under the same joint key with shares of the generation it makes. Nobody but a share's
+receiver can check the share itself, unless a complaint opens it.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crypto.ceremony import read_public, transcript_of, verify_header
-from crypto.dealing import Terms
 from crypto.errors import CryptoError, SelfTestFailed, UnfoundedComplaint
 from crypto.keys import JointKey
 from crypto.parameters import parameter_set
 from crypto.ring import add
 from crypto.selftest import check_self_test
+from node.epochs.jobs import ceremony_terms, terms_of_refresh
 from node.epochs.judge import (
     judge_disclosures,
     needs_no_record,
     read_header,
     read_openings,
+    unusable_keys,
     verify_share_complaint,
 )
 from node.storage import StorageError, raw_cid
 
 if TYPE_CHECKING:
-    from crypto.dealing import DealingHeader
+    from crypto.dealing import DealingHeader, Terms
     from crypto.modular import Words
     from node.consortium.records import EpochView
     from node.consortium.view import ConsortiumView
@@ -51,9 +55,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class CeremonyReport:
-    """What checking one ceremony found."""
+    """What checking one ceremony or refresh found."""
 
     epoch: int
+    refresh: int
+    """0: the ceremony itself."""
     findings: tuple[Finding, ...]
 
     @property
@@ -69,11 +75,11 @@ class CeremonyReport:
 
 
 class Examination:
-    """One ceremony under examination; `report` does it all.
+    """One ceremony or refresh under examination; `report` does it all.
 
     Args:
         view: The chain's events, folded.
-        epoch: The epoch to look at.
+        epoch: The epoch to look at, or one of its refreshes.
         consortium: 32-byte consortium id.
         blobs: Where blobs come from.
         allow_minimal: Accept the insecure `minimal` parameters: tests only.
@@ -84,31 +90,73 @@ class Examination:
     ) -> None:
         self._view, self._epoch, self._blobs = view, epoch, blobs
         self._findings: list[Finding] = []
-        params = parameter_set(epoch.parameter_set, allow_minimal=allow_minimal)
-        keys = tuple(hospital.box_key for hospital in view.hospitals)
-        self._terms = Terms(params, consortium, epoch.epoch, epoch.threshold, keys)
+        self._consortium = consortium
+        self._allow_minimal = allow_minimal
+        self._params = parameter_set(epoch.parameter_set, allow_minimal=allow_minimal)
 
     def report(self) -> CeremonyReport:
         """Look at everything that is there; what is wrong or missing is a finding, never an exception."""
-        dealings = [self._dealing(member) for member in range(len(self._view.hospitals))]
-        complete = [dealing for dealing in dealings if dealing is not None]
-        if len(complete) == len(dealings):
-            self._key(complete)
-        self._complaints()
-        return CeremonyReport(self._epoch.epoch, tuple(self._findings))
+        joint = self._refreshed_key() if self._epoch.refresh else None
+        terms = self._agreed(joint)
+        if terms is not None:
+            dealings = [self._dealing(member, terms) for member in range(terms.members)]
+            complete = [dealing for dealing in dealings if dealing is not None]
+            if len(complete) == len(dealings):
+                joint = joint or self._made_key(terms, complete)
+                if len(self._epoch.reports) == terms.members:
+                    self._self_test(terms, joint)
+            self._complaints(terms)
+        return CeremonyReport(self._epoch.epoch, self._epoch.refresh, tuple(self._findings))
+
+    def _agreed(self, joint: JointKey | None) -> Terms | None:
+        """What the members agreed on; None, with a finding, where they did not get that far."""
+        epoch = self._epoch
+        missing = [self._name(k) for k, address in enumerate(epoch.members) if address not in epoch.announcements]
+        if missing or not epoch.members:
+            self._note("announced keys", UNCHECKED, f"the chain has none of {', '.join(missing) or 'anybody'}")
+            return None
+        for member, why in unusable_keys(epoch).items():
+            self._note(f"key announced by {self._name(member)}", FALSE, why, member)
+        try:
+            if joint is not None:
+                return terms_of_refresh(epoch, joint)
+            return None if epoch.refresh else ceremony_terms(epoch, self._params, self._consortium)
+        except CryptoError as error:
+            self._note("terms", FALSE, str(error))
+            return None
+
+    def _refreshed_key(self) -> JointKey | None:
+        """The joint key whose shares are refreshed, by the digest that the chain activated."""
+        digest = self._view.epochs[self._epoch.epoch].joint_key
+        if digest is None:
+            self._note("joint key", FALSE, "the chain refreshes shares of an epoch that has no key")
+            return None
+        try:
+            return JointKey.from_bytes(self._blobs.obtain(raw_cid(digest)), allow_minimal=self._allow_minimal)
+        except StorageError as error:
+            self._note("joint key", UNCHECKED, str(error))
+        except CryptoError as error:
+            self._note("joint key", FALSE, str(error))
+        return None
+
+    def _name(self, member: int) -> str:
+        return self._view.hospitals[member].name
 
     def _note(self, subject: str, verdict: str, detail: str = "", offender: int | None = None) -> None:
         self._findings.append(Finding(subject, verdict, detail, offender))
 
-    def _dealing(self, member: int) -> tuple[DealingHeader, Words] | None:
-        subject, address = f"dealing of {self._view.hospitals[member].name}", self._view.addresses[member]
+    def _dealing(self, member: int, terms: Terms) -> tuple[DealingHeader, Words] | None:
+        subject, address = f"dealing of {self._name(member)}", self._epoch.members[member]
         if address not in self._epoch.dealings or address not in self._epoch.commitments:
             self._note(subject, UNCHECKED, "the chain has none")
             return None
         try:
             header = read_header(self._blobs, self._epoch, member, address)
-            verify_header(header, self._terms, self._epoch.commitments[address], member)
-            b = read_public(header, self._blobs.obtain(raw_cid(header.public)), self._terms, member)
+            verify_header(header, terms, self._epoch.commitments[address], member)
+            if terms.generation:
+                b = np.zeros(0, np.uint64)  # a refresh has no public shares
+            else:
+                b = read_public(header, self._blobs.obtain(raw_cid(header.public)), terms, member)
         except StorageError as error:
             self._note(subject, UNCHECKED, str(error))
         except CryptoError as error:
@@ -118,8 +166,7 @@ class Examination:
             return header, b
         return None
 
-    def _key(self, dealings: list[tuple[DealingHeader, Words]]) -> None:
-        terms = self._terms
+    def _made_key(self, terms: Terms, dealings: list[tuple[DealingHeader, Words]]) -> JointKey:
         b = reduce(lambda x, y: add(x, y, terms.params.primes), (b for _, b in dealings))
         transcript = transcript_of([header for header, _ in dealings])
         joint = JointKey(terms.params, terms.consortium, terms.epoch, terms.members, terms.threshold, transcript, b)
@@ -127,14 +174,13 @@ class Examination:
             right = joint.digest == self._epoch.joint_key
             found = f"the chain has {self._epoch.joint_key.hex()}, the dealings make {joint.digest.hex()}"
             self._note("joint key", VERIFIED if right else FALSE, "" if right else found)
-        if len(self._epoch.reports) == terms.members:
-            self._self_test(joint)
+        return joint
 
-    def _self_test(self, joint: JointKey) -> None:
+    def _self_test(self, terms: Terms, joint: JointKey) -> None:
         try:
-            openings, faults = read_openings(self._blobs, self._view, self._epoch, joint)
+            openings, faults = read_openings(self._blobs, self._epoch, joint)
             for member, why in faults.items():
-                self._note(f"report of {self._view.hospitals[member].name}", FALSE, why, member)
+                self._note(f"report of {self._name(member)}", FALSE, why, member)
             if not faults:
                 check_self_test(joint, openings)
                 self._note("self-test", VERIFIED)
@@ -142,16 +188,16 @@ class Examination:
             self._note("self-test", UNCHECKED, str(error))
         except SelfTestFailed as failure:
             self._note("self-test", FALSE, str(failure))
-            self._disclosures(joint)
+            self._disclosures(terms, joint)
 
-    def _disclosures(self, joint: JointKey) -> None:
+    def _disclosures(self, terms: Terms, joint: JointKey) -> None:
         try:
-            verdicts = judge_disclosures(self._blobs, self._view, self._epoch, self._terms, joint)
+            verdicts = judge_disclosures(self._blobs, self._epoch, terms, joint)
         except StorageError as error:
             self._note("disclosed dealings", UNCHECKED, str(error))
             return
-        for member, hospital in enumerate(self._view.hospitals):
-            subject = f"disclosure of {hospital.name}"
+        for member in range(terms.members):
+            subject = f"disclosure of {self._name(member)}"
             if member not in verdicts:
                 self._note(subject, UNCHECKED, "it has shown nothing")
             elif verdicts[member] is None:
@@ -159,7 +205,7 @@ class Examination:
             else:
                 self._note(subject, FALSE, str(verdicts[member]), member)
 
-    def _complaints(self) -> None:
+    def _complaints(self, terms: Terms) -> None:
         names, addresses = [h.name for h in self._view.hospitals], self._view.addresses
         for complaint in self._epoch.complaints:
             who, whom = addresses.index(complaint.member), addresses.index(complaint.offender)
@@ -167,7 +213,7 @@ class Examination:
                 continue  # the message complained about was judged above
             subject = f"complaint of {names[who]} about {names[whom]}"
             try:
-                verify_share_complaint(self._blobs, self._view, self._epoch, self._terms, complaint)
+                verify_share_complaint(self._blobs, self._epoch, terms, complaint)
                 self._note(subject, FALSE, f"{names[whom]} sealed a bad share", whom)
             except UnfoundedComplaint as error:
                 self._note(subject, FALSE, str(error), who)

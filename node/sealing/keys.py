@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from crypto.keys import JointKey, MemberKey
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class EpochKeys:
-    """The secret and the public result of a key ceremony."""
+    """The secret and the public result of a key ceremony.
+
+    A refresh replaces `member` while rounds go on: read it once where several steps must use one share.
+    """
 
     epoch: int
     member: MemberKey = field(repr=False)

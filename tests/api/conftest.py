@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 
 from chain import events as ev
 from chain.client import Chain
-from crypto.secrets import BoxKey
 from node.api.app import create_app
 from node.config import ChainSection, Hospital, NodeConfig
 from node.consortium.view import ConsortiumView, fold
@@ -114,7 +113,7 @@ def service(net, tmp_path_factory):
             hospital=Hospital(name="Hospital 0", port=1, url="http://node-0"), chain=ChainSection(rpc="http://chain")
         ),
         chain=chain,
-        keeper=Keeper(0, BoxKey.generate(), chain, node.blobs, vault),
+        keeper=Keeper(0, chain, node.blobs, vault),
         publisher=node.publisher,
         gossip=Gossip(node.publisher, "http://node-0", lambda: (), lambda *_: None),
         journal=node.journal,

@@ -88,6 +88,8 @@ def _repeat(net: AuditedNet, url: str, deployment: Deployment) -> None:
     joint = net.nodes[0].ports.keys.joint
     clients[0].epochs.open(MINIMAL.id + bytes(16), THRESHOLD, clients[0].now() + 1000)
     for k, client in enumerate(clients):
+        client.epochs.announce(1, box(k).public)
+    for k, client in enumerate(clients):
         client.epochs.commit(1, net.commitments[k])
     for k, client in enumerate(clients):
         client.epochs.deal(1, hashlib.sha256(net.dealings[k].header.to_bytes()).digest())

@@ -44,6 +44,8 @@ class Consortium:
         clients = [self.client(index) for index in range(N)]
         clients[0].epochs.open(PARAMETERS, 3, clients[0].now() + 1000)
         epoch = clients[0].epochs.latest()
+        for index, client in enumerate(clients):
+            client.epochs.announce(epoch, digest(f"box {epoch} {index}"))
         for step in ("commit", "deal", "test", "confirm"):
             for client in clients:
                 getattr(client.epochs, step)(epoch, digest(step))

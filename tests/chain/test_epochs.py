@@ -23,6 +23,7 @@ def test_a_ceremony_from_start_to_key(consortium: Consortium) -> None:
     # The third confirmation completes the quorum; the fourth is recorded only.
     assert kinds == [
         ev.EpochOpened,
+        *[ev.Announced] * N,
         *[ev.Committed] * N,
         *[ev.Dealt] * N,
         *[ev.Tested] * N,

@@ -81,6 +81,7 @@ def test_members_confirm_at_once(consortium: Consortium) -> None:
     clients = [consortium.client(index) for index in range(N)]
     clients[0].epochs.open(digest("parameters"), 3, clients[0].now() + 1000)
     with ThreadPoolExecutor(N) as pool:
+        list(pool.map(lambda k: clients[k].epochs.announce(1, digest(f"box {k}")), range(N)))
         for step in ("commit", "deal", "test", "confirm"):
             list(pool.map(lambda chain: getattr(chain.epochs, step)(1, digest(step)), clients))  # noqa: B023
     assert clients[0].epochs.active() == 1

@@ -93,7 +93,7 @@ def keep(made: Consortium, stop: threading.Event) -> None:
     for k, (home, identity) in enumerate(zip(made.homes, made.identities, strict=True)):
         chain = Chain(made.url, made.deployment, identity.account)
         vault = Vault(home, PASSWORD, stores[k], allow_minimal=True)
-        keepers.append((Keeper(k, identity.box, chain, Blobs(stores, k), vault, allow_minimal=True), Follower(chain)))
+        keepers.append((Keeper(k, chain, Blobs(stores, k), vault, allow_minimal=True), Follower(chain)))
     while not stop.wait(0.05):
         for keeper, follower in keepers:
             try:
@@ -164,7 +164,7 @@ def test_run_makes_the_first_key_and_then_refuses(consortium, run, secret, activ
     assert facts["status"] == "active"
     assert facts["threshold"] == 2
     assert facts["parameters"] == "minimal"
-    assert all(m["done"][:3] == ["committed", "dealt", "reported"] for m in facts["members"])
+    assert all(m["done"][:4] == ["announced", "committed", "dealt", "reported"] for m in facts["members"])
     code, _, err = run("run", *secret)
     assert code == 3
     assert "medweave keys rotate" in err

@@ -28,7 +28,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MINIMAL = parameter_set("minimal", allow_minimal=True)
-STEPS = ("commit", "deal", "test", "confirm")
+STEPS = ("announce", "commit", "deal", "test", "confirm")
+EVENTS = (ev.Announced, ev.Committed, ev.Dealt, ev.Tested, ev.Confirmed)
+
+
+VAULT = (
+    "keep",
+    "keep_box",
+    "keep_dealer_seed",
+    "keep_next_share",
+    "switch",
+    "erase_older",
+    "forget_dealing",
+    "forget_refresh",
+)
+"""What a member does to its disk; `net.killer` may raise before or after each."""
 
 
 class Killed(BaseException):
@@ -47,8 +61,10 @@ class Epochs:
         self.events: list[ev.Event] = []
         for index, h in enumerate(hospitals):
             self.record(ev.HospitalAdmitted, index, h.account, h.box_key, h.data_size, h.name, h.url)
-        self.done: dict[tuple[int, str], dict[str, bytes]] = {}
+        self.done: dict[tuple[int, int, str], dict[str, bytes]] = {}
         self.running = self.latest = self.threshold = 0
+        self.refreshing = 0
+        self.keys: set[bytes] = set()
         self.complaints: list[tuple[str, str]] = []
 
     def record(self, kind, *values) -> None:
@@ -67,23 +83,46 @@ class Epochs:
         if self.running:
             self.refuse("CeremonyRunning")
         self.latest += 1
+        self.refreshing = 0
         self.running, self.threshold = self.latest, threshold
         self.record(ev.EpochOpened, self.latest, parameters, threshold, deadline, sender)
+
+    def refresh(self, sender: str, deadline: int) -> None:
+        if self.running:
+            self.refuse("CeremonyRunning")
+        view = self.view
+        if not view.active_epoch:
+            self.refuse("NothingToRefresh")
+        epoch = view.epochs[view.active_epoch]
+        self.running, self.refreshing = epoch.epoch, len(epoch.refreshes) + 1
+        self.record(ev.RefreshOpened, epoch.epoch, self.refreshing, epoch.generation + 1, deadline, sender)
 
     def step(self, name: str, sender: str, epoch: int, value: bytes) -> None:
         if epoch != self.running:
             self.refuse("CeremonyNotRunning")
         before = STEPS[: STEPS.index(name)]
-        if any(len(self.done.get((epoch, earlier), ())) < len(self.accounts) for earlier in before):
-            self.refuse("TooEarly")
-        rows = self.done.setdefault((epoch, name), {})
+        members = len(self.view.epochs[epoch].members)
+        if any(len(self.done.get((epoch, self.refreshing, earlier), ())) < members for earlier in before):
+            self.refuse("PhaseIncomplete")
+        rows = self.done.setdefault((epoch, self.refreshing, name), {})
         if sender in rows:
             self.refuse("AlreadyDone")
+        if name == "announce":
+            if value in self.keys:
+                self.refuse("BoxKeyUsed")
+            self.keys.add(value)
         rows[sender] = value
-        kinds = {"commit": ev.Committed, "deal": ev.Dealt, "test": ev.Tested, "confirm": ev.Confirmed}
-        self.record(kinds[name], epoch, sender, value)
-        quorum = max(self.threshold, -(-2 * len(self.accounts) // 3))
-        if name == "confirm" and sum(v == value for v in rows.values()) == quorum:
+        self.record(EVENTS[STEPS.index(name)], epoch, sender, value)
+        if name == "confirm":
+            self.confirmed(epoch, value, sum(v == value for v in rows.values()))
+
+    def confirmed(self, epoch: int, value: bytes, votes: int) -> None:
+        known = self.view.epochs[epoch]
+        if self.refreshing:
+            if value == known.joint_key and votes == len(known.members):
+                self.running = 0
+                self.record(ev.RefreshActivated, epoch, self.refreshing, known.generation + 1)
+        elif votes == max(self.threshold, -(-2 * len(self.accounts) // 3)):
             self.running = 0
             self.record(ev.EpochActivated, epoch, value)
 
@@ -91,7 +130,10 @@ class Epochs:
         if epoch != self.running:
             self.refuse("CeremonyNotRunning")
         self.running = 0
-        self.record(ev.EpochAborted, epoch, 0)
+        if self.refreshing:
+            self.record(ev.RefreshAborted, epoch, self.refreshing, 0)
+        else:
+            self.record(ev.EpochAborted, epoch, 0)
 
     def complain(self, sender: str, epoch: int, offender: str, evidence: bytes) -> None:
         if epoch != self.running:
@@ -104,7 +146,8 @@ class Epochs:
             self.abort(sender, epoch)
 
     def filed(self, epoch: int):
-        return self.view.epochs[epoch].complaints
+        known = self.view.epochs[epoch]
+        return (known.refreshes[-1] if self.refreshing else known).complaints
 
 
 @dataclass
@@ -123,20 +166,21 @@ class Member:
     def start(self) -> None:
         store = FileStore(self.home.blobs)
         vault = Vault(self.home, f"password {self.index}", store, allow_minimal=True)
-        for name in ("keep", "keep_dealer_seed"):
+        for name in VAULT:
             setattr(vault, name, self.fragile(f"vault.{name}", getattr(vault, name)))
         put = store.put
         store.put = self.fragile("blobs.put", put)
         epochs = SimpleNamespace(
             open=self.fragile("open", lambda *a: self.net.epochs.open(self.hospital.account, *a)),
+            refresh=self.fragile("refresh", lambda deadline: self.net.epochs.refresh(self.hospital.account, deadline)),
             abort=self.fragile("abort", lambda epoch: self.net.epochs.abort(self.hospital.account, epoch)),
             complain=self.fragile("complain", lambda *a: self.net.epochs.complain(self.hospital.account, *a)),
             **{name: self.step(name) for name in STEPS},
         )
         chain = SimpleNamespace(deployment=self.net.deployment, epochs=epochs, now=lambda: 0)
         blobs = SimpleNamespace(store=store, obtain=lambda cid, first=None: self.net.obtain(store, cid))
-        self.keeper = Keeper(self.index, self.box, chain, blobs, vault, allow_minimal=True)
-        self.vault, self.store = vault, store
+        self.keeper = Keeper(self.index, chain, blobs, vault, allow_minimal=True)
+        self.vault, self.store, self.chain = vault, store, chain
 
     def step(self, name: str):
         return self.fragile(name, lambda epoch, value: self.net.epochs.step(name, self.hospital.account, epoch, value))

@@ -16,10 +16,11 @@ from crypto.dealing import DealingHeader
 from crypto.secrets import BoxKey
 from dag.ids import sha256
 from node.epochs import keeper as module
+from node.epochs import start
 from node.epochs.report import pack_report, unpack_report
 from node.home import Home
 from node.storage import raw_cid
-from tests.epochs.support import Killed, Member, Network, digest
+from tests.epochs.support import MINIMAL, Killed, Member, Network, digest
 
 LIAR = 1
 
@@ -53,9 +54,9 @@ def deals_as(net: Network, kind: type[Dealer], epochs: tuple[int, ...] = (1,)) -
         start()
         honest = member.keeper._dealer
 
-        def dealer(terms):
-            true = honest(terms)
-            return kind(true.terms, true.index, true.seed) if terms.epoch in epochs else true
+        def dealer(job):
+            true = honest(job)
+            return kind(true.terms, true.index, true.seed) if job.record.epoch in epochs else true
 
         member.keeper._dealer = dealer
 
@@ -199,7 +200,7 @@ def true_but_harmless(net: Network) -> bytes:
     header = DealingHeader.from_bytes(
         net.obtain(net.members[0].store, raw_cid(view.epochs[1].dealings[view.addresses[0]]))
     )
-    terms = net.members[0].keeper._terms(view, view.epochs[1])
+    terms = net.members[0].keeper._job(view, view.epochs[1], MINIMAL).terms
     blob = net.obtain(net.members[0].store, raw_cid(header.shares[LIAR]))
     return complain(terms, 0, LIAR, blob, net.members[LIAR].box).to_bytes()
 
@@ -249,14 +250,14 @@ def test_patience_grows_with_every_failure_and_ends_with_success(tmp_path):
     for _ in range(4):
         net.epochs.open(net.members[0].hospital.account, bytes(32), 2, 2**60)
         net.epochs.abort(net.members[0].hospital.account, net.epochs.latest)
-        waits.append(module._patience(net.epochs.view))
+        waits.append(start.patience(net.epochs.view))
     assert waits == [1, 3, 7, 15]
     for _ in range(20):
         net.epochs.open(net.members[0].hospital.account, bytes(32), 2, 2**60)
         net.epochs.abort(net.members[0].hospital.account, net.epochs.latest)
-    assert module._patience(net.epochs.view) == module.LONGEST_PATIENCE_TURNS
+    assert start.patience(net.epochs.view) == start.LONGEST_PATIENCE_TURNS
     net.run()
-    assert module._patience(net.epochs.view) == 0
+    assert start.patience(net.epochs.view) == 0
 
 
 def test_a_new_member_makes_a_new_epoch_and_the_old_keys_stay(tmp_path):

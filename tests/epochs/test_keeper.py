@@ -15,6 +15,7 @@ from crypto.errors import InsecureParameters
 from node.epochs import keeper as module
 from node.epochs.keeper import Keeper
 from node.epochs.report import Report, pack_report
+from node.epochs.start import CEREMONY_SECONDS
 from node.rounds.worker import EXPECTED
 from tests.epochs.support import STEPS, Killed, Network
 
@@ -27,7 +28,17 @@ def no_waiting(monkeypatch):
 def points_of_a_ceremony() -> list[str]:
     """Where a member can die: before and after every call to chain, disk and blob store."""
     puts = [f"{when} blobs.put {k}" for k in range(7) for when in ("before", "after")]
-    calls = ("open", "vault.keep_dealer_seed", "commit", "deal", "vault.keep", "test", "confirm")
+    calls = (
+        "open",
+        "vault.keep_box",
+        "announce",
+        "vault.keep_dealer_seed",
+        "commit",
+        "deal",
+        "vault.keep",
+        "test",
+        "confirm",
+    )
     return [f"{when} {call} 0" for call in calls for when in ("before", "after")] + puts
 
 
@@ -142,7 +153,7 @@ def test_a_ceremony_that_is_overdue_is_aborted_and_another_one_opened(tmp_path, 
     net = Network(tmp_path)
     for member in net.members:
         net.look(member)
-    late = time.time() + module.CEREMONY_SECONDS + 10
+    late = time.time() + CEREMONY_SECONDS + 10
     with monkeypatch.context() as clock:
         clock.setattr(module.time, "time", lambda: late)
         net.look(net.members[1])
@@ -177,7 +188,7 @@ def test_seeds_of_aborted_ceremonies_are_forgotten_too(tmp_path, monkeypatch):
 def test_the_insecure_parameters_are_refused_outside_tests(tmp_path):
     net = Network(tmp_path)
     member = net.members[0]
-    strict = Keeper(0, member.box, member.keeper._chain, member.keeper._blobs, member.vault)
+    strict = Keeper(0, member.keeper._chain, member.keeper._blobs, member.vault)
     with pytest.raises(InsecureParameters):
         strict.open_if_due(net.epochs.view, "minimal", 2)
     net.look(member)

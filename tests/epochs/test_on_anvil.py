@@ -56,7 +56,7 @@ def start(net: Network, member, url: str, deployment) -> tuple[Keeper, Follower]
         def obtain(cid, first=None):
             return net.obtain(member.store, cid)
 
-    return Keeper(member.index, member.box, chain, Blobs, vault, allow_minimal=True), Follower(chain)
+    return Keeper(member.index, chain, Blobs, vault, allow_minimal=True), Follower(chain)
 
 
 @pytest.fixture(autouse=True)

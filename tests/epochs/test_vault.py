@@ -27,7 +27,7 @@ def secrets_of(net: Network, member) -> dict[str, bytes]:
     """Everything that must never lie on a disk in the clear."""
     keys = member.vault.keys(1)
     view = net.epochs.view
-    boxes = tuple(h.box_key for h in view.hospitals)
+    boxes = tuple(view.epochs[1].announcements[address] for address in view.addresses)
     terms = Terms(keys.joint.params, net.deployment.consortium, 1, net.threshold, boxes)
     seed = member.vault.dealer_seed(1)
     assert (
@@ -41,7 +41,7 @@ def secrets_of(net: Network, member) -> dict[str, bytes]:
         "share, little endian": sigma[:16],
         "share, big endian": keys.member.sigma.byteswap().tobytes()[:16],
         "member key": keys.member.secret_bytes()[-64:],
-        "box key": member.box.private,
+        "box key": member.vault.box(1).private,
         "password": f"password {member.index}".encode(),
     }
 
@@ -135,6 +135,6 @@ def test_forgetting_a_seed_removes_its_file(net):
     member = net.members[0]
     assert member.home.epoch_file(1, "dealer").exists()
     for _ in range(2):
-        member.vault.forget_dealer_seed(1)
+        member.vault.forget_dealing(1)
     assert not member.home.epoch_file(1, "dealer").exists()
     assert member.vault.keys(1) is not None

@@ -47,7 +47,7 @@ def test_an_honest_ceremony_verifies(honest):
     assert len(report.findings) == 4 + 2
     facts = epoch_facts(honest.epochs.view, honest.epochs.view.epochs[1])
     assert facts.status == "active"
-    assert facts.progress.startswith("committed 4/4, dealt 4/4, reported 4/4, confirmed")
+    assert facts.progress.startswith("announced 4/4, committed 4/4, dealt 4/4, reported 4/4, confirmed")
 
 
 def test_what_is_missing_is_not_called_false(honest):

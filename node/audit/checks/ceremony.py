@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from crypto.ceremony import DealingHeader, Terms
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, IncompleteCeremony
 from crypto.ring import add
 from crypto.wire import read_polynomials
 from node.storage import raw_cid
@@ -29,7 +29,7 @@ def check(dossier: Dossier, joint: JointKey, epoch: EpochView, link: Link) -> bo
     try:
         terms = _terms(dossier, joint, epoch)
     except CryptoError as error:
-        link.falsified(f"epoch {epoch.epoch}", f"no ceremony is possible with the registered keys: {error}")
+        link.falsified(f"epoch {epoch.epoch}", f"no ceremony is possible with the announced keys: {error}")
         return True
     headers: list[bytes] = []
     total: Words | None = None
@@ -47,7 +47,10 @@ def check(dossier: Dossier, joint: JointKey, epoch: EpochView, link: Link) -> bo
 
 
 def _terms(dossier: Dossier, joint: JointKey, epoch: EpochView) -> Terms:
-    keys = tuple(hospital.box_key for hospital in dossier.here.hospitals)
+    missing = [index for index, address in enumerate(dossier.here.members) if address not in epoch.announcements]
+    if missing:
+        raise IncompleteCeremony(f"members {missing} have announced no key")
+    keys = tuple(epoch.announcements[address] for address in dossier.here.members)
     return Terms(joint.params, joint.consortium, epoch.epoch, epoch.threshold, keys)
 
 
