@@ -21,6 +21,7 @@ from dag.replica import Replica
 from dag.rules import Context, verify_standalone, verify_transaction
 from dag.transaction import Transaction, Unsigned, address_of, sign
 from dag.walks import choose_parents
+from dag.work import mine, price
 
 if TYPE_CHECKING:
     import random
@@ -104,6 +105,7 @@ class Ledger:
         rng: random.Random,
         *,
         parents: tuple[bytes, bytes] | None = None,
+        progress: Callable[[int], bool] | None = None,
     ) -> Transaction:
         """Chooses parents, signs, verifies, writes to disk and attaches a transaction of this node's member.
 
@@ -118,12 +120,14 @@ class Ledger:
             private_key: the member's secp256k1 key (32 bytes).
             rng: source of chance for the walks.
             parents: two attached ids to approve instead of the walks' choice.
+            progress: where the plan asks for proof of work: told of the tries, returns False to give up (`dag.work`).
 
         Raises:
             AlreadyPosted: the member has answered this question before; names the transaction.
             MalformedTransaction: a field is out of range.
             RefusedTransaction: the rules refuse it; nothing was written.
             StoreFailed: the disk refused; nothing was written.
+            WorkCancelled: `progress` said so; nothing was written.
         """
         context = self._provide()
         issuer = address_of(private_key)
@@ -133,6 +137,8 @@ class Ledger:
         unsigned = Unsigned(kind, context.consortium, epoch, round_, sequence, parents, payload, body)
         if (subject := subject_of(unsigned)) and (before := self._replica.recent.answered(issuer, kind, subject)):
             raise AlreadyPosted(before[0], kind)
+        if terms := context.rounds.get(round_):
+            unsigned = mine(unsigned, issuer, price(unsigned, issuer, terms, self._replica), progress)
         transaction = sign(unsigned, private_key)
         verify_transaction(transaction, context, self._replica)
         with self._replica.batch():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dag.bodies import Kind
 from dag.closing import closed_by
@@ -16,6 +16,7 @@ from dag.schema import Row
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
 from dag.waiting import Waiting
+from dag.work import first_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from dag.store_port import LedgerStore
 
     Progress = Callable[[int, int], None]
+
+
+_ROUNDS: Final = 64  # proposals whose round is remembered: every member's checkpoint asks for the same one
 
 
 class Replica:
@@ -105,7 +109,17 @@ class Replica:
 
     def round_ids(self, proposal: bytes) -> tuple[bytes, ...]:
         """Ascending ids of the proposal's round in its past cone. Raises UnknownTransaction."""
-        return self.tangle.round_cone(proposal)
+        found = self._rounds.get(proposal)
+        if found is None:
+            found = self._rounds[proposal] = self.tangle.round_cone(proposal)
+            while len(self._rounds) > _ROUNDS:
+                self._rounds.pop(next(iter(self._rounds)))
+        return found
+
+    def first_sequence(self, heads: Iterable[bytes], issuer: bytes, round_: int) -> int | None:
+        """The smallest sequence number of the issuer's transactions of a round in the heads' past cone, or None."""
+        member = self.provide().members[issuer].index
+        return first_sequence(self.tangle, lambda tx_id: self.get(tx_id).sequence, heads, member, round_)
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -171,6 +185,7 @@ class Replica:
     def _load(self, context: Context, *, signatures: bool) -> None:
         self.tangle = Tangle(context.quorum)
         self.recent = Recent(self.store)
+        self._rounds: dict[bytes, tuple[bytes, ...]] = {}
         limit_per_issuer = max(64, self._max_waiting // max(1, len(context.members)))
         self.waiting = Waiting(self.store, self._max_waiting, limit_per_issuer)
         self._replay(context, signatures=signatures)
@@ -216,7 +231,7 @@ class Replica:
         return restore(row.raw, row.issuer, self.decode)
 
 
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 def _graph_rows(

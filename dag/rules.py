@@ -9,6 +9,7 @@ that one of them built on can be attached by all. The exception is equivocation,
 |---|---|
 | signature, membership, consortium | all but genesis, which every node derives itself |
 | round known, key epoch is the round's | all but genesis |
+| proof of work, if the plan asks for it; no nonce, if not (`dag.work`) | all but genesis |
 | parents attached | all but genesis |
 | parameter set, layout, weight by eq. 19 | update |
 | the reveal opens the commitment of the issuer's update, which lies in the past cone | acknowledgement |
@@ -51,6 +52,7 @@ from dag.errors import (
 )
 from dag.transaction import Transaction, genesis
 from dag.weights import contribution_weight
+from dag.work import price, verify_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,6 +83,8 @@ class RoundTerms:
         max_slots: slots of work the plan allows a member (S of eq. 19).
         min_group: fewest updates in an opened group.
         layout: digest (32 bytes) of the plan's layout manifest, or None if the plan leaves it open.
+        pow_bits: proof of work that each transaction carries, in bits, 0 … 64; 0 for none.
+        pow_free: transactions of one issuer in the round that cost no more than that; each further one costs a bit more.
     """
 
     epoch: int
@@ -90,6 +94,8 @@ class RoundTerms:
     max_slots: int
     min_group: int
     layout: bytes | None = None
+    pow_bits: int = 0
+    pow_free: int = 64
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,9 @@ class LedgerView(Protocol):
     def confirmed_within(self, tx_id: bytes, heads: Iterable[bytes]) -> frozenset[int]:
         """Members that approve it inside the heads' past cone. Raises UnknownTransaction."""
 
+    def first_sequence(self, heads: Iterable[bytes], issuer: bytes, round_: int) -> int | None:
+        """The smallest sequence number of the issuer's transactions of a round in the heads' past cone, or None."""
+
     def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
         """Members that contradict themselves inside the heads' past cone. Raises UnknownTransaction."""
 
@@ -165,6 +174,7 @@ def verify_standalone(transaction: Transaction, context: Context) -> None:
         raise WrongRound(transaction.id, f"round {transaction.round} is not known to be open or past")
     if transaction.epoch != terms.epoch:
         raise WrongEpoch(transaction.id, f"epoch {transaction.epoch}; round {transaction.round} runs in {terms.epoch}")
+    verify_work(transaction, terms.pow_bits)
     if isinstance(transaction.body, UpdateBody):
         _check_update(transaction, transaction.body, context.members[issuer], terms)
 
@@ -180,6 +190,9 @@ def verify_transaction(transaction: Transaction, context: Context, view: LedgerV
     missing = tuple(dict.fromkeys(parent for parent in transaction.parents if parent not in view))
     if missing:
         raise MissingParent(transaction.id, missing)
+    if transaction.nonce is not None:
+        terms = context.rounds[transaction.round]
+        verify_work(transaction, price(transaction, transaction.issuer, terms, view))
     body = transaction.body
     if isinstance(body, AcknowledgementBody) and body.reveal is not None:
         _check_reveal(transaction, body.reveal, view)

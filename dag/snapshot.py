@@ -18,6 +18,7 @@ from dag.ids import NO_ISSUER
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
 from dag.witnesses import Witness, Witnesses
+from dag.work import first_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -182,6 +183,10 @@ class Snapshot:
                 if isinstance(tx.body, AcknowledgementBody) and tx.body.close
             ]
         return closed_by(self.tangle, self._closes[round_], heads, round_)
+
+    def first_sequence(self, heads: Iterable[bytes], issuer: bytes, round_: int) -> int | None:
+        """The smallest sequence number of the issuer's transactions of a round in the heads' past cone, or None."""
+        return first_sequence(self.tangle, lambda tx_id: self.get(tx_id).sequence, heads, self._indices[issuer], round_)
 
     def void_within(self, heads: Iterable[bytes], round_: int) -> frozenset[int]:
         """Members that contradict themselves inside the heads' past cone. Raises UnknownTransaction."""
