@@ -57,7 +57,7 @@ class Tangle:
         self.graph = Graph(quorum)
         self._ids = Ids()
         self._tips: dict[int, None] = {}
-        self._covers = Covers()
+        self._covers = Covers(self.graph, _NUMBERS[Kind.UPDATE])
         self._entry = Entry(quorum)
         self._conflicts: dict[int, list[tuple[int, int]]] = {}
 
@@ -142,7 +142,7 @@ class Tangle:
         for parent in above:
             self._tips.pop(parent, None)
         self._tips[at] = None
-        self._covers.add(at, above, issuer, round_, kind is Kind.UPDATE)
+        self._covers.add(at, above, issuer, round_, _NUMBERS[kind])
         return True
 
     def mark_conflict(self, one: bytes, two: bytes) -> None:
@@ -265,14 +265,14 @@ class Tangle:
     def cover(self, tx_id: bytes, round_: int) -> int:
         """Bit mask of the members whose update of a round the transaction approves; 0 if it belongs to another round.
 
-        Found on paths through transactions of that round alone: a quick guide for choosing parents, not a proof.
+        Found on paths through transactions of that round alone, so every node that holds it finds the same.
         """
         return self._covers.of(self._at(tx_id), round_)
 
     def cover_approvals(self, head: bytes) -> dict[int, int]:
         """For each member whose update of the head's round is in the head's cover, the mask of members that approve it there.
 
-        One pass over the round's part of the past cone; like `cover` a guide, which `confirmed_within` then proves.
+        One pass over the round's part of the past cone: a guide, which `confirmed_within` then proves.
         """
         start = self._at(head)
         issuers, round_ = self.graph.table.issuer, self.graph.table.round[start]

@@ -1,4 +1,8 @@
-"""Whose updates of a round a transaction approves: a guide for choosing parents, kept for the newest rounds only."""
+"""Whose updates of a round a transaction approves through its round alone: kept for the newest rounds, searched for others.
+
+Rules ask this of any round, so what is not kept must come out the same; walks ask it of the running round, a hundred times
+a choice.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,28 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dag.index.graph import Graph
+
 KEPT_ROUNDS: Final = 8
-"""Rounds that covers are kept for: more than ever run side by side, so what is dropped is not asked for any more."""
+"""Rounds that covers are kept for: more than ever run side by side, so a search is rare."""
 
 
 class Covers:
     """A bit mask of members for each transaction of the newest rounds, found on paths through its round alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph, update: int) -> None:
+        """Nothing yet.
+
+        Args:
+            graph: where the rest is looked up.
+            update: number of that kind.
+        """
+        self._graph = graph
+        self._update = update
         self._rounds: dict[int, dict[int, int]] = {}
         self._approved: dict[int, tuple[int, int]] = {}
 
-    def add(self, at: int, above: Sequence[int], issuer: int, round_: int, is_update: bool) -> None:
+    def add(self, at: int, above: Sequence[int], issuer: int, round_: int, kind: int) -> None:
         """Enters a transaction below its parents.
 
         Args:
@@ -26,12 +40,12 @@ class Covers:
             above: its parents' places.
             issuer: member index; -1 for genesis.
             round_: its round.
-            is_update: whether it is its issuer's update.
+            kind: number of its kind.
         """
         covers = self._rounds.get(round_)
         if covers is None:
             covers = self._open(round_)
-        cover = is_update << issuer if issuer >= 0 else 0
+        cover = 1 << issuer if kind == self._update else 0
         for parent in above:
             cover |= covers.get(parent, 0)
         if cover:
@@ -42,13 +56,23 @@ class Covers:
                 self._approved[issuer] = (round_, cover | (approved if before == round_ else 0))
 
     def of(self, at: int, round_: int) -> int:
-        """The mask of a transaction of that round; 0 if it is of another, or of one long past."""
-        return self._rounds.get(round_, {}).get(at, 0)
+        """The mask of a transaction of that round; 0 if it is of another."""
+        covers = self._rounds.get(round_)
+        if covers is not None:
+            return covers.get(at, 0)
+        return self._searched(at) if self._graph.table.round[at] == round_ else 0
 
     def news(self, at: int, issuer: int, round_: int) -> int:
         """The mask less what the member's own transactions of the round approve."""
         newest, approved = self._approved.get(issuer, (round_, 0))
         return self.of(at, round_) & ~(approved if newest == round_ else 0)
+
+    def _searched(self, at: int) -> int:
+        table, mask = self._graph.table, 0
+        for place in self._graph.region(at, later=False):
+            if table.kind[place] == self._update:
+                mask |= 1 << table.issuer[place]
+        return mask
 
     def _open(self, round_: int) -> dict[int, int]:
         """A place for a new round's covers; a round older than those kept gets one that nobody keeps."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dag.bodies import Kind
-from dag.errors import NoParents
+from dag.errors import NoParents, UnknownTransaction
 from dag.tangle import Tangle
 from dag.walks import choose_parents, orphan_of
 from tests.dag.support import draw, name_id
@@ -136,3 +136,91 @@ def test_a_parasite_chain_captures_few_walks():
     ends = [tip for _ in range(150) for tip in set(choose_parents(tangle, rng))]
     captured = sum(tangle.issuer(tip) == 9 for tip in ends) / len(ends)
     assert captured < 0.10
+
+
+def test_a_members_equally_rated_candidates_are_drawn_by_lot():
+    tangle = draw("A1:[G]; A2:[G]; A3:[G]; A4:[G]")
+    rng = random.Random(8)
+    ends = Counter(choose_parents(tangle, rng)[0] for _ in range(400))
+    assert sorted(ends) == sorted(name_id(f"A{n}") for n in range(1, 5))
+    assert all(70 <= count <= 130 for count in ends.values()), "each a quarter, five sigma either way"
+
+
+def test_refused_transactions_are_avoided_until_they_are_allowed():
+    tangle = draw("A1:[G]; B1:[G]; C1:[B1]; D1:[C1]")
+    tangle.refuse(name_id("C1"))
+    assert tangle.is_refused(name_id("C1"))
+    for seed in range(20):
+        assert set(choose_parents(tangle, random.Random(seed), alpha=0)) == {name_id("A1"), name_id("B1")}
+    tangle.allow(name_id("C1"))
+    assert not tangle.is_refused(name_id("C1"))
+    assert name_id("D1") in choose_parents(tangle, random.Random(1), alpha=0)
+
+
+def test_an_accept_that_raises_leaves_later_walks_alone():
+    tangle = draw("A1:[G]; B1:[G]; C1:[G]")
+    before = choose_parents(tangle, random.Random(7))
+
+    def asked(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        choose_parents(tangle, random.Random(1), accept=asked)
+    assert choose_parents(tangle, random.Random(7)) == before
+
+
+def test_a_choice_that_accepts_everything_is_the_choice_without():
+    """The callbacks run through plain Python beside the columns, on the same walks."""
+    tangle = parasite(honest=60, length=9)
+    for seed in range(20):
+        chance = random.Random(seed)
+        same = choose_parents(tangle, chance, accept=lambda _: True)
+        assert same == choose_parents(tangle, random.Random(seed))
+
+
+def test_a_rescued_id_is_the_second_parent():
+    tangle = draw("A1:[G]; B1:[G]; C1:[B1]; D1:[C1]")
+    for seed in range(20):
+        rng = random.Random(seed)
+        first, second = choose_parents(tangle, rng, rescue=name_id("A1"), through=name_id("B1"), member=A)
+        assert (first, second) == (name_id("D1"), name_id("A1"))
+        first, second = choose_parents(tangle, rng, rescue=name_id("A1"), member=A, round_=1)
+        assert first in tangle.tips()
+        assert second == name_id("A1")
+    with pytest.raises(UnknownTransaction):
+        choose_parents(tangle, random.Random(1), rescue=b"?" * 32)
+
+
+def test_orphans_are_own_old_tips():
+    """With a quorum of three, old is 24 transactions back."""
+    woven = "; ".join(f"{'BCD'[n % 3]}{n}:[{'BCD'[(n - 1) % 3]}{n - 1}]" for n in range(1, 25))
+    young = draw("A1:[G]; B0:[G]; " + "; ".join(woven.split("; ")[:20]))
+    assert orphan_of(young, A) is None, "22 came since"
+    tangle = draw("A1:[G]; A2:[G]; B0:[G]; " + woven)
+    assert orphan_of(tangle, A) == name_id("A1"), "the oldest first"
+    assert orphan_of(tangle, B) is None, "B's are approved"
+    tangle.refuse(name_id("A1"))
+    assert orphan_of(tangle, A) == name_id("A2")
+    tangle.mark_faulty(A)
+    assert orphan_of(tangle, A) is None
+
+
+def test_an_orphan_is_approved_and_confirmed_again():
+    """Its issuer's next acknowledgement approves it; walks find that one, which is fresh."""
+    tangle = Tangle(3)
+    tangle.attach(name_id("G"), (), None, 0, Kind.GENESIS)
+    rng = random.Random(6)
+    for step in range(40):
+        tangle.attach(
+            name_id(f"{step}"), choose_parents(tangle, rng, member=step % 4), step % 4, 1, Kind.ACKNOWLEDGEMENT
+        )
+    tangle.attach(name_id("late"), (name_id("G"), name_id("G")), A, 1, Kind.UPDATE)
+    for step in range(100, 160):
+        tangle.attach(name_id(f"{step}"), choose_parents(tangle, rng), 1 + step % 3, 1, Kind.ACKNOWLEDGEMENT)
+    orphan = orphan_of(tangle, A)
+    assert orphan == name_id("late"), "walks from a well approved entry did not come by"
+    parents = choose_parents(tangle, rng, rescue=orphan, member=A)
+    tangle.attach(name_id("rescue"), parents, A, 1, Kind.ACKNOWLEDGEMENT)
+    for step in range(200, 230):
+        tangle.attach(name_id(f"{step}"), choose_parents(tangle, rng), 1 + step % 3, 1, Kind.ACKNOWLEDGEMENT)
+    assert tangle.is_confirmed(name_id("late"))
