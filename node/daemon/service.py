@@ -246,6 +246,7 @@ class Daemon:
             ),
             secret_for=self.identity.derive,
             url_of=lambda member: self.view.hospitals[member].url or None,
+            generation_at=self._generation_at,
             progress=self._progress,
         )
 
@@ -259,6 +260,10 @@ class Daemon:
         directory = self.home.root / "debug"
         directory.mkdir(exist_ok=True)
         np.save(directory / f"round-{round_number}.npy", values)
+
+    def _generation_at(self, round_number: int, proposal: bytes) -> int | None:
+        row = self.view.rounds.get(round_number)
+        return next((p.generation for p in row.proposals if p.proposal == proposal), None) if row else None
 
     def _joint_key(self, epoch: int) -> JointKey:
         keys = self.keeper.keys(epoch)

@@ -146,6 +146,8 @@ class Ports:
     """A 32-byte secret derived from this hospital's key and a label; the same after a restart."""
     url_of: Callable[[int], str | None] = lambda _member: None
     """Base URL of a member's node, where it is known: asked first for what that member made."""
+    generation_at: Callable[[int, bytes], int | None] = lambda _round, _proposal: None
+    """Which generation of shares was in force when the chain recorded a proposal of a round; None if it has not yet."""
     progress: Callable[[str, float], None] = lambda _phase, _share: None
     """Told (phase, share done in 0..1) during long work."""
     opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)

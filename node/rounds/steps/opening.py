@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dag.bodies import Kind, ShareBody, VerdictBody
 from dag.ids import sha256
-from node.errors import LyingPeer
+from node.errors import LyingPeer, RoundProblem
 from node.learning.parameters import model_bytes, model_hash
 from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
@@ -37,10 +37,20 @@ def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[
     The promise is durable first: in one round a member opens one partition of the updates into groups and no other, so
     no two opened sums can differ by fewer than `min_group` updates, across retries, leaders and crashes.
 
+    All openings of a proposal are made with shares of the generation that was in force when the chain recorded it. Whose
+    share was refreshed since cannot take part any more; the next leader's proposal is opened with the new shares.
+
     Raises:
         PolicyRefusal: Another partition was opened in this round.
+        RoundProblem: This member's share is of another generation than the proposal asks for.
     """
-    facts = state.facts
+    facts, share = state.facts, ports.keys.member
+    asked = ports.generation_at(facts.round, proposal.id)
+    if asked not in {None, share.generation}:
+        raise RoundProblem(
+            f"proposal {proposal.id.hex()[:16]}… was recorded under generation {asked} of epoch {facts.epoch}'s shares, "
+            f"this hospital's is of generation {share.generation}; the next leader's proposal will be opened"
+        )
     ports.journal.promise(facts.round, "opened", partition_digest(proposal))
     started = time.monotonic()
     groups = []
@@ -48,7 +58,7 @@ def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[
     for number, cid in enumerate(proposal.sums):
         chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
         context = share_context(ports, state, proposal, ports.me, number)
-        cids, size = release_openings(chunks, ports.keys.member, proposal.openers, context, ports.blobs)
+        cids, size = release_openings(chunks, share, proposal.openers, context, ports.blobs)
         groups.append(cids)
         sent += size
     manifest = ShareManifest(
