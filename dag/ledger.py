@@ -20,7 +20,7 @@ from dag.proposing import ProposalBasis, best_parents, confirmed_on
 from dag.replica import Replica
 from dag.rules import Context, verify_standalone, verify_transaction
 from dag.transaction import Transaction, Unsigned, address_of, sign
-from dag.walks import choose_parents
+from dag.walks import choose_parents, orphan_of
 from dag.work import mine, price
 
 if TYPE_CHECKING:
@@ -409,6 +409,7 @@ class Ledger:
             rng,
             self._alpha,
             through=self._must_cover(body, round_, issuer, rng),
+            rescue=orphan_of(self.tangle, member) if isinstance(body, AcknowledgementBody) else None,
             member=member,
             round_=round_,
             accept=self._accept,

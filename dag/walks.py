@@ -79,7 +79,7 @@ def choose_parents(
     return tangle.id_at(best[0]), tangle.id_at(best[1])
 
 
-def orphan_of(tangle: Tangle, member: int) -> bytes | None:
+def orphan_of(tangle: Tangle, member: int | None) -> bytes | None:
     """The member's oldest transaction that nobody approves although many came later; None if there is none.
 
     Walks rarely come back to a tip that was passed by, however honest: its own member's next acknowledgement approves it
@@ -87,9 +87,9 @@ def orphan_of(tangle: Tangle, member: int) -> bytes | None:
 
     Args:
         tangle: the graph.
-        member: index of the member.
+        member: index of the member; None for one that is no member.
     """
-    if tangle.is_faulty(member):
+    if member is None or tangle.is_faulty(member):
         return None
     oldest_wanted = len(tangle) - _PATIENCE * tangle.quorum
     for tip in tangle.tip_places():
