@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody
 from dag.errors import AlreadyPosted, WrongRound
 from dag.transaction import address_of
-from dag.walks import choose_parents
+from dag.walks import choose_parents, orphan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,8 +80,10 @@ class Publisher:
         """
         with self._lock:
             if approve is not None:
+                tangle = self._ledger.tangle
+                rescue = orphan_of(tangle, self._me) if kind is Kind.ACKNOWLEDGEMENT else None
                 parents = choose_parents(
-                    self._ledger.tangle, self._random, through=approve, member=self._me, round_=round_number
+                    tangle, self._random, through=approve, rescue=rescue, member=self._me, round_=round_number
                 )
             try:
                 posted = self._ledger.create(
