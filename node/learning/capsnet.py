@@ -140,6 +140,14 @@ class CapsNet(Classifier):
         """The margin loss of the capsules' lengths."""
         return margin_loss(lengths(output), labels, weights)
 
+    def last_map(self) -> nn.Module:
+        """The stem's features, which the primary capsules are read from."""
+        return self.stem
+
+    def score(self, output: Tensor) -> Tensor:
+        """The class capsules' lengths ``[B, J]``."""
+        return lengths(output)
+
     def probabilities(self, output: Tensor) -> Tensor:
         """Each class capsule's length as a share of all."""
         found = lengths(output)

@@ -32,6 +32,14 @@ class Classifier(nn.Module, ABC):
         return math.prod(shape[1:])
 
     @abstractmethod
+    def last_map(self) -> nn.Module:
+        """The module whose output ``[B, C, s, s]`` is the last that still has places: what saliency looks at."""
+
+    @abstractmethod
+    def score(self, output: Tensor) -> Tensor:
+        """``[B, J]``, what :meth:`probabilities` are made of and what their gradient is taken of: no softmax over it."""
+
+    @abstractmethod
     def probabilities(self, output: Tensor) -> Tensor:
         """``[B, J]``, non-negative, rows summing to 1."""
 

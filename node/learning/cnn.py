@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,15 @@ class PlainNet(Classifier):
     def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """The class-weighted mean cross-entropy."""
         return weighted_mean(nn.functional.cross_entropy(output, labels, reduction="none"), labels, weights)
+
+    def last_map(self) -> nn.Module:
+        """What the first layer without places reads."""
+        flat = (nn.AdaptiveAvgPool2d, nn.Flatten)
+        return next(before for before, after in pairwise(self.body) if isinstance(after, flat))
+
+    def score(self, output: Tensor) -> Tensor:
+        """The logits."""
+        return output
 
     def probabilities(self, output: Tensor) -> Tensor:
         """The softmax."""
