@@ -64,9 +64,7 @@ def open(key: ContentKey, binding: Binding, data: bytes) -> bytes:  # noqa: A001
         MalformedBytes: no envelope at all.
         BadEnvelope: altered, or another key or binding.
     """
-    (nonce,) = unpack_header(data, _FORM, _MAGIC, "envelope")
-    if len(data) < OVERHEAD:
-        raise MalformedBytes("envelope.length", f"{len(data)} bytes, expected at least {OVERHEAD}")
+    nonce = verify_form(data)
     associated = data[: _FORM.size] + binding.to_bytes()
     try:
         return crypto_aead_xchacha20poly1305_ietf_decrypt(
@@ -77,6 +75,19 @@ def open(key: ContentKey, binding: Binding, data: bytes) -> bytes:  # noqa: A001
             f"envelope {binding.kind!r} of epoch {binding.epoch}, round {binding.round} does not open: "
             "it was altered, or key or purpose differ; fetch it again from another member"
         ) from error
+
+
+def verify_form(data: bytes) -> bytes:
+    """The 24-byte nonce of bytes that have the form of an envelope; whether it opens, only its key tells.
+
+    Raises:
+        MalformedBytes: no envelope at all.
+    """
+    nonce: bytes
+    (nonce,) = unpack_header(data, _FORM, _MAGIC, "envelope")
+    if len(data) < OVERHEAD:
+        raise MalformedBytes("envelope.length", f"{len(data)} bytes, expected at least {OVERHEAD}")
+    return nonce
 
 
 def _encrypt(plaintext: bytes, associated: bytes, nonce: bytes, key: bytes) -> bytes:

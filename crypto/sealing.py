@@ -69,13 +69,17 @@ def read_chunk(data: bytes, params: ParameterSet) -> tuple[ChunkHeader, Words]:
     Raises:
         MalformedBytes: not a canonical chunk of this parameter set; the field is named.
     """
+    return _read_header(data, params), _read_body(data, params)
+
+
+def _read_header(data: bytes, params: ParameterSet) -> ChunkHeader:
     terms, parameters, epoch, index, values = unpack_header(data, _FORM, _MAGIC, "chunk")
     check_parameters(parameters, params, "chunk")
     want_int(terms, 1, params.max_members, "chunk.terms")
     want_int(epoch, 1, MAX_EPOCH, "chunk.epoch")
     want_int(index, 0, MAX_CHUNKS - 1, "chunk.index")
     want_int(values, 1, params.values_per_chunk, "chunk.values")
-    return ChunkHeader(terms, parameters, epoch, index, values), _read_body(data, params)
+    return ChunkHeader(terms, parameters, epoch, index, values)
 
 
 def _read_body(data: bytes, params: ParameterSet) -> Words:
@@ -91,6 +95,26 @@ def verify_chunk(data: bytes, params: ParameterSet, epoch: int) -> None:
     header, _ = read_chunk(data, params)
     check_epoch(header.epoch, epoch, "chunk")
     want_int(header.terms, 1, 1, "chunk.terms")
+
+
+def verify_chunk_of(data: bytes, params: ParameterSet, epoch: int, index: int, size: int) -> None:
+    """Raise unless ``data`` is the fresh ciphertext chunk at one place of a vector.
+
+    Args:
+        data: the chunk.
+        params: the parameter set.
+        epoch: key epoch.
+        index: its place, from 0.
+        size: values of the whole vector.
+
+    Raises:
+        MalformedBytes: as :func:`verify_chunk`, or it says another place or number of values.
+    """
+    verify_chunk(data, params, epoch)
+    header, values = _read_header(data, params), params.values_per_chunk
+    want_int(header.index, index, index, "chunk.index")
+    expected = min(values, size - index * values)
+    want_int(header.values, expected, expected, "chunk.values")
 
 
 class Sealer:

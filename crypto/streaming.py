@@ -14,7 +14,7 @@ from typing import Final, Self, TypeVar
 
 import numpy as np
 
-from crypto.errors import ValueOutOfRange
+from crypto.errors import MalformedBytes, ValueOutOfRange
 from crypto.keys import JointKey
 from crypto.layout import Layout
 from crypto.modular import Signed
@@ -138,10 +138,10 @@ def add_stream(updates: Sequence[Iterable[bytes]], params: ParameterSet) -> Iter
         params: their parameter set.
 
     Raises:
-        MalformedBytes, TooManyTerms: as :func:`crypto.sealing.add`.
-        ValueError: one update has more chunks than another.
+        MalformedBytes: as :func:`crypto.sealing.add`, or one update has more chunks than another.
+        TooManyTerms: as :func:`crypto.sealing.add`.
     """
-    return (add(column, params) for column in zip(*updates, strict=True))
+    return (add(column, params) for column in _columns(updates, "sum.chunks", "the updates of a sum"))
 
 
 def open_stream(opener: Opener, sums: Iterable[bytes], workers: int = 1) -> Iterator[bytes]:
@@ -174,11 +174,25 @@ def combine_stream(
         members: N.
 
     Raises:
-        MalformedBytes, WrongOpeners, OpeningFailed: as :func:`crypto.opening.combine`.
-        ValueError: sums and partial openings differ in number.
+        MalformedBytes: as :func:`crypto.opening.combine`, or sums and partial openings differ in number.
+        WrongOpeners, OpeningFailed: as :func:`crypto.opening.combine`.
     """
-    for chunk, *parts in zip(sums, *partials.values(), strict=True):
+    for chunk, *parts in _columns((sums, *partials.values()), "opening.chunks", "a sum and its partial openings"):
         yield combine(chunk, dict(zip(partials, parts, strict=True)), params, members)
+
+
+def _columns(rows: Sequence[Iterable[bytes]], field: str, what: str) -> Iterator[tuple[bytes, ...]]:
+    """The rows' elements at each position; they must be of one length."""
+    streams = [iter(row) for row in rows]
+    while True:
+        column = tuple(chunk for stream in streams if (chunk := next(stream, None)) is not None)
+        if not column:
+            return
+        if len(column) != len(streams):
+            raise MalformedBytes(
+                field, f"{what} must have one number of chunks: ask for what is missing, or leave it out"
+            )
+        yield column
 
 
 def _ordered(pool: Executor, work: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dag.bodies import AcknowledgementBody, Body, CheckpointBody, Kind, ProposalBody, ShareBody, VerdictBody
+from dag.closing import closers_of
 from dag.equivocation import EquivocationProof, subject_of
 from dag.errors import AlreadyPosted, LedgerError, NotAMember, UnknownTransaction
+from dag.gathering import parents_over
 from dag.ids import sha256
 from dag.intake import Intake
 from dag.merkle import Proof, inclusion_proof, root
@@ -318,16 +320,18 @@ class Ledger:
         return self._replica.evidence()
 
     def is_settled(self, round_: int, member: bytes) -> bool:
-        """Whether a proposal by `member` could list every update of the round now, equivocators' aside.
+        """Whether two tips confirm every update of the round, equivocators' aside, once `member` builds on them.
 
-        Until it could, members go on posting acknowledgements (one each time news has come in); it takes about two
+        Until they do, members go on posting acknowledgements (one each time news has come in); it takes about two
         times log2(N) of them each when all post at once.
 
         Raises:
             NotAMember: no such member.
         """
-        counted = {tx_id for tx_id in self._store.ids(Kind.UPDATE, round_) if not self._is_void(tx_id)}
-        return counted <= set(self.proposal_basis(round_, member).updates)
+        index = self._member_index(member)
+        counted = [tx_id for tx_id in self._store.ids(Kind.UPDATE, round_) if not self._is_void(tx_id)]
+        parents = best_parents(self.tangle, round_, index)
+        return set(counted) == set(confirmed_on(self.tangle, counted, parents, index))
 
     # -- proposals and proofs ------------------------------------------------------------------------------------
 
@@ -339,18 +343,33 @@ class Ledger:
         """What the round's closes inside the heads' past cone cover (`dag.closing.closed_by`)."""
         return self._replica.closed_within(heads, round_)
 
-    def proposal_basis(self, round_: int, member: bytes) -> ProposalBasis:
-        """What a proposal by `member` may list now, and the parents under which every node will agree that it may.
+    def proposal_basis(self, round_: int, parents: tuple[bytes, bytes] | None = None) -> ProposalBasis:
+        """What a proposal may list: the updates that a quorum's closes cover and whose issuers reveal, in the parents' cone.
 
-        Raises:
-            NotAMember: no such member.
+        Args:
+            round_: the round.
+            parents: two attached ids; by default the tips whose cone holds most of the round's updates, closes and reveals.
         """
-        index = self._member_index(member)
-        updates = self._store.ids(Kind.UPDATE, round_)
-        parents = best_parents(self.tangle, round_, index)
-        confirmed = confirmed_on(self.tangle, updates, parents, index)
-        inside = [tx_id for tx_id in self._store.ids(Kind.ACKNOWLEDGEMENT, round_) if self.in_cone(tx_id, parents)]
-        return ProposalBasis(parents, confirmed, self.reveals_of(confirmed, inside))
+        if parents is None:
+            parents = parents_over(self.tangle, self._worth_listing(round_))
+        closed = self.closed_within(parents, round_)
+        void = self._replica.void_within(parents, round_)
+        updates = {
+            self.tangle.issuer(tx_id): tx_id
+            for tx_id in self._store.ids(Kind.UPDATE, round_)
+            if self.in_cone(tx_id, parents) and self.tangle.issuer(tx_id) not in void
+        }
+        counted = [u for member, u in updates.items() if closers_of(member, closed) >= self.tangle.quorum]
+        reveals = self.reveals_of(counted, (i for i in self._reveals(round_) if self.in_cone(i, parents)))
+        revealed = {self.tangle.issuer(tx_id) for tx_id in reveals}
+        listed = sorted(tx_id for tx_id in counted if self.tangle.issuer(tx_id) in revealed)
+        return ProposalBasis(parents, tuple(listed), reveals)
+
+    def _worth_listing(self, round_: int) -> tuple[bytes, ...]:
+        return (*self._store.ids(Kind.UPDATE, round_), *self.closes(round_), *self._reveals(round_))
+
+    def _reveals(self, round_: int) -> list[bytes]:
+        return [i for i in self._store.ids(Kind.ACKNOWLEDGEMENT, round_) if _reveals(self.get(i))]
 
     def reveals_of(self, updates: Iterable[bytes], acknowledgements: Iterable[bytes]) -> tuple[bytes, ...]:
         """Of these acknowledgements the first reveal of each member that issued one of the updates; ids ascending.
@@ -402,8 +421,8 @@ class Ledger:
         self, body: Body, round_: int, issuer: bytes, context: Context, rng: random.Random
     ) -> tuple[bytes, bytes]:
         member = context.members[issuer].index if issuer in context.members else None
-        if isinstance(body, ProposalBody) and member is not None:
-            return best_parents(self.tangle, round_, member)
+        if (below := self._must_prove(body, round_, issuer)) and member is not None:
+            return parents_over(self.tangle, below)
         return choose_parents(
             self.tangle,
             rng,
@@ -415,6 +434,16 @@ class Ledger:
             accept=self._accept,
         )
 
+    def _must_prove(self, body: Body, round_: int, issuer: bytes) -> tuple[bytes, ...]:
+        """What the past cone has to show where the rules look into it: walks would find parents that show only a part."""
+        if isinstance(body, ProposalBody):
+            return (*body.updates, *body.reveals, *self.closes(round_))
+        if isinstance(body, AcknowledgementBody) and body.reveal is not None:
+            return (*(update.id for update in self.updates_of(issuer, round_)), *self.closes(round_))
+        if isinstance(body, AcknowledgementBody) and body.close:
+            return tuple(tx_id for tx_id in self._store.ids(Kind.UPDATE, round_) if self._may_approve(tx_id))
+        return ()
+
     def _must_cover(self, body: Body, round_: int, issuer: bytes, rng: random.Random) -> bytes | None:
         """What a new transaction's past cone has to hold for its body to make sense.
 
@@ -425,8 +454,6 @@ class Ledger:
             return body.proposal if body.proposal in self else None
         if not isinstance(body, AcknowledgementBody):
             return None
-        if body.reveal is not None:
-            return next((update.id for update in self.updates_of(issuer, round_)), None)
         if issuer not in self._provide().members:
             return None
         behind = [tx_id for tx_id in self.unapproved(issuer, round_, Kind.UPDATE) if self._may_approve(tx_id)]

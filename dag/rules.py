@@ -13,7 +13,7 @@ that one of them built on can be attached by all. The exception is equivocation,
 | parents attached | all but genesis |
 | parameter set, layout, weight by eq. 19 | update |
 | the reveal opens the commitment of the issuer's update, which lies in the past cone | acknowledgement |
-| updates of this round, each confirmed by a quorum inside the past cone (which leaves one a member); groups of at least `min_group`, holding each update once; enough openers; reveals; both roots | proposal |
+| updates of this round, each covered by the closes of a quorum inside the past cone (which leaves one a member) and with one reveal; groups of at least `min_group`, holding each update once; enough openers; both roots | proposal |
 | the proposal is in the past cone and of this round; the issuer is one of its openers | share |
 | the proposal is in the past cone; one score and vote a group | verdict |
 | the proposal is in the past cone; the root is the round's | checkpoint |
@@ -36,6 +36,7 @@ from dag.bodies import (
     commit,
     proposal_roots,
 )
+from dag.closing import closers_of
 from dag.errors import (
     MissingParent,
     NotAMember,
@@ -139,6 +140,9 @@ class LedgerView(Protocol):
     def confirmed_within(self, tx_id: bytes, heads: Iterable[bytes]) -> frozenset[int]:
         """Members that approve it inside the heads' past cone. Raises UnknownTransaction."""
 
+    def closed_within(self, heads: Iterable[bytes], round_: int) -> Mapping[int, int]:
+        """What the round's closes inside the heads' past cone cover (`dag.closing.closed_by`). Raises UnknownTransaction."""
+
     def first_sequence(self, heads: Iterable[bytes], issuer: bytes, round_: int) -> int | None:
         """The smallest sequence number of the issuer's transactions of a round in the heads' past cone, or None."""
 
@@ -238,23 +242,36 @@ def _check_proposal(transaction: Transaction, body: ProposalBody, context: Conte
     terms = context.rounds[transaction.round]
     _check_groups(transaction, body, terms, len(context.members))
     issuers: set[bytes] = set()
-    # The proposal approves its updates too, unless its issuer is void in this cone.
-    own = {context.members[transaction.issuer].index} - view.void_within(transaction.parents, transaction.round)
+    closed = view.closed_within(transaction.parents, transaction.round)
+    void = view.void_within(transaction.parents, transaction.round)
     for tx_id in body.updates:
-        issuers.add(_referred(transaction, tx_id, Kind.UPDATE, view).issuer)
+        issuer = _referred(transaction, tx_id, Kind.UPDATE, view).issuer
+        issuers.add(issuer)
+        index = context.members[issuer].index
         # Two updates of one member in one cone void each other, so a member cannot be listed twice.
-        approving = view.confirmed_within(tx_id, transaction.parents)
-        count = len(approving | own) if approving else 0
+        count = 0 if index in void else closers_of(index, closed)
         if count < context.quorum:
             raise Unconfirmed(
-                transaction.id, f"update {tx_id.hex()} has {count} approving members, {context.quorum} are needed"
+                transaction.id,
+                f"update {tx_id.hex()} is covered by the closes of {count} members, {context.quorum} are needed",
             )
+    _check_reveals(transaction, body, issuers, view)
+
+
+def _check_reveals(transaction: Transaction, body: ProposalBody, issuers: set[bytes], view: LedgerView) -> None:
+    """Exactly one reveal for each listed update: without it nobody can unlock the ciphertexts."""
+    revealed: set[bytes] = set()
     for tx_id in body.reveals:
         reveal = _referred(transaction, tx_id, Kind.ACKNOWLEDGEMENT, view)
         if not isinstance(reveal.body, AcknowledgementBody) or reveal.body.reveal is None:
             raise WrongReference(transaction.id, f"acknowledgement {tx_id.hex()} reveals nothing")
         if reveal.issuer not in issuers:
             raise WrongReference(transaction.id, f"reveal {tx_id.hex()} is by a member without a listed update")
+        revealed.add(reveal.issuer)
+    if revealed != issuers or len(body.reveals) != len(issuers):
+        raise WrongProposal(
+            transaction.id, f"{len(body.reveals)} reveals for {len(issuers)} updates: expected one by each issuer"
+        )
 
 
 def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerms, members: int) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from dag.bodies import AcknowledgementBody
 from dag.equivocation import subject_of
 from dag.merkle import root
 
@@ -79,6 +80,29 @@ class Cone:
                 mask |= masks.get(parent, 0)
             masks[tx_id] = mask
             by_member[self._issuers[tx_id]] |= mask
+        return {tx_id: self._approvers(tx_id, bit, by_member) for tx_id, bit in bits.items()}
+
+    def closing(self, updates: tuple[bytes, ...]) -> dict[bytes, frozenset[int]]:
+        """Per update, the members that closed above it inside the cone; nobody for a void issuer's.
+
+        Above: on a path through transactions of the round alone, as the ledger counts it (`dag.closing`).
+
+        Args:
+            updates: Ids in the segment; those outside the cone are closed by nobody.
+        """
+        bits = {tx_id: 1 << position for position, tx_id in enumerate(updates)}
+        masks: dict[bytes, int] = {}
+        by_member: dict[int, int] = defaultdict(int)
+        for tx_id in self._ascending:
+            transaction = self._transactions[tx_id]
+            if transaction.round != self.round:
+                continue
+            mask = bits.get(tx_id, 0)
+            for parent in transaction.parents:
+                mask |= masks.get(parent, 0)
+            masks[tx_id] = mask
+            if isinstance(transaction.body, AcknowledgementBody) and transaction.body.close:
+                by_member[self._issuers[tx_id]] |= mask
         return {tx_id: self._approvers(tx_id, bit, by_member) for tx_id, bit in bits.items()}
 
     def _approvers(self, update: bytes, bit: int, by_member: Mapping[int, int]) -> frozenset[int]:

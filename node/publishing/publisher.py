@@ -7,7 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody
+from dag.closing import closers_of
+from dag.equivocation import round_subject
 from dag.errors import AlreadyPosted, WrongRound
+from dag.gathering import parents_over, tip_over
 from dag.transaction import address_of
 from dag.walks import choose_parents, orphan_of
 
@@ -125,13 +128,49 @@ class Publisher:
                     self._tell(transaction)
                 after = page[-1].id
 
-    def proposal_basis(self, round_number: int) -> ProposalBasis:
-        """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
+    def proposal_basis(self, round_number: int, parents: tuple[bytes, bytes] | None = None) -> ProposalBasis:
+        """What a proposal on these parents may list, by the ledger's rules; by default on the tips that show most."""
         with self._lock:
-            return self._ledger.proposal_basis(round_number, address_of(self._key))
+            return self._ledger.proposal_basis(round_number, parents)
 
-    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> None:
-        """Acknowledge until one tip holds all these ids in its past cone, so that a proposal on it can list them.
+    def listable_by(self, proposal: bytes) -> ProposalBasis:
+        """What a proposal may list by its own past cone."""
+        with self._lock:
+            return self._ledger.proposal_basis(self._ledger.get(proposal).round, (proposal, proposal))
+
+    def post_close(self, updates: Sequence[bytes], *, epoch: int, round_number: int) -> Transaction:
+        """Post this member's close over these updates; the one it has posted before, if it has.
+
+        Args:
+            updates: Attached updates of the round.
+            epoch: Key epoch of the round.
+            round_number: The round.
+        """
+        with self._lock:
+            before = self._ledger.posted(address_of(self._key), Kind.ACKNOWLEDGEMENT, round_subject(round_number))
+            if before is not None:
+                return self._ledger.get(before)
+            tangle, quiet = self._ledger.tangle, AcknowledgementBody(reveal=None)
+            parents = self.gather(updates, epoch=epoch, round_number=round_number)
+            for update in updates:
+                covered = [tangle.cover(parent, round_number) >> tangle.issuer(update) & 1 for parent in parents]
+                if not any(covered):  # below them, but not through this round's transactions
+                    head = self.post(
+                        Kind.ACKNOWLEDGEMENT, quiet, epoch=epoch, round_number=round_number, parents=parents
+                    )
+                    parents = (head.id, update)
+            body = AcknowledgementBody(reveal=None, close=True)
+            return self.post(Kind.ACKNOWLEDGEMENT, body, epoch=epoch, round_number=round_number, parents=parents)
+
+    def closers(self, update: bytes) -> int:
+        """How many members' closes cover an update, as far as this node has seen."""
+        with self._lock:
+            tangle = self._ledger.tangle
+            closed = self._ledger.closed_within(tangle.tips(), tangle.round(update))
+            return closers_of(tangle.issuer(update), closed)
+
+    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> tuple[bytes, bytes]:
+        """Acknowledge until two transactions hold all these ids in their past cone: parents for what has to show them.
 
         Args:
             ids: Attached transactions.
@@ -139,32 +178,15 @@ class Publisher:
             round_number: The round.
         """
         with self._lock:
-            head: bytes | None = None
+            tangle, body = self._ledger.tangle, AcknowledgementBody(reveal=None)
+            parents = parents_over(tangle, ids)
             for tx_id in ids:
-                if head is not None and self._ledger.in_cone(tx_id, (head,)):
-                    continue
-                tip = choose_parents(self._ledger.tangle, self._random, through=tx_id)[0]
-                parents = (head or tip, tip)
-                body = AcknowledgementBody(reveal=None)
-                posted = self.post(Kind.ACKNOWLEDGEMENT, body, epoch=epoch, round_number=round_number, parents=parents)
-                head = posted.id
-
-    def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """In a proposal's past cone, the first reveal of each of its updates' issuers; ids ascending."""
-        with self._lock:
-            body = self._ledger.get(proposal).body
-            updates = body.updates if isinstance(body, ProposalBody) else ()
-            tangle = self._ledger.tangle
-            inside = (i for i in self._ledger.round_ids(proposal) if tangle.kind(i) is Kind.ACKNOWLEDGEMENT)
-            return self._ledger.reveals_of(updates, inside)
-
-    def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
-        with self._lock:
-            tangle = self._ledger.tangle
-            updates = [i for i in self._ledger.round_ids(proposal) if tangle.kind(i) is Kind.UPDATE]
-            enough = (i for i in updates if len(self._ledger.confirmed_within(i, proposal)) >= tangle.quorum)
-            return tuple(sorted(enough))
+                if not self._ledger.in_cone(tx_id, parents):
+                    joint = self.post(
+                        Kind.ACKNOWLEDGEMENT, body, epoch=epoch, round_number=round_number, parents=parents
+                    )
+                    parents = (joint.id, tip_over(tangle, tx_id))
+            return parents
 
     def segment(self, proposal: bytes, also: Sequence[bytes]) -> tuple[bytes, ...]:
         """The transactions that prove a proposal, as bytes, in ascending order of id.

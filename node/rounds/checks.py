@@ -1,11 +1,15 @@
-"""What a node checks about an update's ciphertexts before its ledger takes the transaction (DAG-3)."""
+"""What a node checks about an update before its ledger takes the transaction (DAG-3).
+
+The ciphertexts are locked then: all that can be said of them is that they are there and have the right form. What is inside
+is looked at when the member reveals (`node.rounds.steps.unlocking`).
+"""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from crypto.sealing import verify_chunk
+from crypto.locking import verify_locked
 from node.errors import LyingPeer
 from node.rounds.records import UpdateManifest
 
@@ -32,7 +36,7 @@ class UpdateChecks:
     Args:
         obtain: Gets a blob.
         joint_key: The joint key of an epoch; raises while it is not known.
-        chunks_of: The number of chunks an update of a round has, by (epoch, round); None while the plan is not known.
+        size_of: The number of parameters of a round's model; raises while its plan is not known.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class UpdateChecks:
 
         Raises:
             LyingPeer: Manifest or chunks are not what the transaction says, or are another member's.
-            CryptoError: A chunk is malformed; the error names the field.
+            CryptoError: A chunk has not the form of a locked chunk; the error names the field.
             BlobUnavailable: Something cannot be had yet.
         """
         if transaction.payload is None:
@@ -62,7 +66,7 @@ class UpdateChecks:
         self._claim(transaction, manifest, keep=False)
         joint = self._joint_key(transaction.epoch)
         for cid in manifest.chunks:
-            verify_chunk(self._obtain(cid, sender), joint.params, transaction.epoch)
+            verify_locked(self._obtain(cid, sender), joint.params)
         self._claim(transaction, manifest, keep=True)
 
     def _check_manifest(self, transaction: Transaction, manifest: UpdateManifest) -> None:

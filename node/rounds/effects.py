@@ -28,17 +28,31 @@ class Approve:
 
 
 @dataclass(frozen=True)
+class Close:
+    """Attach the acknowledgement that ends this member's list of the round's updates; step 5."""
+
+
+@dataclass(frozen=True)
 class Reveal:
-    """Attach an acknowledgement that reveals the value this member committed to."""
+    """Attach an acknowledgement that reveals the value this member committed to, above the closes of a quorum; step 5."""
+
+
+@dataclass(frozen=True)
+class Unlock:
+    """Unlock a revealed update and look at its ciphertexts; step 6."""
+
+    update: bytes
 
 
 @dataclass(frozen=True)
 class Propose:
-    """Add the confirmed updates in groups, attach the proposal, anchor it on chain; step 6."""
+    """Add the listable updates in groups, attach the proposal, anchor it on chain; step 6."""
 
     attempt: int
     updates: tuple[bytes, ...]
+    """Updates to wait for; of a repeat exactly those to list."""
     reveals: tuple[bytes, ...]
+    """Of a repeat exactly those to list, else none."""
     repeats: bool
     """A verified proposal stalled: propose its very updates and reveals again, with other openers."""
 
@@ -118,7 +132,9 @@ Effect = (
     | TrainAndSeal
     | PostUpdate
     | Approve
+    | Close
     | Reveal
+    | Unlock
     | Propose
     | VerifyProposal
     | ReleaseShare

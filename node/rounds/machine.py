@@ -71,6 +71,8 @@ def _fold(state: RoundState, event: Event) -> RoundState:
             return replace(state, sealed=update)
         case ev.Attached(transaction, approvals):
             return replace(_take(state, transaction), approvals=MappingProxyType(dict(approvals)))
+        case ev.Unlocked(update, problem):
+            return replace(state, unlocked=MappingProxyType({**state.unlocked, update: problem}))
         case ev.Anchored(anchor):
             return state if anchor in state.anchors else replace(state, anchors=(*state.anchors, anchor))
         case ev.ProposalVerified(proposal):
@@ -104,6 +106,8 @@ def _take(state: RoundState, tx: Transaction) -> RoundState:
         case UpdateBody() as body if tx.payload and not _known(state.updates, tx.id):
             seen = ev.UpdateSeen(tx.id, issuer, body.weight_ppm, body.samples, body.commitment, tx.payload)
             taken["updates"] = (*state.updates, seen)
+        case AcknowledgementBody(close=True) if all(c[0] != tx.id for c in state.closes):
+            taken["closes"] = tuple(sorted((*state.closes, (tx.id, issuer))))
         case AcknowledgementBody(reveal=bytes() as reveal) if all(r[0] != tx.id for r in state.reveals):
             if any(u.issuer == issuer and u.commitment == commit(reveal) for u in state.updates):
                 taken["reveals"] = tuple(sorted((*state.reveals, (tx.id, issuer, reveal))))
@@ -144,6 +148,8 @@ def _note_times(state: RoundState) -> RoundState:
     """The moments that later waiting is counted from."""
     if state.closed_at is None and collecting_ended(state):
         state = replace(state, closed_at=state.now)
+    if state.revealable_at is None and len(state.closers) >= state.members.quorum:
+        state = replace(state, revealable_at=state.now)
     opened = _opened(state)
     if state.quorum_at is None and opened and len(state.verdicts_for(opened.sums_root)) >= state.members.quorum:
         state = replace(state, quorum_at=state.now)
@@ -153,8 +159,8 @@ def _note_times(state: RoundState) -> RoundState:
 
 
 def collecting_ended(state: RoundState) -> bool:
-    """All members' updates are confirmed, or the collecting deadline has passed."""
-    everyone = len({u.issuer for u in state.confirmed}) == len(state.members.addresses)
+    """All members' updates are here, or the collecting deadline has passed."""
+    everyone = len({u.issuer for u in state.updates}) == len(state.members.addresses)
     return everyone or state.now >= state.facts.collect_by
 
 
@@ -209,15 +215,28 @@ def _approve(state: RoundState) -> Iterator[Effect]:
             return
 
 
+def _close(state: RoundState) -> Iterator[Effect]:
+    if state.closed_at is not None and state.members.me not in state.closers:
+        yield do.Close()
+
+
 def _reveal(state: RoundState) -> Iterator[Effect]:
-    revealed = any(member == state.members.me for _, member, _ in state.reveals)
-    if state.closed_at is not None and state.mine_posted and not revealed:
+    """Only above the closes of a quorum: no update that is made with this member's in view can be listed any more."""
+    me = state.members.me
+    revealed = any(member == me for _, member, _ in state.reveals)
+    if state.revealable_at is not None and me in state.closers and state.mine_posted and not revealed:
         yield do.Reveal()
 
 
+def _unlock(state: RoundState) -> Iterator[Effect]:
+    for update in state.revealed:
+        if update.id not in state.unlocked:
+            yield do.Unlock(update.id)
+
+
 def _propose(state: RoundState) -> Iterator[Effect]:
-    plan, confirmed = state.plan, state.confirmed
-    if plan is None or state.closed_at is None or len(confirmed) < plan.min_group or state.slot < state.rank:
+    plan, since = state.plan, state.revealable_at
+    if plan is None or since is None or state.slot < state.rank:
         return
     if any(a.leader == state.members.me for a in state.anchors) or state.scores:
         return
@@ -225,10 +244,12 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         return
     stalled = [p for p in state.proposals.values() if p.id in state.verified and anchored(state, p)]
     if not stalled:
-        waited = state.now - state.closed_at >= REVEAL_GRACE_SLOTS * plan.slot_seconds
-        if {u.issuer for u in confirmed} <= {member for _, member, _ in state.reveals} or waited:
-            updates = tuple(u.id for u in confirmed)
-            yield do.Propose(min(state.slot, MAX_ATTEMPT), updates, (), repeats=False)
+        looked_at = all(u.id in state.unlocked for u in state.revealed)
+        sound = tuple(u.id for u in state.revealed if not state.unlocked.get(u.id))
+        waited = state.now - since >= REVEAL_GRACE_SLOTS * plan.slot_seconds
+        everyone = {u.issuer for u in state.updates} <= {u.issuer for u in state.revealed}
+        if looked_at and len(sound) >= plan.min_group and (everyone or waited):
+            yield do.Propose(min(state.slot, MAX_ATTEMPT), () if waited else sound, (), repeats=False)
         return
     # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
     yield do.Propose(min(state.slot, MAX_ATTEMPT), stalled[0].updates, stalled[0].reveals, repeats=True)
@@ -297,7 +318,9 @@ def _finalise(state: RoundState) -> Iterator[Effect]:
 _STEPS: tuple[Callable[[RoundState], Iterator[Effect]], ...] = (
     _train_and_post,
     _approve,
+    _close,
     _reveal,
+    _unlock,
     _propose,
     _verify,
     _open,

@@ -13,7 +13,7 @@ PHASES: tuple[tuple[str, Callable[[RoundState], bool]], ...] = (
     ("plan", lambda s: s.plan is not None),
     ("train", lambda s: s.sealed is not None or s.mine_posted),
     ("post", lambda s: s.mine_posted),
-    ("confirm", lambda s: s.closed_at is not None),
+    ("confirm", lambda s: s.revealable_at is not None),
     ("propose", lambda s: bool(s.verified)),
     ("open", lambda s: s.scores is not None),
     ("score", lambda s: s.quorum_at is not None),

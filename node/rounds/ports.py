@@ -67,17 +67,20 @@ class RoundLedger(Protocol):
     def get(self, tx_id: bytes) -> Transaction:
         """A transaction that is in the ledger."""
 
-    def proposal_basis(self, round_number: int) -> ProposalBasis:
-        """What a proposal of this member may list now, and the parents under which every node agrees that it may."""
+    def post_close(self, updates: Sequence[bytes], *, epoch: int, round_number: int) -> Transaction:
+        """Post this member's close over these updates, once a round; acknowledges first where no two tips hold them all."""
 
-    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> None:
-        """Acknowledge until one tip holds all these ids in its past cone."""
+    def closers(self, update: bytes) -> int:
+        """How many members' closes cover an update, as far as this node has seen."""
 
-    def reveals_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """In a proposal's past cone, the first reveal of each of its updates' issuers; ids ascending."""
+    def gather(self, ids: Sequence[bytes], *, epoch: int, round_number: int) -> tuple[bytes, bytes]:
+        """Acknowledge until two transactions hold all these ids in their past cone; the two."""
 
-    def confirmed_by(self, proposal: bytes) -> tuple[bytes, ...]:
-        """The round's updates that a quorum approves inside a proposal's past cone, sorted."""
+    def proposal_basis(self, round_number: int, parents: tuple[bytes, bytes]) -> ProposalBasis:
+        """What a proposal on these parents may list, by the ledger's rules."""
+
+    def listable_by(self, proposal: bytes) -> ProposalBasis:
+        """What a proposal may list by its own past cone."""
 
     def segment(self, proposal: bytes, also: Sequence[bytes]) -> tuple[bytes, ...]:
         """The transactions that prove a proposal, as bytes, in ascending order of id."""
@@ -152,6 +155,8 @@ class Ports:
     """Told (phase, share done in 0..1) during long work."""
     opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)
     """Sums opened in this round, by sums root: scored first, then made the model. Only ever a cache."""
+    unlocked: dict[bytes, str] = field(default_factory=dict, repr=False)
+    """By update, what was wrong with its unlocked ciphertexts, or nothing. Only ever a cache."""
 
     @property
     def address(self) -> bytes:

@@ -71,7 +71,7 @@ class SealedUpdate:
 
 @dataclass(frozen=True)
 class UpdateSeen:
-    """An update transaction in the ledger. Its ciphertexts were checked before the ledger took it."""
+    """An update transaction in the ledger. Its locked ciphertexts were fetched before the ledger took it."""
 
     id: bytes
     issuer: int
@@ -181,10 +181,16 @@ class RoundState:
     updates: tuple[UpdateSeen, ...] = ()
     approvals: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
     """Per update id, the bitmask of members whose transactions approve it."""
+    closes: tuple[tuple[bytes, int], ...] = ()
+    """(transaction id, member index) of each close, sorted by id."""
     reveals: tuple[tuple[bytes, int, bytes], ...] = ()
     """(transaction id, member index, revealed value), sorted by id."""
+    unlocked: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Per update that was unlocked, what is wrong with its ciphertexts; empty where nothing is."""
     closed_at: float | None = None
     """When this member saw collecting end; leader slots are counted from here."""
+    revealable_at: float | None = None
+    """When the closes of a quorum were seen; the wait for reveals is counted from here."""
     proposals: Mapping[bytes, Proposal] = field(default_factory=lambda: MappingProxyType({}))
     anchors: tuple[Anchor, ...] = ()
     verified: frozenset[bytes] = frozenset()
@@ -218,6 +224,17 @@ class RoundState:
     def mine_posted(self) -> bool:
         """Whether this member's own update is in the ledger."""
         return any(u.issuer == self.members.me for u in self.updates)
+
+    @property
+    def closers(self) -> frozenset[int]:
+        """Members that count no further update of this round."""
+        return frozenset(member for _, member in self.closes)
+
+    @property
+    def revealed(self) -> tuple[UpdateSeen, ...]:
+        """Updates whose issuer has revealed its lock, sorted by id."""
+        members = {member for _, member, _ in self.reveals}
+        return tuple(sorted((u for u in self.updates if u.issuer in members), key=lambda u: u.id))
 
     @property
     def rank(self) -> int:
@@ -280,6 +297,15 @@ class Attached:
 
     transaction: Transaction
     approvals: Mapping[bytes, int]
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """An update's ciphertexts were unlocked and looked at."""
+
+    update: bytes
+    problem: str
+    """What is wrong with them; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -350,6 +376,7 @@ Event = (
     | PlanRead
     | Sealed
     | Attached
+    | Unlocked
     | Anchored
     | ProposalVerified
     | Refused

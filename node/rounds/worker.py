@@ -13,7 +13,7 @@ from node.images.errors import DataError
 from node.learning.errors import LearningError
 from node.rounds import effects as do
 from node.rounds.state import Failed, Finished, Refused
-from node.rounds.steps import aggregate, conclude, learn, opening
+from node.rounds.steps import aggregate, conclude, learn, opening, unlocking
 
 if TYPE_CHECKING:
     from node.rounds.effects import Effect
@@ -65,8 +65,12 @@ def _do(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, ...]:
             return learn.post_update(ports, state)
         case do.Approve(update):
             return learn.approve(ports, state, update)
+        case do.Close():
+            return learn.close(ports, state)
         case do.Reveal():
             return learn.reveal(ports, state)
+        case do.Unlock(update):
+            return unlocking.unlock(ports, state, update)
         case do.Propose():
             return aggregate.propose(ports, state, effect)
         case do.VerifyProposal(proposal):

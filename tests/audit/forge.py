@@ -7,6 +7,7 @@ would pass it.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from chain.outcome import sign_outcome
+from crypto.errors import CryptoError
+from crypto.locking import UpdateLock
 from crypto.sealing import add
-from dag.bodies import ProposalBody, ShareBody, UpdateBody, VerdictBody, proposal_roots
+from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, VerdictBody, proposal_roots
 from dag.ids import sha256
 from dag.transaction import Transaction, Unsigned, sign
 from node.audit.chainside import Signed
@@ -93,7 +96,14 @@ class Forgery:
         self.ids: dict[bytes, bytes] = {}
         self.made: dict[bytes, Transaction] = {}
         self._change = change or (lambda *_: None)
-        for old in _ascending(unpack_segment(run.read(self.honest.segment))):
+        listed = _ascending(unpack_segment(run.read(self.honest.segment)))
+        row = self.here.row
+        self.locks = [
+            UpdateLock.from_reveal(tx.body.reveal, tx.issuer, row.epoch, row.round)
+            for tx in listed
+            if isinstance(tx.body, AcknowledgementBody) and tx.body.reveal
+        ]
+        for old in listed:
             self._again(old)
         if extra:
             extra(self)
@@ -141,12 +151,20 @@ class Forgery:
     def sum(self, updates: tuple[bytes, ...]) -> str:
         rows = [UpdateManifest.from_bytes(self.evidence.get(self.made[i].payload)).chunks for i in updates]
         chunks = tuple(
-            self.evidence.put(add([self.evidence.get(cid) for cid in column], MINIMAL))
-            for column in zip(*rows, strict=True)
+            self.evidence.put(add([self.unlocked(index, cid) for cid in column], MINIMAL))
+            for index, column in enumerate(zip(*rows, strict=True))
         )
         row = self.here.row
         manifest = SumManifest(self.run.facts.deployment.consortium, row.epoch, row.round, updates, chunks)
         return self.evidence.put(manifest.to_bytes())
+
+    def unlocked(self, index: int, cid: str) -> bytes:
+        """A chunk under whichever member's lock it is, at whichever place."""
+        for place in (index, *range(8)):
+            for lock in self.locks:
+                with suppress(CryptoError):
+                    return lock.unlock(place, self.evidence.get(cid))
+        raise AssertionError(cid)
 
     def _share_manifest(self, values: dict) -> str:
         manifest = ShareManifest.from_bytes(self.evidence.get(values["payload"]))

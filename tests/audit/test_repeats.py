@@ -1,4 +1,4 @@
-"""A fail-over proposal may repeat an earlier one, although more updates were confirmed meanwhile."""
+"""A fail-over proposal may repeat an earlier one, although more updates could be listed meanwhile."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from dag.bodies import AcknowledgementBody, Kind, ProposalBody, UpdateBody
+from dag.bodies import AcknowledgementBody, Kind, ProposalBody, UpdateBody, commit
 from dag.ids import sha256
-from node.audit.checks.updates import _check_confirmed
+from node.audit.checks import updates
 from node.audit.cone import Cone
 from node.audit.dossier import Ledger
 from node.audit.notes import Link
 from tests.audit.test_cone import Stub
 
 ANCHOR = sha256(b"before")
-UPDATE = UpdateBody(1, 1, 1, bytes(32), bytes(16), bytes(32))
+UPDATE = UpdateBody(1, 1, 1, commit(bytes(32)), bytes(16), bytes(32))
+CLOSE, REVEAL = AcknowledgementBody(None, close=True), AcknowledgementBody(bytes(32))
 QUORUM = 3
 
 
@@ -36,17 +37,19 @@ class SimpleProposal(ProposalBody):
 
 @pytest.fixture
 def graph() -> dict[bytes, Stub]:
-    """U0 and U1 are confirmed under P0; U2 only later, under P1."""
+    """U0, U1 and U2 are closed by three members; below P0 only U0 and U1 are revealed, U2 later, below P1."""
     rows = [
         ("U0", 0, UPDATE, ("-", "-")),
         ("U1", 1, UPDATE, ("U0", "U0")),
-        ("U2", 2, UPDATE, ("-", "-")),
-        ("A2", 2, AcknowledgementBody(None), ("U1", "U1")),
-        ("A3", 3, AcknowledgementBody(None), ("U1", "A2")),
-        ("P0", 0, SimpleProposal(EARLY), ("A3", "A2")),
-        ("B0", 0, AcknowledgementBody(None), ("U2", "P0")),
-        ("B3", 3, AcknowledgementBody(None), ("U2", "B0")),
-        ("P1", 1, SimpleProposal(EARLY), ("B3", "B0")),
+        ("U2", 2, UPDATE, ("U1", "U1")),
+        ("C0", 0, CLOSE, ("U2", "U2")),
+        ("C1", 1, CLOSE, ("U2", "C0")),
+        ("C2", 2, CLOSE, ("U2", "C1")),
+        ("R0", 0, REVEAL, ("C2", "C2")),
+        ("R1", 1, REVEAL, ("C2", "R0")),
+        ("P0", 0, SimpleProposal(EARLY), ("R0", "R1")),
+        ("R2", 2, REVEAL, ("C2", "P0")),
+        ("P1", 1, SimpleProposal(EARLY), ("R2", "R2")),
     ]
     made = {}
     for number, (label, issuer, body, parents) in enumerate(rows):
@@ -62,7 +65,9 @@ def findings(graph: dict[bytes, Stub], recorded: list[str]) -> list[tuple[str, s
     rows = [SimpleNamespace(proposal=name(label), updates_root=b"root") for label in recorded]
     here = SimpleNamespace(quorum=QUORUM, row=SimpleNamespace(proposals=rows), proposed=rows[-1])
     link = Link("updates", 2)
-    _check_confirmed(here, ledger, link)
+    with pytest.MonkeyPatch.context() as patch:  # what U2 locked is a sound update
+        patch.setattr(updates, "is_malformed", lambda *_: False)
+        updates._check_listed(SimpleNamespace(here=here), ledger, link)
     return [(finding.status, finding.subject) for finding in link.findings]
 
 

@@ -167,7 +167,7 @@ def test_streams_pass_errors_on():
     opener = Opener(net.members[0], (0, 1, 2))
     with pytest.raises(MalformedBytes):
         list(add_stream([[chunk], [chunk[:-1]]], MINIMAL))
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(MalformedBytes, match="one number of chunks"):
         list(add_stream([[chunk, chunk], [chunk]], MINIMAL))
     for workers in (1, 2):
         with pytest.raises(MalformedBytes):
@@ -175,7 +175,7 @@ def test_streams_pass_errors_on():
     with pytest.raises(WrongOpeners):
         list(combine_stream([chunk], {0: open_stream(opener, [chunk])}, MINIMAL, 4))
     streams = {k: open_stream(Opener(net.members[k], (0, 1, 2)), [chunk] * (3 - k)) for k in (0, 1, 2)}
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(MalformedBytes, match="one number of chunks"):
         list(combine_stream([chunk, chunk], streams, MINIMAL, 4))
 
 

@@ -27,7 +27,7 @@ from dag.ledger import Ledger
 from dag.store import Store
 from dag.sync import Sync
 from dag.transaction import address_of
-from tests.dag.support import context, create, key, ledger, post, proposal_body, secret, update_body
+from tests.dag.support import close, context, create, key, ledger, post, proposal_body, reveal, update_body
 
 QUIET = AcknowledgementBody(None)
 
@@ -49,15 +49,18 @@ def play_round(books: list[Ledger], round_: int, rng: random.Random) -> bytes:
             if books[m].unapproved(address_of(key(m)), round_, Kind.UPDATE):
                 create(books[m], m, QUIET, round_, rng.random())
         gossip(books)
-    for m in everyone:
-        create(books[m], m, AcknowledgementBody(secret(m)), round_, rng.random())
+    closes = [close(books[m], m, round_, rng.random()) for m in everyone]
     gossip(books)
-    create(books[0], 0, QUIET, round_, rng.random())
+    told = [reveal(books[m], m, round_, rng.random()) for m in everyone]
+    gossip(books)
     leader = rng.choice(everyone)
+    head = told[0].id
+    for tx in (*told[1:], *closes):
+        head = create(books[leader], leader, QUIET, round_, parents=(head, tx.id)).id
     gossip(books)
-    basis = books[leader].proposal_basis(round_, address_of(key(leader)))
+    basis = books[leader].proposal_basis(round_)
     assert set(basis.updates) == {tx.id for tx in first}
-    assert basis.reveals
+    assert len(basis.reveals) == len(books)
     body = proposal_body(basis.updates, basis.reveals)
     proposal = create(books[leader], leader, body, round_, parents=basis.parents)
     gossip(books)
@@ -320,7 +323,12 @@ def test_a_round_settles_without_its_equivocators():
     for turn in range(9):
         create(book, turn % 3, QUIET, seed=turn)
     assert book.is_settled(1, address_of(key(0)))
-    assert set(book.proposal_basis(1, address_of(key(0))).updates) == {tx.id for tx in made}
+    for m in range(3):
+        close(book, m)
+    head = reveal(book, 0).id
+    for m in (1, 2):
+        head = create(book, 0, QUIET, parents=(head, reveal(book, m).id)).id
+    assert set(book.proposal_basis(1).updates) == {tx.id for tx in made}
 
 
 def test_evidence_travels():

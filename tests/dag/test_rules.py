@@ -24,7 +24,19 @@ from dag.ledger import Ledger
 from dag.rules import verify_transaction
 from dag.store import Store
 from dag.transaction import address_of, genesis
-from tests.dag.support import context, create, key, ledger, post, proposal_body, secret, terms, update_body
+from tests.dag.support import (
+    close,
+    context,
+    create,
+    key,
+    ledger,
+    post,
+    proposal_body,
+    reveal,
+    secret,
+    terms,
+    update_body,
+)
 
 QUIET = AcknowledgementBody(None)
 
@@ -80,42 +92,57 @@ def test_reveals(book):
     refuse(book, AcknowledgementBody(secret(1)), WrongReveal, "past cone", member=1, parents=on_it)
     for seed in range(5):
         create(book, 1 + seed % 2, QUIET, seed=seed)
-    reveal = create(book, 0, AcknowledgementBody(secret(0)))
-    assert book.in_cone(update.id, [reveal.id])
+    close(book, 1)
+    made = reveal(book, 0)
+    assert book.in_cone(update.id, [made.id])
+    assert set(book.closed_within((made.id,), 1)) == {1}
 
 
-def confirmed_round(book: Ledger) -> tuple[bytes, ...]:
-    """Four updates that everybody approves; returns their ids ascending."""
+def closed_round(book: Ledger) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Four updates, closed and revealed by everybody; ids of updates and reveals, ascending."""
     made = [create(book, m, update_body(m), seed=m) for m in range(4)]
     for turn in range(4):
         for m in range(4):
             create(book, m, QUIET, seed=10 * turn + m)
-    return tuple(sorted(tx.id for tx in made))
+    for m in range(4):
+        close(book, m)
+    told = [reveal(book, m) for m in range(4)]
+    create(book, 0, QUIET, parents=(told[0].id, told[1].id))
+    create(book, 0, QUIET, parents=(told[2].id, told[3].id))
+    return tuple(sorted(tx.id for tx in made)), tuple(sorted(tx.id for tx in told))
 
 
 @pytest.fixture
-def updates(book) -> tuple[bytes, ...]:
-    return confirmed_round(book)
+def closed(book) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    return closed_round(book)
+
+
+@pytest.fixture
+def updates(closed) -> tuple[bytes, ...]:
+    return closed[0]
+
+
+@pytest.fixture
+def reveals(closed) -> tuple[bytes, ...]:
+    return closed[1]
 
 
 def head(book: Ledger) -> tuple[bytes, bytes]:
-    return book.proposal_basis(1, address_of(key(0))).parents
+    return book.proposal_basis(1).parents
 
 
-def test_a_good_proposal_enters(book, updates):
-    reveal = create(book, 1, AcknowledgementBody(secret(1)))
-    create(book, 0, QUIET, parents=(reveal.id, book.tips()[0]))
-    basis = book.proposal_basis(1, address_of(key(0)))
+def test_a_good_proposal_enters(book, updates, reveals):
+    basis = book.proposal_basis(1)
     assert basis.updates == updates
-    assert basis.reveals == (reveal.id,)
-    made = create(book, 0, proposal_body(updates, basis.reveals, ((0, 3), (1, 2))), parents=basis.parents)
+    assert basis.reveals == reveals
+    made = create(book, 0, proposal_body(updates, reveals, ((0, 3), (1, 2))), parents=basis.parents)
     assert made.id in book
-    assert create(book, 2, proposal_body(updates, attempt=1)).id in book, "parents are found without help, too"
+    assert create(book, 2, proposal_body(updates, reveals, attempt=1)).id in book, "parents are found without help, too"
 
 
-def test_proposals_that_contradict_themselves(book, updates):
+def test_proposals_that_contradict_themselves(book, updates, reveals):
     def broken(error, match, **changes):
-        refuse(book, replace(proposal_body(updates), **changes), error, match, parents=head(book), sequence=99)
+        refuse(book, replace(proposal_body(updates, reveals), **changes), error, match, parents=head(book), sequence=99)
 
     broken(WrongProposal, "roots?", updates_root=sha256(b"x"))
     broken(WrongProposal, "roots?", sums_root=sha256(b"x"))
@@ -123,55 +150,73 @@ def test_proposals_that_contradict_themselves(book, updates):
     broken(WrongProposal, "exactly once", groups=((0, 1, 2),))
     broken(WrongProposal, "openers", openers=(0, 1))
     broken(WrongProposal, "openers", openers=(0, 1, 4))
-    doubled = proposal_body(updates, groups=((0, 1, 2), (2, 3)))
+    doubled = proposal_body(updates, reveals, groups=((0, 1, 2), (2, 3)))
     refuse(book, doubled, WrongProposal, "exactly once", parents=head(book), sequence=99)
-    small = proposal_body(updates, groups=((0, 1, 2), (3,)))
+    small = proposal_body(updates, reveals, groups=((0, 1, 2), (3,)))
     refuse(book, small, WrongProposal, "at least 2", parents=head(book), sequence=99)
 
 
-def test_proposals_that_refer_to_what_is_not_there(book, updates):
+def test_proposals_that_refer_to_what_is_not_there(book, updates, reveals):
     unknown = tuple(sorted((*updates, sha256(b"unknown"))))
-    refuse(book, proposal_body(unknown), WrongReference, "past cone", parents=head(book), sequence=99)
-    not_update = tuple(sorted((*updates, book.transactions(Kind.ACKNOWLEDGEMENT)[0].id)))
+    refuse(book, proposal_body(unknown, reveals), WrongReference, "past cone", parents=head(book), sequence=99)
+    quiet = book.transactions(Kind.ACKNOWLEDGEMENT)[0].id
+    not_update = tuple(sorted((*updates, quiet)))
     refuse(book, proposal_body(not_update), WrongReference, "expected a update", parents=head(book), sequence=99)
-    quiet = (book.transactions(Kind.ACKNOWLEDGEMENT)[0].id,)
-    refuse(book, proposal_body(updates, quiet), WrongReference, "reveals nothing", parents=head(book), sequence=99)
+    refuse(book, proposal_body(updates, (quiet,)), WrongReference, "reveals nothing", parents=head(book), sequence=99)
 
 
-def test_reveals_belong_to_listed_updates(book, updates):
-    reveal = create(book, 1, AcknowledgementBody(secret(1)))
-    parents = (reveal.id, head(book)[0])
-    others = tuple(tx_id for tx_id in updates if book.get(tx_id).issuer != address_of(key(1)))
-    refuse(book, proposal_body(others, (reveal.id,)), WrongReference, "without a listed", parents=parents, sequence=99)
+def test_each_listed_update_has_one_reveal_and_no_other_has(book, updates, reveals):
+    without = reveals[1:]
+    refuse(book, proposal_body(updates, without), WrongProposal, "3 reveals for 4", parents=head(book), sequence=99)
+    others = tuple(tx_id for tx_id in updates if book.get(tx_id).issuer != book.get(reveals[0]).issuer)
+    refuse(book, proposal_body(others, reveals), WrongReference, "without a listed", parents=head(book), sequence=99)
+    member = next(m for m in range(4) if address_of(key(m)) == book.get(reveals[0]).issuer)
+    again = create(book, member, AcknowledgementBody(secret(member)))
+    twice = tuple(sorted((*reveals, again.id)))
+    refuse(book, proposal_body(updates, twice), WrongProposal, "5 reveals for 4", parents=(again.id, again.id))
 
 
-def test_unconfirmed_updates_cannot_be_proposed(book):
-    one = create(book, 0, update_body(0))
-    two = create(book, 1, update_body(1), parents=(one.id, one.id))
-    both = tuple(sorted((one.id, two.id)))
-    parents = (two.id, two.id)
-    refuse(
-        book, proposal_body(both), Unconfirmed, "has 2 approving members, 3 are needed", parents=parents, sequence=99
-    )
-    third = create(book, 2, QUIET, parents=parents)
-    assert create(book, 3, proposal_body(both), parents=(third.id, third.id)).id in book
+def test_an_update_counts_only_below_the_closes_of_a_quorum(book):
+    """Everybody approves the fourth update, but only two members had when they closed."""
+    early = [create(book, m, update_body(m), seed=m) for m in range(3)]
+    for m in (0, 1):
+        close(book, m)
+    late = create(book, 3, update_body(3))
+    for m in (2, 3):
+        close(book, m)
+    for turn in range(3):
+        for m in range(4):
+            create(book, m, QUIET, seed=10 * turn + m)
+    told = [reveal(book, m) for m in range(4)]
+    assert book.is_confirmed(late.id)
+    parents = (told[0].id, told[1].id)
+    parents = (create(book, 0, QUIET, parents=parents).id, create(book, 0, QUIET, parents=(told[2].id, told[3].id)).id)
+    basis = book.proposal_basis(1, parents)
+    assert basis.updates == tuple(sorted(tx.id for tx in early))
+    assert len(basis.reveals) == 3
+    everything = tuple(sorted((late.id, *basis.updates)))
+    body = proposal_body(everything, tuple(sorted(tx.id for tx in told)))
+    refuse(book, body, Unconfirmed, "closes of 2 members, 3 are needed", parents=parents, sequence=99)
+    assert create(book, 3, proposal_body(basis.updates, basis.reveals), parents=parents).id in book
 
 
-def test_a_void_proposer_does_not_count_itself(book):
-    one = create(book, 0, update_body(0))
-    two = create(book, 1, update_body(1), parents=(one.id, one.id))
-    both = tuple(sorted((one.id, two.id)))
-    forks = [post((two.id,) * 2, AcknowledgementBody(None), 3, round_=round_) for round_ in (1, 2)]
-    halves = tuple(fork.id for fork in forks)
-    on_both = post(halves, QUIET, 2, sequence=88)
-    book.receive_many([on_both.raw, *(fork.raw for fork in forks)])
-    proposal = post((on_both.id,) * 2, proposal_body(both), 3, sequence=2)
-    book.receive(post((proposal.id,) * 2, QUIET, 2, sequence=89).raw)
-    with pytest.raises(Unconfirmed, match="has 2 approving"):
-        book.receive(proposal.raw)
+def test_a_void_members_close_does_not_count(book):
+    """Member 3 closes twice; both closes below one head, it has closed nothing there."""
+    made = [create(book, m, update_body(m), seed=m) for m in range(2)]
+    last = create(book, 2, QUIET, parents=(made[0].id, made[1].id))
+    for m in (0, 1):
+        close(book, m)
+    tips = book.tips()
+    halves = [post((last.id, tips[0]), AcknowledgementBody(None, close=True), 3, sequence=number) for number in (0, 1)]
+    on_both = post((halves[0].id, halves[1].id), QUIET, 2, sequence=88)
+    book.receive_many([on_both.raw, *(half.raw for half in halves)])
+    assert set(book.closed_within((halves[0].id, *tips), 1)) == {0, 1, 3}
+    assert set(book.closed_within((on_both.id, *tips), 1)) == {0, 1}
+    body = proposal_body(tuple(sorted(tx.id for tx in made)))
+    refuse(book, body, Unconfirmed, "closes of 2 members", parents=(on_both.id, tips[-1]), sequence=99)
 
 
-def test_one_update_a_member(book, updates):
+def test_one_update_a_member(book, updates, reveals):
     genesis = (book.genesis_id, book.genesis_id)
     member = next(m for m in range(4) if address_of(key(m)) == book.get(updates[0]).issuer)
     second = post(genesis, update_body(member, samples=60), member, sequence=77)
@@ -179,11 +224,12 @@ def test_one_update_a_member(book, updates):
     book.receive_many([on_it.raw, second.raw])
     both = tuple(sorted((*updates, second.id)))
     parents = (on_it.id, head(book)[0])
-    refuse(book, proposal_body(both), Unconfirmed, "has 0 approving", parents=parents, sequence=99, member=3)
+    refuse(book, proposal_body(both), Unconfirmed, "closes of 0 members", parents=parents, sequence=99, member=3)
+    assert updates[0] not in book.proposal_basis(1, parents).updates
 
 
-def test_shares_verdicts_and_checkpoints(book, updates):
-    body = proposal_body(updates, (), ((0, 3), (1, 2)))
+def test_shares_verdicts_and_checkpoints(book, updates, reveals):
+    body = proposal_body(updates, reveals, ((0, 3), (1, 2)))
     before = head(book)
     proposal = create(book, 0, body, parents=before).id
     on_it = (proposal, proposal)
@@ -210,16 +256,16 @@ def test_refusals_name_the_transaction(book):
     assert caught.value.tx_id == bad.id
 
 
-def test_a_proposal_takes_the_pair_of_tips_that_confirms_most(book):
-    """No single tip confirms both updates, and the two that approve most updates are not the pair."""
-    one = create(book, 0, update_body(0))
-    two = create(book, 1, update_body(1), parents=(book.genesis_id, book.genesis_id))
-    left = create(book, 2, QUIET, parents=(one.id, one.id))
-    left = create(book, 3, QUIET, parents=(left.id, left.id))
-    right = create(book, 2, QUIET, parents=(two.id, two.id))
-    right = create(book, 3, QUIET, parents=(right.id, right.id))
+def test_a_proposal_takes_the_pair_of_tips_that_shows_most(book):
+    """No single tip shows everything, and the two that show most are not the pair."""
+    made = [create(book, m, update_body(m), parents=(book.genesis_id,) * 2) for m in range(2)]
+    joint = create(book, 2, QUIET, parents=(made[0].id, made[1].id))
+    closes = [create(book, m, AcknowledgementBody(None, close=True), parents=(joint.id,) * 2) for m in range(3)]
+    mixed = create(book, 2, QUIET, parents=(closes[0].id, closes[1].id))
+    mixed = create(book, 2, QUIET, parents=(mixed.id, closes[2].id))
+    told = [create(book, m, AcknowledgementBody(secret(m)), parents=(mixed.id,) * 2) for m in range(2)]
     for number in range(3):
-        create(book, 2, QUIET, seed=number, parents=(one.id, one.id))
-    basis = book.proposal_basis(1, address_of(key(0)))
-    assert set(basis.parents) == {left.id, right.id}
-    assert set(basis.updates) == {one.id, two.id}
+        create(book, 2, QUIET, seed=number, parents=(mixed.id,) * 2)
+    basis = book.proposal_basis(1)
+    assert set(basis.parents) == {tx.id for tx in told}
+    assert set(basis.updates) == {tx.id for tx in made}

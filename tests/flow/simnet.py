@@ -297,7 +297,7 @@ class SimNet:
 
     def begin(self, node: SimNode, facts: RoundFacts) -> None:
         """(Re)start a member's part in a round from chain, ledger and journal alone."""
-        ports = replace(node.ports, opened={})
+        ports = replace(node.ports, opened={}, unlocked={})
         node.runner = RoundRunner(
             ports, facts, lambda _r, e, n=node: self.queue.append(("effect", n.index, e)), lambda: self.now
         )

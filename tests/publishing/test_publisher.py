@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from dag.bodies import AcknowledgementBody, Kind, ShareBody, VerdictBody
 from dag.errors import UnknownTransaction, WrongRound
-from dag.transaction import Transaction, address_of
+from dag.transaction import Transaction
+from node.audit.cone import Cone
 from node.rounds.groups import group_seed
-from tests.dag.support import blob, key, proposal_body, secret, update_body
+from tests.dag.support import blob, proposal_body, secret, update_body
 from tests.publishing.support import acknowledge, post_update, publisher
 
 MEMBERS = 4
@@ -42,9 +43,35 @@ def books():
 
 
 def propose(book, member: int) -> Transaction:
-    basis = book.proposal_basis(1)
-    updates, reveals = basis.updates, basis.reveals
-    return book.post(Kind.PROPOSAL, proposal_body(updates, reveals), epoch=1, round_number=1)
+    basis = book.proposal_basis(1, book.gather(shown(book), epoch=1, round_number=1))
+    body = proposal_body(basis.updates, basis.reveals)
+    return book.post(Kind.PROPOSAL, body, epoch=1, round_number=1, parents=basis.parents)
+
+
+def shown(book) -> list[bytes]:
+    """What a proposal has to have below it."""
+    rows = book.read(lambda ledger: ledger.transactions(Kind.ACKNOWLEDGEMENT, 1, limit=500))
+    return [tx.id for tx in rows if tx.body.close or tx.body.reveal]
+
+
+def closed_round(books) -> list[Transaction]:
+    """Everybody posts an update, approves, closes and reveals; the updates."""
+    updates = confirmed_round(books)
+    ids = [tx.id for tx in updates]
+    closes = [book.post_close(ids, epoch=1, round_number=1) for book in books]
+    share_everything(books)
+    assert all(tx.body.close for tx in closes)
+    for member, book in enumerate(books):
+        book.post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(member)), epoch=1, round_number=1)
+    share_everything(books)
+    return updates
+
+
+def share_everything(books) -> None:
+    """Whatever one of them has, all have."""
+    rows = {tx.id: tx for book in books for tx in book.read(lambda ledger: ledger.transactions(limit=1000))}
+    for book in books:
+        book.read(lambda ledger: ledger.receive_many(tx.raw for tx in rows.values() if tx.parents))
 
 
 @pytest.mark.parametrize("again", [update_body(0), update_body(0, samples=50)], ids=["the same", "another"])
@@ -65,7 +92,7 @@ def test_an_update_is_posted_once_across_a_restart(tmp_path):
 
 
 def test_share_and_verdict_are_posted_once(books):
-    confirmed_round(books)
+    closed_round(books)
     proposal = propose(books[0], 0)
     bodies = {
         Kind.SHARE: (ShareBody(proposal.id, 0), blob("share")),
@@ -176,8 +203,8 @@ def approving_issuers(update: bytes, segment: dict[bytes, Transaction]) -> set[b
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(0, MEMBERS - 1))
-def test_a_segment_alone_proves_which_updates_are_confirmed(seed, leader):
-    """Whatever order messages took: from the segment's transactions a quorum is seen to approve every listed update."""
+def test_a_segment_alone_proves_which_updates_are_listed(seed, leader):
+    """Whatever order messages took: from the segment's transactions a quorum is seen to have closed above every listed update."""
     rng = random.Random(seed)
     books = [publisher(member) for member in range(MEMBERS)]
     for number, book in enumerate(books):
@@ -189,8 +216,13 @@ def test_a_segment_alone_proves_which_updates_are_confirmed(seed, leader):
             book.receive(row.raw)
         rows.append(acknowledge(book))
     share_all(books, rows)
-    for _ in range(4):
-        share_all(books, [acknowledge(book) for book in books])
+    for book in rng.sample(books, MEMBERS):
+        book.post_close([tx.id for tx in rows[:MEMBERS]], epoch=1, round_number=1)
+    share_everything(books)
+    for member in rng.sample(range(MEMBERS), MEMBERS):
+        reveal = AcknowledgementBody(secret(member))
+        books[member].post(Kind.ACKNOWLEDGEMENT, reveal, epoch=1, round_number=1)
+    share_everything(books)
     proposal = propose(books[leader], leader)
     raws = books[leader].segment(proposal.id, ())
     segment = {tx.id: tx for tx in map(Transaction.decode, raws)}
@@ -198,14 +230,18 @@ def test_a_segment_alone_proves_which_updates_are_confirmed(seed, leader):
     assert len(proposal.body.updates) == MEMBERS
     for update in proposal.body.updates:
         assert len(approving_issuers(update, segment)) >= QUORUM
-    assert set(books[leader].confirmed_by(proposal.id)) == set(proposal.body.updates)
+    issuers = {tx_id: books[leader].read(lambda ledger: ledger.tangle).issuer(tx_id) for tx_id in segment}
+    closing = Cone(segment, issuers, proposal.id).closing(proposal.body.updates)
+    assert all(len(members) >= QUORUM for members in closing.values())
+    listable = books[leader].listable_by(proposal.id)
+    assert (listable.updates, listable.reveals) == (proposal.body.updates, proposal.body.reveals)
     assert {i for i, tx in segment.items() if tx.round == 1} >= set(proposal.body.updates)
 
 
 def test_a_segment_is_the_same_at_every_member_and_holds_what_else_is_named(books):
-    confirmed_round(books)
+    closed_round(books)
     proposal = propose(books[0], 0)
-    share_all(books, [proposal])
+    share_everything(books)
     late = books[0].post(Kind.VERDICT, VerdictBody(proposal.id, (5,), 5, (True,), 9), epoch=1, round_number=1)
     share_all(books, [late])
     segments = {book.segment(proposal.id, (late.id,)) for book in books}
@@ -215,46 +251,69 @@ def test_a_segment_is_the_same_at_every_member_and_holds_what_else_is_named(book
     assert len({book.round_root(proposal.id) for book in books}) == 1
 
 
-def test_reveals_are_listed_only_for_confirmed_updates(books):
-    confirmed_round(books)
+def test_what_is_not_revealed_is_not_listed(books):
+    updates = confirmed_round(books)
+    for book in books:
+        book.post_close([tx.id for tx in updates], epoch=1, round_number=1)
+    share_everything(books)
     reveal = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
-    share_all(books, [reveal])
-    share_all(books, [acknowledge(book) for book in books])
-    basis = books[1].proposal_basis(1)
+    share_everything(books)
+    parents = books[1].gather(shown(books[1]), epoch=1, round_number=1)
+    basis = books[1].proposal_basis(1, parents)
     assert basis.reveals == (reveal.id,)
-    assert books[0].get(reveal.id).issuer == address_of(key(2))
-    assert len(basis.updates) == MEMBERS
+    assert basis.updates == (updates[2].id,)
 
 
 def test_revealing_again_draws_no_other_groups(books):
     """However often a member reveals, the values that make the group seed stay the same."""
-    confirmed_round(books)
+    closed_round(books)
     seeds = set()
     for _ in range(3):
-        again = books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
-        share_all(books, [again])
-        books[1].gather([again.id], epoch=1, round_number=1)
-        values = [books[1].get(tx_id).body.reveal for tx_id in books[1].proposal_basis(1).reveals]
-        assert set(values) == {secret(2)}
+        books[2].post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(2)), epoch=1, round_number=1)
+        share_everything(books)
+        basis = books[1].proposal_basis(1, books[1].gather(shown(books[1]), epoch=1, round_number=1))
+        values = [books[1].get(tx_id).body.reveal for tx_id in basis.reveals]
+        assert len(values) == len(set(values)) == MEMBERS
         seeds.add(group_seed(bytes(32), bytes(32), values))
     assert len(seeds) == 1
 
 
-def test_gathering_lets_a_proposal_list_every_reveal(books):
-    """Reveals that lie on different tips come under one: the leader may leave none out, so it must reach all."""
-    confirmed_round(books)
-    reveals = [
-        book.post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(secret(member)), epoch=1, round_number=1)
-        for member, book in enumerate(books)
-    ]
-    share_all(books, reveals)
-    ids = [tx.id for tx in reveals]
+def test_gathering_brings_everything_below_two_parents(books):
+    """Closes and reveals that lie on different tips: the leader may leave none out, so it must reach all."""
+    closed_round(books)
+    ids = shown(books[0])
+    parents = books[0].gather(ids, epoch=1, round_number=1)
+    assert all(books[0].read(lambda ledger, i=i: ledger.in_cone(i, parents)) for i in ids)
+    before = books[0].read(len)
     books[0].gather(ids, epoch=1, round_number=1)
-    basis = books[0].proposal_basis(1)
-    assert set(basis.reveals) >= set(ids)
+    assert books[0].read(len) == before, "nothing is posted where two tips show everything"
     proposal = propose(books[0], 0)
-    share_all(books[1:], [books[0].get(tx.id) for tx in books[0].outbox()])
-    assert {book.reveals_by(proposal.id) for book in books} == {basis.reveals}
+    share_everything(books)
+    assert len({book.listable_by(proposal.id) for book in books}) == 1
+    assert len(proposal.body.updates) == MEMBERS
+
+
+def test_a_member_closes_once_and_above_all_it_was_told_of(books, tmp_path):
+    updates = [post_update(book, member) for member, book in enumerate(books)]
+    ids = [tx.id for tx in updates]
+    share_all(books, updates)
+    close = books[0].post_close(ids, epoch=1, round_number=1)
+    assert books[0].post_close(ids[:1], epoch=1, round_number=1) == close
+    covered = books[0].read(lambda ledger: ledger.closed_within((close.id,), 1))
+    assert covered == {0: 0b1111}
+    assert [books[0].closers(tx_id) for tx_id in ids] == [1] * MEMBERS
+
+
+def test_a_close_covers_what_only_another_rounds_transactions_lead_to(books):
+    """A late transaction of another round is the only one above an update: the close reaches it by a path of its own round."""
+    update = post_update(books[0], 0)
+    for _ in range(3):
+        parents = (update.id, update.id)
+        body = AcknowledgementBody(None)
+        update_tip = books[0].post(Kind.ACKNOWLEDGEMENT, body, epoch=1, round_number=2, parents=parents)
+    assert books[0].read(lambda ledger: ledger.tips())[-1] == update_tip.id
+    close = books[0].post_close([update.id], epoch=1, round_number=1)
+    assert books[0].read(lambda ledger: ledger.closed_within((close.id,), 1)) == {0: 1}
 
 
 def test_a_segment_holds_what_approves_from_an_earlier_round(books):
@@ -266,7 +325,16 @@ def test_a_segment_holds_what_approves_from_an_earlier_round(books):
     share_all(books, updates)
     for _ in range(6):
         share_all(books, [acknowledge(book, updates[k].id) for k, book in enumerate(books)])
-    basis = books[0].proposal_basis(2)
+    for book in books:
+        book.post_close([tx.id for tx in updates], epoch=1, round_number=2)
+    share_everything(books)
+    told = []
+    for member, book in enumerate(books):
+        reveal = AcknowledgementBody(secret(member))
+        told.append(book.post(Kind.ACKNOWLEDGEMENT, reveal, epoch=1, round_number=2).id)
+    share_everything(books)
+    told += books[0].read(lambda ledger: ledger.closes(2))
+    basis = books[0].proposal_basis(2, books[0].gather(told, epoch=1, round_number=2))
     body = proposal_body(basis.updates, basis.reveals)
     proposal = books[0].post(Kind.PROPOSAL, body, epoch=1, round_number=2, parents=basis.parents)
     segment = {tx.id: tx for tx in map(Transaction.decode, books[0].segment(proposal.id, ()))}

@@ -82,6 +82,10 @@ def reveal(member: int, **where) -> Transaction:
     return post(member, AcknowledgementBody(secret(member)), **where)
 
 
+def close(member: int, **where) -> Transaction:
+    return post(member, AcknowledgementBody(None, close=True), 2, **where)
+
+
 def proposal(
     leader: int, updates: tuple[bytes, ...], sums: tuple[str, ...], openers: tuple[int, ...], attempt: int = 0
 ) -> Transaction:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crypto.locking import UpdateLock
 from dag.weights import contribution_weight
 from node.errors import LyingPeer, RoundProblem
 from node.learning.training import clip_l2
@@ -18,7 +19,7 @@ from node.rounds.steps import learn
 from node.rounds.steps.models import load_model
 from node.sealing.openings import OpeningContext, open_sum, release_openings
 from node.sealing.quantising import plan_layout, step_sizes
-from node.sealing.updates import add_updates
+from node.sealing.updates import LockedUpdate, add_updates
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def test_the_ciphertexts_open_to_what_was_quantised(played, kept, state):
     """Sealed, added to nothing, opened by three members: the very integers."""
     ports, found = kept
     (sealed,) = learn.train_and_seal(ports, state)
-    chunks = UpdateManifest.from_bytes(ports.blobs.obtain(sealed.update.manifest)).chunks
-    total = add_updates([chunks], ports.keys.joint.params, ports.blobs)
+    manifest = UpdateManifest.from_bytes(ports.blobs.obtain(sealed.update.manifest))
+    lock = UpdateLock.from_reveal(learn.reveal_for(ports, state), ports.address, 1, 1)
+    update = LockedUpdate(manifest.chunks, manifest.size, lock)
+    total = add_updates([update], ports.keys.joint.params, ports.blobs)
     openers = (0, 1, 3)
     contexts = {k: OpeningContext(1, 1, bytes(32), 0, played.addresses[k]) for k in openers}
     shares = {

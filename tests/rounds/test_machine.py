@@ -40,7 +40,9 @@ class RoundModel(RuleBasedStateMachine):
         self.adopted = False
         self.updates: dict[int, Transaction] = {}
         self.approvals: dict[bytes, int] = {}
+        self.closers: set[int] = set()
         self.revealed: set[int] = set()
+        self.unlocked: dict[bytes, str] = {}
         self.proposals: list[Transaction] = []
         self.anchors: list = []
         self.verified: set[bytes] = set()
@@ -49,7 +51,7 @@ class RoundModel(RuleBasedStateMachine):
         self.scores = None
         self.verdicts: dict[tuple[bytes, int], Transaction] = {}
         self.checkpoints: list[Transaction] = []
-        self.closed_at = self.quorum_at = self.sendable_at = None
+        self.closed_at = self.revealable_at = self.quorum_at = self.sendable_at = None
         self.running: set = set()
         self.retry: dict = {}
         self.history: list = []
@@ -63,6 +65,8 @@ class RoundModel(RuleBasedStateMachine):
             for tx in self.updates.values():
                 self.approvals[tx.id] = 0b1111
             self.attach(s.post(0, s.AcknowledgementBody(None), self.next_sequence()))
+            for member in range(s.N):
+                self.member_closes(member)
         if stage >= 3:
             self.proposal_arrives(2, {0, self.me or 3}, 1, on_chain=True)
             self.verified.add(self.proposals[0].id)
@@ -118,8 +122,9 @@ class RoundModel(RuleBasedStateMachine):
             return [do.Abort()]
         if self.plan is None:
             return [do.ReadPlan()]
-        steps = (self.train, self.approve, self.reveal, self.propose, self.verify, self.open, self.judge, self.write)
-        return [effect for step in (*steps, self.endorse, self.finalise) for effect in step()]
+        before = (self.train, self.approve, self.close, self.reveal, self.unlock, self.propose)
+        after = (self.verify, self.open, self.judge, self.write, self.endorse, self.finalise)
+        return [effect for step in (*before, *after) for effect in step()]
 
     def train(self):
         if self.me not in self.updates and self.now < s.COLLECT_BY:
@@ -131,13 +136,27 @@ class RoundModel(RuleBasedStateMachine):
         if waiting and not any(isinstance(effect, do.Approve) for effect in self.running):
             yield do.Approve(waiting[0])
 
+    def close(self):
+        """Once collecting has ended, with or without an update of its own."""
+        if self.closed_at is not None and self.me not in self.closers:
+            yield do.Close()
+
     def reveal(self):
-        if self.closed_at is not None and self.me in self.updates and self.me not in self.revealed:
+        """Never before a quorum has closed, itself included."""
+        closed = self.me in self.closers and len(self.closers) >= s.QUORUM
+        if closed and self.me in self.updates and self.me not in self.revealed:
             yield do.Reveal()
 
+    def readable(self) -> list[bytes]:
+        return sorted(tx.id for member, tx in self.updates.items() if member in self.revealed)
+
+    def unlock(self):
+        for update in self.readable():
+            if update not in self.unlocked:
+                yield do.Unlock(update)
+
     def propose(self):
-        enough = len(self.confirmed) >= self.plan.min_group
-        if self.closed_at is None or not enough or self.slot < self.rank or self.scores:
+        if self.revealable_at is None or self.slot < self.rank or self.scores:
             return
         if any(anchor.leader == self.me for anchor in self.anchors):
             return
@@ -147,9 +166,11 @@ class RoundModel(RuleBasedStateMachine):
         if stalled:
             yield do.Propose(self.slot, stalled[0].body.updates, stalled[0].body.reveals, repeats=True)
             return
-        everyone = {s.ADDRESSES.index(tx.issuer) for tx in self.confirmed} <= self.revealed
-        if everyone or self.now - self.closed_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds:
-            yield do.Propose(self.slot, tuple(tx.id for tx in self.confirmed), (), repeats=False)
+        sound = tuple(update for update in self.readable() if not self.unlocked.get(update))
+        waited = self.now - self.revealable_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds
+        known = set(self.readable()) <= self.unlocked.keys()
+        if known and len(sound) >= self.plan.min_group and (waited or set(self.updates) <= self.revealed):
+            yield do.Propose(self.slot, () if waited else sound, (), repeats=False)
 
     def verify(self):
         for p in self.proposals:
@@ -225,9 +246,11 @@ class RoundModel(RuleBasedStateMachine):
     # ---- driving both ----------------------------------------------------------------------------------------------
 
     def note_times(self) -> None:
-        everyone = len({tx.issuer for tx in self.confirmed}) == s.N
+        everyone = len(self.updates) == s.N
         if self.closed_at is None and (everyone or self.now >= s.COLLECT_BY):
             self.closed_at = self.now
+        if self.revealable_at is None and len(self.closers) >= s.QUORUM:
+            self.revealable_at = self.now
         if self.quorum_at is None and self.opened and len(self.on_these_sums()) >= s.QUORUM:
             self.quorum_at = self.now
         if self.sendable_at is None and len(self.signatures()) >= s.QUORUM:
@@ -280,6 +303,19 @@ class RoundModel(RuleBasedStateMachine):
         for issuer in data.draw(st.sets(st.sampled_from(sorted(self.updates)), min_size=1)):
             self.approvals[self.updates[issuer].id] |= 1 << member
         self.attach(s.post(member, s.AcknowledgementBody(None), self.next_sequence()))
+
+    @rule(member=MEMBERS)
+    def member_closes(self, member: int) -> None:
+        self.closers.add(member)
+        self.attach(s.close(member))
+
+    @precondition(lambda self: any(isinstance(e, do.Unlock) for e in self.running))
+    @rule(problem=st.sampled_from(["", "", "no ciphertext"]))
+    def update_is_unlocked(self, problem: str) -> None:
+        effect = next(e for e in self.running if isinstance(e, do.Unlock))
+        self.unlocked[effect.update] = problem
+        self.feed(ev.Unlocked(effect.update, problem))
+        self.finish(effect)
 
     @precondition(lambda self: self.updates)
     @rule(data=st.data())
@@ -441,12 +477,11 @@ class RoundModel(RuleBasedStateMachine):
         assert {u.id for u in state.updates} == {tx.id for tx in self.updates.values()}
         assert [u.id for u in state.confirmed] == [tx.id for tx in self.confirmed]
         assert {member for _, member, _ in state.reveals} == self.revealed
+        assert state.closers == self.closers
+        assert dict(state.unlocked) == self.unlocked
         assert list(state.proposals) == [p.id for p in self.proposals]
-        assert (state.closed_at, state.quorum_at, state.sendable_at) == (
-            self.closed_at,
-            self.quorum_at,
-            self.sendable_at,
-        )
+        times = (self.closed_at, self.revealable_at, self.quorum_at, self.sendable_at)
+        assert (state.closed_at, state.revealable_at, state.quorum_at, state.sendable_at) == times
         assert state.slot == self.slot
 
 

@@ -40,12 +40,13 @@ def knowledge(state: RoundState) -> dict:
         "updates": frozenset(state.updates),
         "confirmed": state.confirmed,
         "approvals": dict(state.approvals),
+        "closes": state.closes,
         "reveals": state.reveals,
         "proposals": frozenset(state.proposals),
         "shares": {p.id: state.shares_for(p) for p in proposals},
         "verdicts": {p.id: state.verdicts_for(p.sums_root) for p in proposals},
         "signatures": signatures(replace(state, endorsed=state.checkpoints[0].statement)),
-        "times": (state.closed_at, state.quorum_at),
+        "times": (state.closed_at, state.revealable_at, state.quorum_at),
         "due": frozenset(due(replace(state, running=frozenset()))),
     }
 
@@ -96,6 +97,8 @@ def effects(state: RoundState) -> list:
         do.ReadPlan(),
         do.TrainAndSeal(),
         do.PostUpdate(),
+        do.Close(),
+        do.Unlock(proposal.updates[0]),
         do.Propose(0, proposal.updates, proposal.reveals, repeats=False),
         do.VerifyProposal(proposal.id),
         do.ReleaseShare(proposal.id),
@@ -109,7 +112,7 @@ def effects(state: RoundState) -> list:
     ]
 
 
-@pytest.mark.parametrize("number", range(13))
+@pytest.mark.parametrize("number", range(15))
 def test_an_effect_done_again_changes_nothing(played, number):
     """After a crash an effect may run once more than it finished: ledger, blobs and chain stay as they are."""
     (proposal,) = played.nodes[0].runner.state.proposals.values()

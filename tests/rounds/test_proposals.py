@@ -30,16 +30,16 @@ def test_recomputing_stores_the_sums(ports, state, proposal):
     assert all(ports.blobs.store.has(cid) for cid in proposal.sums)
 
 
-def test_a_confirmed_update_that_is_left_out_is_named(ports, state, proposal):
+def test_a_listable_update_that_is_left_out_is_named(ports, state, proposal):
     short = replace(proposal, updates=proposal.updates[1:])
-    with pytest.raises(LyingPeer, match="leaves out confirmed update") as caught:
+    with pytest.raises(LyingPeer, match="leaves out listable update") as caught:
         check_proposal(ports, state, short)
     assert caught.value.evidence == {"proposal": proposal.id.hex(), "update": proposal.updates[0].hex()}
 
 
 def test_an_update_that_is_slipped_in_is_named(ports, state, proposal):
     spare = bytes(32)
-    with pytest.raises(LyingPeer, match="includes unconfirmed update") as caught:
+    with pytest.raises(LyingPeer, match=r"includes update .*not closed by a quorum") as caught:
         check_proposal(ports, state, replace(proposal, updates=tuple(sorted((*proposal.updates, spare)))))
     assert caught.value.evidence["update"] == spare.hex()
 
@@ -116,8 +116,8 @@ def test_an_update_this_member_never_saw_is_refused(ports, state, proposal):
         check_proposal(ports, blind, proposal)
 
 
-def test_a_repeat_need_not_list_what_was_confirmed_later(ports, state, proposal):
-    """After a stall the very same updates are proposed again, though its cone confirms more by then."""
+def test_a_repeat_need_not_list_what_could_be_listed_later(ports, state, proposal):
+    """After a stall the very same updates are proposed again, though its cone allows more by then."""
     known = replace(state, verified=frozenset({proposal.id}))
     aggregate.verify_inclusion(ports, known, replace(proposal, id=b"another", leader=0))
 
@@ -159,7 +159,8 @@ def test_an_anchor_that_is_not_on_chain_is_not_believed(played, state, proposal)
 def lie(net: SimNet, node, effect, how: str) -> None:
     """What a dishonest leader does instead of its step: attach and anchor a false proposal."""
     state, ports = node.runner.state, node.ports
-    basis = ports.ledger.proposal_basis(state.facts.round)
+    shown = (*(tx_id for tx_id, _ in state.closes), *(tx_id for tx_id, _, _ in state.reveals))
+    basis = ports.ledger.proposal_basis(1, ports.ledger.gather(shown, epoch=1, round_number=1))
     updates, reveals = basis.updates, basis.reveals
     if how == "omit":
         without = ports.ledger.get(updates[0]).issuer
@@ -187,7 +188,7 @@ def lie(net: SimNet, node, effect, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("omit", "leaves out confirmed update"), ("groups", "round's seed"), ("sum", "sum of group 0")],
+    [("omit", "leaves out listable update"), ("groups", "round's seed"), ("sum", "sum of group 0")],
 )
 def test_a_lying_leader_is_refused_by_all_and_the_next_one_finishes(how, reason):
     net = SimNet(4, 3, min_group=2, seed=8, slot_seconds=2, augment=False)

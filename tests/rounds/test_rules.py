@@ -10,7 +10,7 @@ from dag.bodies import Kind
 from dag.transaction import Unsigned, sign
 from node.rounds import effects as do
 from node.rounds import state as ev
-from node.rounds.machine import TURN_SECONDS, VERDICT_GRACE_SECONDS, apply, due
+from node.rounds.machine import REVEAL_GRACE_SLOTS, TURN_SECONDS, VERDICT_GRACE_SECONDS, apply, due
 from tests.rounds import support as s
 
 
@@ -19,12 +19,14 @@ def effects_of(state) -> set[type]:
 
 
 def collected(me: int = s.ME, **changes):
-    """All four updates confirmed and revealed, the plan known."""
+    """All four updates confirmed, closed, revealed and found sound, the plan known."""
     state = s.fresh(me, plan=s.PLAN)
     masks = {s.update(k).id: 0b1111 for k in range(s.N)}
     for member in range(s.N):
         state, _ = apply(state, ev.Attached(s.update(member), masks))
-        state, _ = apply(state, ev.Attached(s.reveal(member, sequence=1), masks))
+        state, _ = apply(state, ev.Attached(s.close(member), masks))
+        state, _ = apply(state, ev.Attached(s.reveal(member, sequence=3), masks))
+        state, _ = apply(state, ev.Unlocked(s.update(member).id, ""))
     return replace(state, running=frozenset(), **changes)
 
 
@@ -70,20 +72,68 @@ def test_shares_that_do_not_open_leave_the_next_leaders_proposal_to_go_on():
     assert [e.proposal for e in due(state) if isinstance(e, do.OpenAndScore) and e != opening] == [second.id]
 
 
-@pytest.mark.parametrize("news", ["slot", "update"])
+def leading(*, revealed: int = s.N, **changes):
+    """The first leader once all have closed and some have revealed."""
+    state = s.fresh(2, plan=s.PLAN, **changes)
+    for member in range(s.N):
+        state = tell(state, s.update(member))
+    state = tell(state, *(s.close(member) for member in range(s.N)))
+    state = tell(state, *(s.reveal(member, sequence=3) for member in range(revealed)))
+    for member in range(revealed):
+        state, _ = apply(state, ev.Unlocked(s.update(member).id, ""))
+    return replace(state, running=frozenset())
+
+
+@pytest.mark.parametrize("news", ["slot", "reveal"])
 def test_a_leader_makes_one_proposal_at_a_time(news):
-    """Adding takes longer than a slot, or one more update is confirmed meanwhile: no second proposal beside the first."""
-    state = s.fresh(2, plan=s.PLAN, now=float(s.COLLECT_BY))
-    masks = {s.update(k).id: 0b1111 if k < 3 else 0b1000 for k in range(s.N)}
-    started = ()
-    for tx in [s.update(k) for k in range(s.N)] + [s.reveal(k, sequence=1) for k in range(s.N)]:
-        state, more = apply(state, ev.Attached(tx, masks))
-        started += more
+    """Adding takes longer than a slot, or one more member reveals meanwhile: no second proposal beside the first."""
+    state = leading(revealed=3)
+    state, started = apply(state, ev.Tick(state.now + s.PLAN.slot_seconds * REVEAL_GRACE_SLOTS))
     assert sum(isinstance(e, do.Propose) for e in started) == 1
-    later = dict.fromkeys(masks, 15)
-    event = ev.Tick(state.now + 41) if news == "slot" else ev.Attached(s.update(3), later)
+    late = s.reveal(3, sequence=3)
+    event = ev.Tick(state.now + 41) if news == "slot" else ev.Attached(late, state.approvals)
     _, more = apply(state, event)
     assert not any(isinstance(e, do.Propose) for e in more)
+
+
+def test_nobody_reveals_before_a_quorum_has_closed():
+    """Not at the deadline either, and not before it has closed itself."""
+    state = s.fresh(plan=s.PLAN)
+    for member in range(s.N):
+        state = tell(state, s.update(member))
+    assert do.Close in effects_of(state)
+    late = replace(state, now=float(s.COLLECT_BY) + 100)
+    state = tell(late, s.close(0), s.close(2))
+    assert do.Reveal not in effects_of(state)
+    assert do.Reveal not in effects_of(tell(state, s.close(3))), "a quorum without this member"
+    assert do.Reveal in effects_of(tell(state, s.close(s.ME)))
+
+
+def test_a_member_without_an_update_closes_and_reveals_nothing():
+    state = replace(s.fresh(plan=s.PLAN), now=float(s.COLLECT_BY))
+    state, _ = apply(state, ev.Tick(float(s.COLLECT_BY)))
+    state = tell(replace(state, running=frozenset()), *(s.close(k) for k in range(s.N)))
+    assert do.Reveal not in effects_of(state)
+    assert state.closers == set(range(s.N))
+
+
+def test_a_leader_waits_for_reveals_and_for_what_is_inside():
+    silent = leading(revealed=3)
+    assert do.Propose not in effects_of(silent)
+    waited = replace(silent, now=silent.now + s.PLAN.slot_seconds * REVEAL_GRACE_SLOTS)
+    (effect,) = (e for e in due(waited) if isinstance(e, do.Propose))
+    assert effect.updates == (), "whatever the cone allows by now"
+    (effect,) = (e for e in due(leading()) if isinstance(e, do.Propose))
+    assert effect.updates == tuple(sorted(s.update(k).id for k in range(s.N)))
+    unseen = replace(leading(), unlocked={s.update(k).id: "" for k in range(3)})
+    assert effects_of(unseen) >= {do.Unlock}
+    assert do.Propose not in effects_of(unseen)
+    garbage = replace(leading(), unlocked={s.update(k).id: "" if k else "no ciphertext" for k in range(s.N)})
+    (effect,) = (e for e in due(garbage) if isinstance(e, do.Propose))
+    assert s.update(0).id not in effect.updates
+    assert len(effect.updates) == 3
+    bad = replace(leading(), unlocked={s.update(k).id: "" if k == 3 else "no ciphertext" for k in range(s.N)})
+    assert do.Propose not in effects_of(bad), "fewer than min_group are left"
 
 
 @pytest.mark.parametrize(

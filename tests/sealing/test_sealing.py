@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.ceremony import Dealer, Terms, finish, receive
-from crypto.errors import BadEnvelope, CryptoError, OpeningFailed, WrongOpeners
+from crypto.errors import BadEnvelope, CryptoError, MalformedBytes, OpeningFailed, WrongOpeners
+from crypto.locking import UpdateLock, locked_bytes, verify_locked
 from crypto.parameters import parameter_set
+from crypto.sealing import Sealer
 from crypto.secrets import BoxKey
 from node.learning.registry import build
 from node.sealing.models import open_model, seal_model
 from node.sealing.openings import OpeningContext, open_sum, release_openings
 from node.sealing.quantising import PPM, plan_layout, quantise_update, step_sizes
-from node.sealing.updates import add_updates, seal_chunks
+from node.sealing.updates import LockedUpdate, add_updates, store_locked, verify_update
 from node.storage import MemoryStore
 
 MINIMAL = parameter_set("minimal", allow_minimal=True)
@@ -71,6 +73,21 @@ def context(member: int, **changes) -> OpeningContext:
     return OpeningContext(**(fields | changes))
 
 
+def lock(member: int = 0, **changes) -> UpdateLock:
+    fields = {"reveal": bytes([member + 1] * 32), "issuer": bytes([member] * 20), "epoch": 1, "round_number": 1}
+    return UpdateLock.from_reveal(**(fields | changes))
+
+
+def stored(values, joint, source, member: int = 0) -> LockedUpdate:
+    """A member's update, sealed, locked and stored."""
+    cids, _ = store_locked(Sealer(joint).seal(values), lock(member), source.store)
+    return LockedUpdate(cids, len(values), lock(member))
+
+
+def sum_of_one(values, joint, source) -> tuple[str, ...]:
+    return add_updates([stored(values, joint, source)], MINIMAL, source)
+
+
 def opened(keys, source, total, openers=(0, 1, 3), reader=2):
     members, _ = keys
     contexts = {k: context(k) for k in openers}
@@ -88,17 +105,16 @@ def test_the_opened_sum_is_exact(keys, seed, updates, openers):
     rng, source = np.random.default_rng(seed), Source()
     limit = MINIMAL.value_limit(N)
     values = [rng.integers(-limit, limit + 1, SIZE) for _ in range(updates)]
-    sealed = [seal_chunks(v, keys[1], source.store) for v in values]
-    assert all(len(cids) == MINIMAL.chunks(SIZE) == 3 for cids, _ in sealed)
-    assert all(size == sum(len(source.obtain(cid)) for cid in cids) for cids, size in sealed)
-    total = add_updates([cids for cids, _ in sealed], MINIMAL, source)
+    sealed = [stored(v, keys[1], source, member) for member, v in enumerate(values)]
+    assert all(len(update.chunks) == MINIMAL.chunks(SIZE) == 3 for update in sealed)
+    total = add_updates(sealed, MINIMAL, source)
     np.testing.assert_array_equal(opened(keys, source, total, tuple(openers))[:SIZE], sum(values))
 
 
 def test_anyone_gets_the_same_bytes_of_a_sum(keys):
     """No key is needed, and the chunks' names are all that is compared (CRY-7)."""
     source, auditor = Source(), Source()
-    updates = [seal_chunks(np.full(SIZE, k), keys[1], source.store)[0] for k in range(3)]
+    updates = [stored(np.full(SIZE, k), keys[1], source, k) for k in range(3)]
     for cid in source.store.iterate():
         auditor.store.put(source.store.get(cid))
     assert add_updates(updates, MINIMAL, source) == add_updates(updates, MINIMAL, auditor)
@@ -107,15 +123,81 @@ def test_anyone_gets_the_same_bytes_of_a_sum(keys):
 def test_sealing_twice_gives_other_ciphertexts(keys):
     """Equal updates are not seen to be equal."""
     source = Source()
-    first, second = (seal_chunks(np.zeros(SIZE, np.int64), keys[1], source.store)[0] for _ in range(2))
-    assert set(first).isdisjoint(second)
+    first, second = (stored(np.zeros(SIZE, np.int64), keys[1], source) for _ in range(2))
+    assert set(first.chunks).isdisjoint(second.chunks)
 
 
 def test_updates_of_different_lengths_are_not_added(keys):
     source = Source()
-    long, short = (seal_chunks(np.zeros(n, np.int64), keys[1], source.store)[0] for n in (SIZE, 5))
-    with pytest.raises((ValueError, CryptoError)):
-        add_updates([long, short], MINIMAL, source)
+    long, short = (stored(np.zeros(n, np.int64), keys[1], source) for n in (SIZE, MINIMAL.values_per_chunk))
+    for pair in ([long, short], [short, long]):
+        with pytest.raises(MalformedBytes, match="one number of chunks"):
+            add_updates(pair, MINIMAL, source)
+
+
+# ---- locks -------------------------------------------------------------------------------------------------------------
+
+
+def test_before_the_reveal_only_form_and_length_show(keys):
+    """Two updates that differ in one value: locked, they have the same length and no common byte run to go by."""
+    source = Source()
+    update = stored(np.ones(SIZE, np.int64), keys[1], source)
+    for cid in update.chunks:
+        locked = source.obtain(cid)
+        assert len(locked) == locked_bytes(MINIMAL)
+        verify_locked(locked, MINIMAL)
+        assert MINIMAL.id not in locked, "not even the header of a ciphertext shows"
+    assert "secret" in repr(update.lock)
+    assert repr(update).count("lock=") == 0
+
+
+@pytest.mark.parametrize("damaged", [b"", b"MWEN", bytes(60)])
+def test_what_is_no_locked_chunk_is_refused_by_its_form(keys, damaged):
+    source = Source()
+    locked = source.obtain(stored(np.ones(5, np.int64), keys[1], source).chunks[0])
+    for data in (damaged, locked[:-1], locked + b"x", b"X" + locked[1:]):
+        with pytest.raises(MalformedBytes):
+            verify_locked(data, MINIMAL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"reveal": bytes(32)}, {"issuer": bytes([9] * 20)}, {"round_number": 2}, {"epoch": 2}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_lock_opens_for_its_member_round_and_epoch_only(keys, changes):
+    """A copied blob under another member's name, or in another round, opens to nothing, whatever is revealed later."""
+    source = Source()
+    update = stored(np.ones(5, np.int64), keys[1], source)
+    verify_update(update, MINIMAL, source)
+    with pytest.raises(BadEnvelope):
+        verify_update(LockedUpdate(update.chunks, update.size, lock(**changes)), MINIMAL, source)
+
+
+@pytest.mark.parametrize("how", ["swapped", "flipped", "garbage", "sum", "size", "epoch"])
+def test_what_was_locked_must_be_the_fresh_ciphertext_of_its_place(keys, how):
+    source, mine = Source(), lock()
+    update = stored(np.ones(SIZE, np.int64), keys[1], source)
+    chunks = [mine.unlock(index, source.obtain(cid)) for index, cid in enumerate(update.chunks)]
+    size = SIZE
+    if how == "swapped":
+        chunks[0], chunks[1] = chunks[1], chunks[0]
+    elif how == "flipped":
+        chunks[0] = chunks[0][:-1] + bytes([chunks[0][-1] ^ 0x80])
+    elif how == "garbage":
+        chunks[0] = bytes(len(chunks[0]))
+    elif how == "sum":
+        chunks = [source.obtain(cid) for cid in add_updates([update, update], MINIMAL, source)]
+    elif how == "size":
+        size = SIZE - 1
+    elif how == "epoch":
+        mine = lock(epoch=2)
+    cids, _ = store_locked(chunks, mine, source.store)
+    with pytest.raises(MalformedBytes):
+        verify_update(LockedUpdate(cids, size, mine), MINIMAL, source)
+
+
+# ---- openings ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("field", ["epoch", "round", "proposal", "group", "issuer"])
@@ -123,7 +205,7 @@ def test_an_opening_is_bound_to_what_it_is_for(keys, field):
     """Taken from another round, proposal, group or member it does not open."""
     members, joint = keys
     source, openers = Source(), (0, 1, 3)
-    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    total = sum_of_one(np.ones(5, np.int64), joint, source)
     other = {"epoch": 2, "round": 2, "proposal": b"p" * 32, "group": 1, "issuer": b"i" * 20}[field]
     sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
     sealed[1] = release_openings(total, members[1], openers, context(1, **{field: other}), source)[0]
@@ -134,7 +216,7 @@ def test_an_opening_is_bound_to_what_it_is_for(keys, field):
 def test_chunks_of_one_opening_cannot_be_swapped(keys):
     members, joint = keys
     source, openers = Source(), (0, 1, 3)
-    total = seal_chunks(np.arange(SIZE) % 100, joint, source.store)[0]
+    total = sum_of_one(np.arange(SIZE) % 100, joint, source)
     sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
     sealed[0] = (sealed[0][1], sealed[0][0], *sealed[0][2:])
     with pytest.raises(BadEnvelope):
@@ -144,7 +226,7 @@ def test_chunks_of_one_opening_cannot_be_swapped(keys):
 def test_fewer_than_threshold_open_nothing(keys):
     members, joint = keys
     source = Source()
-    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    total = sum_of_one(np.ones(5, np.int64), joint, source)
     with pytest.raises(WrongOpeners):
         release_openings(total, members[0], (0, 1), context(0), source)
     openers = (0, 1, 3)
@@ -158,7 +240,7 @@ def test_an_outsider_reads_no_opening(keys):
     members, joint = keys
     strangers, _ = ceremony("another")
     source, openers = Source(), (0, 1, 3)
-    total = seal_chunks(np.ones(5, np.int64), joint, source.store)[0]
+    total = sum_of_one(np.ones(5, np.int64), joint, source)
     sealed = {k: release_openings(total, members[k], openers, context(k), source)[0] for k in openers}
     with pytest.raises(CryptoError):
         open_sum(total, sealed, {k: context(k) for k in openers}, strangers[2], source)

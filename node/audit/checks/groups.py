@@ -38,6 +38,10 @@ def check_reveals(dossier: Dossier, link: Link) -> tuple[bytes, ...] | None:
                 name, f"it does not open a commitment of member {ledger.issuers[tx_id]} in an included update"
             )
         values.append(body.reveal)
+    if len(ledger.proposal.reveals) != len(commitments):
+        link.falsified(
+            "reveals", f"{len(ledger.proposal.reveals)} for {len(commitments)} updates, expected one for each"
+        )
     return tuple(values) if len(values) == len(ledger.proposal.reveals) else None
 
 

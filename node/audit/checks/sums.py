@@ -1,15 +1,17 @@
-"""The encrypted sums: added again, chunk by chunk, from the listed updates and compared byte for byte (CRY-7)."""
+"""The encrypted sums: the listed updates unlocked and added again, chunk by chunk, and compared byte for byte (CRY-7)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError
-from crypto.sealing import add, read_chunk, verify_chunk
+from crypto.sealing import add, verify_chunk_of
 from dag import merkle
 from dag.bodies import UpdateBody
 from dag.ids import blob_leaf
 from node.audit.dossier import missing
+from node.audit.locks import lock_of
 from node.errors import LyingPeer
 from node.rounds.records import SumManifest, UpdateManifest
 from node.storage import blob_cid
@@ -17,10 +19,19 @@ from node.storage import blob_cid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from crypto.locking import UpdateLock
     from crypto.parameters import ParameterSet
     from node.audit.dossier import Dossier
     from node.audit.notes import Link
     from node.rounds.statement import Group, Predicate
+
+
+@dataclass(frozen=True)
+class Summand:
+    """One update of a sum."""
+
+    manifest: UpdateManifest
+    lock: UpdateLock
 
 
 def check(dossier: Dossier, link: Link) -> None:
@@ -105,14 +116,20 @@ def _check_group(
     if any(update is None for update in updates):
         link.unchecked(name, "an update's manifest could not be established")
         return
-    known = [update.chunks for update in updates if update is not None]
-    if any(len(chunks) != len(stated.chunks) for chunks in known):
-        link.falsified(name, f"it has {len(stated.chunks)} chunks, its updates have {[len(row) for row in known]}")
+    known = [update for update in updates if update is not None]
+    if any(len(update.chunks) != len(stated.chunks) for update in known):
+        counts = [len(update.chunks) for update in known]
+        link.falsified(name, f"it has {len(stated.chunks)} chunks, its updates have {counts}")
+        return
+    locks = [lock_of(dossier, bytes.fromhex(predicate.updates[position].id)) for position in group.updates]
+    summands = [Summand(update, lock) for update, lock in zip(known, locks, strict=True) if lock is not None]
+    if len(summands) != len(known):
+        link.unchecked(name, "no reveal in the segment unlocks one of its updates")
         return
     for index, cid in enumerate(stated.chunks):
         dossier.progress(f"adding group {number}", index, len(stated.chunks))
         names = [f"chunk {index} of update {predicate.updates[position].id[:16]}…" for position in group.updates]
-        chunks = _column(dossier, [row[index] for row in known], names, index, params, link)
+        chunks = _column(dossier, summands, names, index, params, link)
         if chunks is not None:
             _check_chunk(f"chunk {index} of {name}", cid, chunks, params, link)
         dossier.reader.peek(cid, f"chunk {index} of {name}", link)
@@ -140,22 +157,23 @@ def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Gr
 
 
 def _column(
-    dossier: Dossier, cids: Sequence[str], names: Sequence[str], index: int, params: ParameterSet, link: Link
+    dossier: Dossier, summands: Sequence[Summand], names: Sequence[str], index: int, params: ParameterSet, link: Link
 ) -> list[bytes] | None:
-    """The updates' chunks at one position, each a fresh canonical ciphertext; None where one is not to be had."""
+    """The updates' chunks at one position, unlocked, each the fresh ciphertext of its place; None where one is not to be had."""
     chunks: list[bytes] = []
-    for cid, name in zip(cids, names, strict=True):
-        data = dossier.reader.read(cid, name, link)
-        if data is None:
+    for summand, name in zip(summands, names, strict=True):
+        cid = summand.manifest.chunks[index]
+        locked = dossier.reader.read(cid, name, link)
+        if locked is None:
             continue
         try:
-            verify_chunk(data, params, dossier.here.row.epoch)
-            link.equal(cid, f"{name}: its position", read_chunk(data, params)[0].index, index)
+            chunk = summand.lock.unlock(index, locked)
+            verify_chunk_of(chunk, params, summand.lock.epoch, index, summand.manifest.size)
         except CryptoError as error:
             link.falsified(cid, f"{name}: {error}")
             continue
-        chunks.append(data)
-    return chunks if len(chunks) == len(cids) else None
+        chunks.append(chunk)
+    return chunks if len(chunks) == len(summands) else None
 
 
 def _check_chunk(name: str, cid: str, chunks: Sequence[bytes], params: ParameterSet, link: Link) -> None:

@@ -1,4 +1,4 @@
-"""The included updates: signed, weighed by eq. 19, proven under the root on chain, confirmed by a quorum; none left out."""
+"""The included updates: signed, weighed by eq. 19, under the root on chain, closed by a quorum and revealed; none left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dag.errors import ProofFailed
 from dag.weights import contribution_weight
 from node.audit.cone import Cone
 from node.audit.dossier import missing
+from node.audit.locks import is_malformed, revealed
 from node.audit.notes import short
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check(dossier: Dossier, link: Link) -> None:
         issuers.add(included.issuer)
         _check_one(dossier, ledger, included, link)
     _check_root(dossier.here, predicate, link)
-    _check_confirmed(dossier.here, ledger, link)
+    _check_listed(dossier, ledger, link)
 
 
 def _check_one(dossier: Dossier, ledger: Ledger, included: Included, link: Link) -> None:
@@ -85,28 +86,33 @@ def _check_root(here: Finalised, predicate: Predicate, link: Link) -> None:
             link.falsified(f"update {tx_id.hex()}", f"is not under the updates root on chain: {error}")
 
 
-def _check_confirmed(here: Finalised, ledger: Ledger, link: Link) -> None:
-    """Every included update is confirmed inside the proposal's past cone, and every update confirmed there is included.
+def _check_listed(dossier: Dossier, ledger: Ledger, link: Link) -> None:
+    """Every included update may be listed by the proposal's past cone, and every sound update that may be is included.
 
     A fail-over proposal may repeat an earlier one of the round word for word; then that one's cone decides.
     """
+    here = dossier.here
     basis = _basis(here, ledger)
-    left_out, unconfirmed = _difference(basis, ledger, here.quorum)
-    for tx_id in unconfirmed:
+    left_out, slipped_in = _difference(basis, ledger, here.quorum)
+    for tx_id in slipped_in:
         link.falsified(
-            f"update {tx_id.hex()}", f"no quorum of {here.quorum} approves it inside the proposal's past cone"
+            f"update {tx_id.hex()}",
+            f"no quorum of {here.quorum} closed above it inside the proposal's past cone, or it is not revealed there",
         )
     for tx_id in left_out:
+        name = f"update {tx_id.hex()}"
         if basis.head == ledger.cone.head and _repeats_unseen(here, ledger):
-            link.unchecked(
-                f"update {tx_id.hex()}", "left out by a repeated proposal whose first form is not in the segment"
-            )
-        else:
-            link.falsified(f"update {tx_id.hex()}", f"is confirmed and was left out of proposal {short(basis.head)}")
+            link.unchecked(name, "left out by a repeated proposal whose first form is not in the segment")
+            continue
+        malformed = is_malformed(dossier, tx_id, link)
+        if malformed is None:
+            link.unchecked(name, "left out; whether what it locked is an update could not be told")
+        elif not malformed:
+            link.falsified(name, f"could be listed and was left out of proposal {short(basis.head)}")
 
 
 def _difference(cone: Cone, ledger: Ledger, quorum: int) -> tuple[list[bytes], list[bytes]]:
-    """(confirmed but not included, included but not confirmed), by one proposal's cone."""
+    """(may be listed but is not included, included but may not be listed), by one proposal's cone."""
     known = tuple(
         sorted(
             tx_id
@@ -114,11 +120,10 @@ def _difference(cone: Cone, ledger: Ledger, quorum: int) -> tuple[list[bytes], l
             if transaction.kind is Kind.UPDATE and transaction.round == cone.round
         )
     )
-    approving = cone.approving(known)
-    in_round = set(cone.round_ids)
-    confirmed = {tx_id for tx_id in known if tx_id in in_round and len(approving[tx_id]) >= quorum}
+    closing, opened = cone.closing(known), revealed(ledger, cone)
+    may_be = {tx_id for tx_id in known if tx_id in opened and len(closing[tx_id]) >= quorum}
     included = set(ledger.proposal.updates)
-    return sorted(confirmed - included), sorted(included - confirmed)
+    return sorted(may_be - included), sorted(included - may_be)
 
 
 def _basis(here: Finalised, ledger: Ledger) -> Cone:

@@ -1,4 +1,4 @@
-"""Steps 6 and 7: add the confirmed updates in groups; recompute another leader's sums byte for byte."""
+"""Steps 6 and 7: add the listable updates in groups; recompute another leader's sums byte for byte."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from crypto.grouping import verify_grouping
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
 from node.errors import LyingPeer, RoundProblem
 from node.rounds.groups import choose_openers, draw_groups, group_seed
-from node.rounds.records import SumManifest, UpdateManifest
+from node.rounds.records import SumManifest
 from node.rounds.state import Anchor, Anchored, ProposalVerified
+from node.rounds.steps.unlocking import locked_update, problem_of, seen_update
 from node.sealing.updates import add_updates
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ...]:
-    """Attach a proposal over the confirmed updates and anchor it on chain.
+    """Attach a proposal over the listable updates and anchor it on chain.
 
-    The ledger attaches the proposal only where its past cone proves every update confirmed; which updates those are is
-    read back from that cone, so that nobody can be left out unseen.
+    The ledger attaches the proposal only where its past cone shows each update closed by a quorum and revealed; which updates
+    those are is read back from that cone, so that nobody can be left out unseen.
     """
     plan, facts = state.plan, state.facts
     mine = next((p for p in state.proposals.values() if p.leader == state.members.me), None)
@@ -66,22 +67,39 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
 
 
 def _basis(ports: Ports, state: RoundState, effect: Propose) -> ProposalBasis:
-    """What to propose: all that is confirmed in the cone the proposal will have, or an earlier proposal's again.
+    """What to propose: all that the cone the proposal will have allows, or an earlier proposal's again.
 
     Raises:
-        RoundProblem: The cone does not yet confirm what this member knows to be confirmed; ask again.
+        RoundProblem: The closes that are here do not cover an update that is waited for, or too few; ask again.
     """
-    basis = ports.ledger.proposal_basis(state.facts.round)
+    shown = (*(tx_id for tx_id, _ in state.closes), *(tx_id for tx_id, _, _ in state.reveals))
+    parents = ports.ledger.gather(shown, epoch=state.facts.epoch, round_number=state.facts.round)
+    basis = ports.ledger.proposal_basis(state.facts.round, parents)
+    if not set(basis.updates) <= {update.id for update in state.updates}:
+        raise RoundProblem("an update has entered the ledger and is not known here yet")
     if not set(effect.updates) <= set(basis.updates):
-        raise RoundProblem("no two tips confirm every update yet; waiting for more acknowledgements")
+        raise RoundProblem("fewer than a quorum have closed above some revealed update; waiting for more closes")
     if effect.repeats:
         return replace(basis, updates=effect.updates, reveals=effect.reveals)
-    issuers = {u.issuer for u in state.updates if u.id in basis.updates}
-    known = [tx_id for tx_id, member, _ in state.reveals if member in issuers]
-    if not set(known) <= set(basis.reveals):
-        ports.ledger.gather(known, epoch=state.facts.epoch, round_number=state.facts.round)
-        basis = ports.ledger.proposal_basis(state.facts.round)
+    basis = _sound(ports, state, basis)
+    least = state.plan.min_group if state.plan else 1
+    if len(basis.updates) < least:
+        raise RoundProblem(f"{len(basis.updates)} updates may be listed, the plan sums at least {least}")
     return basis
+
+
+def _sound(ports: Ports, state: RoundState, basis: ProposalBasis) -> ProposalBasis:
+    """The basis without the updates whose unlocked ciphertexts are none; every member leaves out the same."""
+    bad = [update for update in basis.updates if problem_of(ports, state, update)]
+    if not bad:
+        return basis
+    issuers = {seen_update(state, update).issuer for update in bad}
+    dropped = {tx_id for tx_id, member, _ in state.reveals if member in issuers}
+    return replace(
+        basis,
+        updates=tuple(update for update in basis.updates if update not in bad),
+        reveals=tuple(tx_id for tx_id in basis.reveals if tx_id not in dropped),
+    )
 
 
 def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
@@ -122,7 +140,7 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
 
 
 def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> None:
-    """Every update confirmed in the proposal's past cone is in it, and no other.
+    """Every sound update that the closes of a quorum cover and that is revealed in the proposal's past cone is in it, no other.
 
     A fail-over proposal may instead repeat, word for word, the updates and reveals of an earlier one that did so: then
     its sums are the same and nothing new is opened.
@@ -138,23 +156,26 @@ def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> Non
     if repeats:
         return
     revealed_values(ports, proposal.reveals)
-    confirmed = ports.ledger.confirmed_by(proposal.id)
-    for missing in sorted(set(confirmed) - set(proposal.updates)):
+    listable = ports.ledger.listable_by(proposal.id)
+    sound = _sound(ports, state, listable)
+    for missing in sorted(set(sound.updates) - set(proposal.updates)):
         raise LyingPeer(
-            f"proposal {proposal.id.hex()[:16]}… leaves out confirmed update {missing.hex()[:16]}…",
+            f"proposal {proposal.id.hex()[:16]}… leaves out listable update {missing.hex()[:16]}…",
             proposal=proposal.id.hex(),
             update=missing.hex(),
         )
-    if proposal.reveals != ports.ledger.reveals_by(proposal.id):
+    for spare in sorted(set(proposal.updates) - set(sound.updates)):
+        malformed = spare in listable.updates and problem_of(ports, state, spare)
+        why = f"what it locked is no update: {malformed}" if malformed else "not closed by a quorum, or not revealed"
         raise LyingPeer(
-            f"proposal {proposal.id.hex()[:16]}… does not list every reveal in its past cone: its leader chose the seed",
-            proposal=proposal.id.hex(),
-        )
-    for spare in sorted(set(proposal.updates) - set(confirmed)):
-        raise LyingPeer(
-            f"proposal {proposal.id.hex()[:16]}… includes unconfirmed update {spare.hex()[:16]}…",
+            f"proposal {proposal.id.hex()[:16]}… includes update {spare.hex()[:16]}… ({why})",
             proposal=proposal.id.hex(),
             update=spare.hex(),
+        )
+    if proposal.reveals != sound.reveals:
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}… lists other reveals than its past cone holds: its leader chose the seed",
+            proposal=proposal.id.hex(),
         )
 
 
@@ -179,24 +200,17 @@ def revealed_values(ports: Ports, reveals: tuple[bytes, ...]) -> list[bytes]:
 
 
 def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int]) -> str:
-    """Add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
+    """Unlock and add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
     chosen = tuple(updates[i] for i in group)
-    manifests = [_manifest(ports, state, tx_id) for tx_id in chosen]
+    updates_of_group = [locked_update(ports, state, seen_update(state, tx_id)) for tx_id in chosen]
     manifest = SumManifest(
         consortium=ports.consortium.id,
         epoch=state.facts.epoch,
         round=state.facts.round,
         updates=chosen,
-        chunks=add_updates([m.chunks for m in manifests], ports.keys.joint.params, ports.blobs),
+        chunks=add_updates(updates_of_group, ports.keys.joint.params, ports.blobs),
     )
     return ports.blobs.store.put(manifest.to_bytes())
-
-
-def _manifest(ports: Ports, state: RoundState, tx_id: bytes) -> UpdateManifest:
-    update = next((u for u in state.updates if u.id == tx_id), None)
-    if update is None:
-        raise LyingPeer(f"update {tx_id.hex()[:16]}… is proposed and is not in this ledger", update=tx_id.hex())
-    return UpdateManifest.from_bytes(ports.blobs.obtain(update.manifest))
 
 
 def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:

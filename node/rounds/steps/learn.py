@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crypto.locking import UpdateLock
 from crypto.parameters import parameter_set
+from crypto.sealing import Sealer
 from dag.bodies import AcknowledgementBody, Kind, UpdateBody, commit
 from dag.weights import contribution_weight
-from node.errors import PolicyRefusal
+from node.errors import PolicyRefusal, RoundProblem
 from node.learning.training import clip_l2
 from node.rounds.plan import Plan
 from node.rounds.records import UpdateManifest
 from node.rounds.state import PlanRead, Sealed, SealedUpdate
 from node.rounds.steps.models import keep_genesis, load_model
 from node.sealing.quantising import plan_layout, quantise_update
-from node.sealing.updates import seal_chunks
+from node.sealing.updates import store_locked
 from node.storage import raw_cid
 
 if TYPE_CHECKING:
@@ -56,8 +58,14 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
 
 
 def reveal_for(ports: Ports, state: RoundState) -> bytes:
-    """The value this member commits to in its update and reveals once collecting has ended."""
-    return ports.secret_for(b"reveal" + state.facts.round.to_bytes(8, "big") + state.facts.seed)
+    """The value this member commits to in its update, locks it with, and reveals above the closes of a quorum.
+
+    It follows from all that the chain said of the round: were the chain to go back and open another round of this number, a
+    value revealed in the first would not unlock the second's update.
+    """
+    facts = state.facts
+    times = facts.collect_by.to_bytes(8, "big") + facts.finalise_by.to_bytes(8, "big")
+    return ports.secret_for(b"reveal" + facts.round.to_bytes(8, "big") + facts.seed + facts.plan + facts.base + times)
 
 
 def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
@@ -90,7 +98,8 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
     quantised = quantise_update(delta, weight, layout, params, members, seed)
     if ports.policy.keep_quantised:
         ports.policy.keep_quantised(facts.round, quantised.values)
-    chunks, sent = seal_chunks(quantised.values, ports.keys.joint, ports.blobs.store)
+    lock = UpdateLock.from_reveal(reveal_for(ports, state), ports.address, facts.epoch, facts.round)
+    chunks, sent = store_locked(Sealer(ports.keys.joint).seal(quantised.values), lock, ports.blobs.store)
     manifest = UpdateManifest(
         consortium=ports.consortium.id,
         epoch=facts.epoch,
@@ -163,8 +172,25 @@ def approve(ports: Ports, state: RoundState, update: bytes) -> tuple[Event, ...]
     return ()
 
 
+def close(ports: Ports, state: RoundState) -> tuple[Event, ...]:
+    """Attach the acknowledgement that ends this member's list of updates, above all it has checked."""
+    updates = [update.id for update in state.updates]
+    ports.ledger.post_close(updates, epoch=state.facts.epoch, round_number=state.facts.round)
+    return ()
+
+
 def reveal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
-    """Attach an acknowledgement that reveals what this member committed to."""
+    """Attach an acknowledgement that reveals what this member committed to, if its update can still be listed.
+
+    Raises:
+        RoundProblem: Fewer than a quorum have closed above this member's update: revealing would show it in vain.
+    """
+    mine = next(update for update in state.updates if update.issuer == state.members.me)
+    covered = ports.ledger.closers(mine.id)
+    if covered < state.members.quorum:
+        raise RoundProblem(
+            f"the closes of {covered} members cover this hospital's update, {state.members.quorum} are needed"
+        )
     body = AcknowledgementBody(reveal=reveal_for(ports, state))
     ports.ledger.post(Kind.ACKNOWLEDGEMENT, body, epoch=state.facts.epoch, round_number=state.facts.round)
     return ()
