@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _KINDS: Final = tuple(Kind)
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
-_CHECKPOINT: Final = _NUMBERS[Kind.CHECKPOINT]
 _BATCH: Final = 4096
 _REBUILD_SHARE: Final = 1024  # from a 1,024th of the graph on, looking once at every row costs less than after each
 
@@ -58,7 +57,7 @@ class Tangle:
         self._ids = Ids()
         self._tips: dict[int, None] = {}
         self._covers = Covers(self.graph, _NUMBERS[Kind.UPDATE])
-        self._entry = Entry(quorum)
+        self._entry = Entry(self.graph, _NUMBERS[Kind.CHECKPOINT])
         self._conflicts: dict[int, list[tuple[int, int]]] = {}
 
     # -- growing -------------------------------------------------------------------------------------------------
@@ -70,7 +69,7 @@ class Tangle:
 
         Args:
             tx_id: its id (32 bytes).
-            parents: ids of its parents; none for genesis.
+            parents: ids of its parents, two at most; none for genesis.
             issuer_index: member index of its issuer, 0 … 32,767; None for genesis.
             round_: its round.
             kind: its kind.
@@ -82,15 +81,8 @@ class Tangle:
         """
         if not self._append(tx_id, parents, issuer_index, round_, kind):
             return
-        graph, entry = self.graph, self._entry
-        graph.choose_engine()
-        size = len(graph)
-        for at in graph.link(size - 1):
-            entry.confirmed(at, size)
-            if graph.table.kind[at] == _CHECKPOINT:
-                entry.stands(at, graph.table.round[at], anchored=False)
-        if size >= entry.window:
-            entry.moved(size, graph.table.weight[size - entry.window])
+        self.graph.choose_engine()
+        self._entry.grew(self.graph.link_newest())
 
     def attach_many(self, rows: Iterable[_Row]) -> None:
         """Attaches transactions in the order given, parents before children; each row as `attach` takes it.
@@ -111,8 +103,7 @@ class Tangle:
                     for row in batch:
                         self.attach(*row)
         finally:
-            if whole:
-                self._entry.rebuild(self.graph.columns, _CHECKPOINT)
+            self._entry.stale |= whole
 
     def _attach_batch(self, rows: Iterable[_Row]) -> None:
         """Attaches rows but leaves the entry point where it is."""
@@ -128,22 +119,29 @@ class Tangle:
         self, tx_id: bytes, parents: tuple[bytes, ...], issuer_index: int | None, round_: int, kind: Kind
     ) -> bool:
         """Adds a transaction everywhere but to its parents' links and masks; False if it is attached."""
-        find = self._ids.find
-        if find(tx_id) != NONE:
-            return False
-        above = sorted({find(parent) for parent in parents})
-        if above and above[0] == NONE:
-            raise MissingParent(tx_id, tuple(dict.fromkeys(parent for parent in parents if find(parent) == NONE)))
+        above = self._above(tx_id, parents)
         issuer = NONE if issuer_index is None else issuer_index
         if not NONE <= issuer <= MAX_ISSUER:
             raise MalformedTransaction("issuer", f"member index {issuer} is outside 0…{MAX_ISSUER}")
-        self._ids.append(tx_id)
-        at = self.graph.append(above, issuer, round_, _NUMBERS[kind])
+        if not self._ids.add(tx_id):
+            return False
+        number = _NUMBERS[kind]
+        at = self.graph.append(above, issuer, round_, number)
         for parent in above:
             self._tips.pop(parent, None)
         self._tips[at] = None
-        self._covers.add(at, above, issuer, round_, _NUMBERS[kind])
+        self._covers.add(at, above, issuer, round_, number)
         return True
+
+    def _above(self, tx_id: bytes, parents: tuple[bytes, ...]) -> tuple[int, ...]:
+        """The distinct parents' places, ascending. Raises MissingParent."""
+        if not parents:
+            return ()
+        one, two = self._ids.find(parents[0]), self._ids.find(parents[-1])
+        if NONE in {one, two}:
+            missing = (parent for parent in parents if parent not in self)
+            raise MissingParent(tx_id, tuple(dict.fromkeys(missing)))
+        return (one,) if one == two else (one, two) if one < two else (two, one)
 
     def mark_conflict(self, one: bytes, two: bytes) -> None:
         """Records that two attached transactions of one issuer contradict each other; the issuer's approval stops counting.
@@ -159,7 +157,7 @@ class Tangle:
     def mark_faulty(self, issuer_index: int) -> None:
         """Stops counting a member's approval in this node's own view (`approval_weight`, `is_confirmed`, walks)."""
         if self.graph.stop_counting(issuer_index):
-            self._entry.rebuild(self.graph.columns, _CHECKPOINT)
+            self._entry.stale = True
 
     def anchor(self, tx_id: bytes) -> None:
         """Says that a checkpoint's round is final on chain: walks may enter there, whether or not it is confirmed here.
@@ -167,8 +165,7 @@ class Tangle:
         Raises:
             UnknownTransaction: it is not attached.
         """
-        at = self._at(tx_id)
-        self._entry.stands(at, self.graph.table.round[at], anchored=True)
+        self._entry.anchor(self._at(tx_id))
 
     def refuse(self, tx_id: bytes) -> None:
         """Keeps walks away from a transaction this node will not approve, such as one whose payload nobody delivers.

@@ -139,7 +139,8 @@ class Columns:
         at = self.size
         if at == self._rows:
             self._reshape(2 * self._rows, self.words)
-        self.room_for(issuer)
+        if issuer >= self.words * WORD_BITS:
+            self.room_for(issuer)
         t = self.views
         t.first[at], t.second[at], t.issuer[at], t.round[at], t.kind[at] = first, second, issuer, round_, kind
         self.size = at + 1

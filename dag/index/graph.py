@@ -63,8 +63,9 @@ class Graph:
             self._bind()
         return at
 
-    def link(self, at: int) -> list[int]:
+    def link_newest(self) -> list[int]:
         """Enters the newest row; returns the places that reached the quorum by it."""
+        at = self.columns.size - 1
         crossed = self._engine.attach_row(self._fast, at, self.columns.words, self._counts, self.quorum, self._scratch)
         last = len(self._scratch) - 1
         return [int(self._scratch[last - place]) for place in range(crossed)]

@@ -59,8 +59,8 @@ class Ids:
             slot = (slot + 1) & last
         return _FREE
 
-    def append(self, tx_id: bytes) -> int:
-        """Adds an id that is not there yet; returns its place.
+    def add(self, tx_id: bytes) -> bool:
+        """Puts an id at the next place; False if it has a place already.
 
         Raises:
             MalformedIdentifier: it is not 32 bytes long.
@@ -69,26 +69,29 @@ class Ids:
             raise MalformedIdentifier(f"an id has {ID_BYTES} bytes, found {len(tx_id)}")
         key = hash(tx_id)
         number = key & (_SHARDS - 1)
-        if 2 * self._used[number] >= len(self._shards[number]):
-            self._widen(number)
-        at, self._size = self._size, self._size + 1
-        self._bytes += tx_id
+        shard = self._shards[number]
+        if 2 * self._used[number] >= len(shard):
+            shard = self._widen(number)
+        last = len(shard) - 1
+        slot = (key >> _SHARD_BITS) & last
+        while (at := shard[slot]) != _FREE:
+            if self._bytes[ID_BYTES * at : ID_BYTES * at + ID_BYTES] == tx_id:
+                return False
+            slot = (slot + 1) & last
+        shard[slot] = self._size
+        self._size += 1
         self._used[number] += 1
-        _put(self._shards[number], key, at)
-        return at
+        self._bytes += tx_id
+        return True
 
-    def _widen(self, number: int) -> None:
+    def _widen(self, number: int) -> array[int]:
         before = self._shards[number]
-        after = array("i", [_FREE]) * (2 * len(before))
+        after = self._shards[number] = array("i", [_FREE]) * (2 * len(before))
+        last = len(after) - 1
         for at in before:
             if at != _FREE:
-                _put(after, hash(self[at]), at)
-        self._shards[number] = after
-
-
-def _put(shard: array[int], key: int, at: int) -> None:
-    last = len(shard) - 1
-    slot = (key >> _SHARD_BITS) & last
-    while shard[slot] != _FREE:
-        slot = (slot + 1) & last
-    shard[slot] = at
+                slot = (hash(self[at]) >> _SHARD_BITS) & last
+                while after[slot] != _FREE:
+                    slot = (slot + 1) & last
+                after[slot] = at
+        return after

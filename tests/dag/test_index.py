@@ -246,7 +246,8 @@ def test_ids_are_found_where_they_were_put(ids, others):
     known = {}
     for tx_id in ids:
         if tx_id not in known:
-            known[tx_id] = found.append(tx_id)
+            assert found.add(tx_id)
+            known[tx_id] = len(found) - 1
     assert list(found) == list(known)
     assert [found[at] for at in known.values()] == list(known)
     for tx_id in (*known, *others):
@@ -258,7 +259,7 @@ def test_ids_are_found_where_they_were_put(ids, others):
 def test_many_ids():
     found = Ids()
     for number in range(5000):
-        assert found.append(name_id(f"{number}")) == number
+        assert found.add(name_id(f"{number}"))
     assert all(found.find(name_id(f"{number}")) == number for number in range(5000))
     assert all(found.find(name_id(f"other {number}")) == -1 for number in range(5000))
 
