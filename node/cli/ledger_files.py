@@ -1,0 +1,224 @@
+"""`medweave ledger export`, `import` and `prune`: the ledger as a file, and the room it takes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cbor2
+import click
+
+from dag import codec
+from dag.archive import export as write_archive
+from dag.archive import load
+from dag.bodies import CheckpointBody, Kind
+from dag.drawing.graphml import to_graphml
+from dag.errors import MalformedTransaction
+from dag.fields import MAX_MEMBERS
+from dag.ids import blob_cid, cid_of
+from dag.ledger import Ledger
+from dag.pruning import Pruning, Retention
+from dag.store import Store
+from node.cli.ledger_sources import Source, progress_bar, region_of, source_options
+from node.cli.ledger_verify import chain_context
+from node.errors import BadEnvironment, BadInput, PeerProblem
+from node.home import Home
+from node.storage import BlobCorrupt, BlobMissing, FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dag.transaction import Transaction
+    from node.cli.ledger_sources import Report
+    from node.consortium.view import ConsortiumView
+
+MAX_MANIFEST_BYTES = 256 * 1024
+_file = click.Path(path_type=Path, dir_okay=False)
+_home = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The hospital's directory; its node stopped.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("export")
+@click.argument("out", type=_file, required=False)
+@source_options
+@click.option("--graphml", type=_file, help="Write the graph as GraphML, for networkx, Gephi and the like.")
+@click.option("--round", "first", type=click.IntRange(0), help="With --graphml: only from this round on.")
+@click.option("--to", "last", type=click.IntRange(0), help="With --graphml: only up to this round.")
+@_json
+def export(
+    source: Source, out: Path | None, graphml: Path | None, first: int | None, last: int | None, *, as_json: bool
+) -> int:
+    """Write the whole ledger to OUT, a CAR file that `import` and IPFS tools read; or, with --graphml, its graph."""
+    if out is None and graphml is None:
+        raise click.UsageError("give OUT, or --graphml FILE")
+    content: dict[str, object] = {}
+    if out is not None:
+        content |= _archive(source, out, quiet=as_json)
+    if graphml is not None:
+        region = region_of(source, first or 0, 2**53 - 1 if last is None else last, quiet=as_json)
+        graphml.write_text(to_graphml(region), encoding="utf-8")
+        approvals = sum(len(dot.parents) for dot in region.dots)
+        content |= {"graphml": str(graphml), "transactions": len(region.dots), "approvals": approvals}
+    if as_json:
+        click.echo(json.dumps(content))
+    else:
+        click.echo("  ".join(f"{name} {value}" for name, value in content.items()))
+    return 0
+
+
+def _archive(source: Source, out: Path, *, quiet: bool) -> dict[str, object]:
+    """Writes beside the file and renames: what stands under its name is whole."""
+    partial = out.with_name(out.name + ".part")
+    try:
+        with source.store() as store, partial.open("wb") as stream, progress_bar(quiet=quiet) as report:
+            made = write_archive(store, stream, _step(report, "exporting"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return {
+        "file": str(out),
+        "transactions": made.transactions,
+        "proofs": made.proofs,
+        "digest": made.digest.hex(),
+        "bytes": out.stat().st_size,
+    }
+
+
+@click.command("import")
+@click.argument("file", type=_file)
+@_home
+@_json
+def import_(file: Path, home: Path, *, as_json: bool) -> int:
+    """Take the transactions of an exported FILE into a hospital's ledger, each through the same rules as a peer's.
+
+    Needs the home's chain and plans. May be broken off and run again. Exit code 1: some transactions may not enter.
+    """
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}") from None
+    with stream, _writing(home) as (ledger, _, _), progress_bar(quiet=as_json) as report:
+        done = load(ledger, stream, _step(report, "importing"))
+    refused = [{"id": cid_of(tx_id), "reason": str(error)} for tx_id, error in done.refused]
+    if as_json:
+        click.echo(json.dumps({"attached": done.attached, "known": done.known, "refused": refused}, indent=2))
+    else:
+        click.echo(f"{file}: {done.attached} attached, {done.known} known before, {len(refused)} refused")
+        for row in refused[:20]:
+            click.echo(f"  {row['id']}: {row['reason']}")
+    return 1 if refused else 0
+
+
+@click.command("prune")
+@_home
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    required=True,
+    help="Rounds whose ciphertexts stay, the newest final one included.",
+)
+@_json
+def prune(home: Path, keep: int, *, as_json: bool) -> int:
+    """Delete this hospital's copies of ciphertexts of old rounds. Transactions, proofs and statements always stay.
+
+    Counted back from the newest round that is final on chain and whose checkpoint a quorum approves. Whoever audits an old
+    round needs its ciphertexts from somebody else then.
+    """
+    with _writing(home) as (ledger, store, view):
+        anchored = {row.round: row.proposal for row in view.rounds.values() if row.finalised}
+        newest = max(_final(ledger, anchored), key=lambda tx: tx.round, default=None)
+        if newest is None:
+            raise BadInput(f"{home}: no final round has a checkpoint that a quorum approves; nothing to prune below")
+        pruning = Pruning(ledger, store)
+        cids = pruning.prune(newest.id, Retention(keep))
+        blobs, freed = _delete(FileStore(Home(home).blobs), cids)
+        pruning.gone(cids)
+    content = {"below_round": newest.round - keep + 1, "payloads": len(cids), "blobs": blobs, "bytes": freed}
+    if as_json:
+        click.echo(json.dumps(content))
+    else:
+        click.echo(
+            f"below round {content['below_round']}: {len(cids)} payloads let go, {blobs} blobs, {freed:,} bytes freed"
+        )
+    return 0
+
+
+def _final(ledger: Ledger, anchored: Mapping[int, bytes | None]) -> Iterator[Transaction]:
+    """Confirmed checkpoints of rounds that are final on chain."""
+    for number, proposal in anchored.items():
+        for tx in ledger.transactions(Kind.CHECKPOINT, number, limit=MAX_MEMBERS):
+            if isinstance(tx.body, CheckpointBody) and tx.body.proposal == proposal and ledger.is_confirmed(tx.id):
+                yield tx
+
+
+def _delete(store: FileStore, cids: tuple[str, ...]) -> tuple[int, int]:
+    """Deletes manifests and what they name; how many blobs and bytes that were.
+
+    What a manifest names goes first, so that a run that was cut off still finds it the next time.
+    """
+    count = freed = 0
+    for cid in cids:
+        for blob in (*_named(store, cid), cid):
+            if store.has(blob):
+                freed += store.size(blob)
+                count += store.delete(blob)
+    return count, freed
+
+
+def _named(store: FileStore, cid: str) -> Iterator[str]:
+    """CIDs of the chunks in a manifest; none where it is gone, or is no manifest."""
+    try:
+        content = codec.decode(store.get(cid), MAX_MANIFEST_BYTES)
+    except (BlobMissing, BlobCorrupt, MalformedTransaction):
+        return
+    queue = [content]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            queue.extend(value.values())
+        elif isinstance(value, list):
+            queue.extend(value)
+        elif isinstance(value, cbor2.CBORTag):
+            yield blob_cid(codec.linked("link", value))
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[tuple[Ledger, Store, ConsortiumView]]:
+    """A hospital's ledger, open for writing, with the rules as chain and plans have them.
+
+    Raises:
+        BadEnvironment: The hospital's node runs.
+        BadInput: There is no such hospital.
+        PeerProblem: A plan cannot be read.
+    """
+    place = Home(home)
+    config = place.config()
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex((config.hospital.host, config.hospital.port)) == 0:
+            where = f"{config.hospital.host}:{config.hospital.port}"
+            raise BadEnvironment(
+                f"something answers at {where}, where this hospital's node listens: stop the node first"
+            )
+    source = Source(home, None, None, None, config.chain.rpc, None)
+    context, view, problems = chain_context(source, ())
+    if context is None:
+        raise PeerProblem("; ".join(problems))
+    with Store(place.ledger) as store:
+        yield Ledger(store, lambda: context), store, view
+
+
+def _step(report: Report | None, what: str) -> Callable[[int, int], None] | None:
+    return functools.partial(report, what) if report else None

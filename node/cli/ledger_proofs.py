@@ -1,0 +1,189 @@
+"""`medweave ledger prove` and `cosign`: files that convince without a network, and heads of the log that members sign."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dag.bodies import Kind
+from dag.checkpoint import cosign as cosignature
+from dag.checkpoint import log_head, log_witnesses
+from dag.errors import LedgerError, NotWitnessed
+from dag.ids import cid_of
+from dag.notes import Note
+from dag.roundlog import RoundLog
+from node.cli.ledger_sources import Source, find, members_of, source_options, view_of
+from node.cli.options import password_options, read_password
+from node.errors import BadInput
+from node.home import Home, unlock_identity, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dag.snapshot import Snapshot
+    from node.consortium.view import ConsortiumView
+
+CHECKPOINT_FILE = "log.checkpoint"
+"""In a hospital's directory: the head of the log that it signed last."""
+
+_file = click.Path(path_type=Path, dir_okay=False)
+_out = click.option("--out", "-o", type=_file, required=True, help="File to write.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("prove")
+@click.argument("tx", required=False)
+@source_options
+@_out
+@click.option(
+    "--checkpoint", type=_file, help="Head of the log to reach; default: the home's, once a quorum signed it."
+)
+@click.option("--since", type=_file, help="Instead of TX: an older head, to prove that the log only grew.")
+@_json
+def prove(
+    source: Source, tx: str | None, out: Path, checkpoint: Path | None, since: Path | None, *, as_json: bool
+) -> int:
+    """Write a proof that a finalised round holds TX, or that the log only grew (--since OLD --checkpoint NEW).
+
+    The proof needs no network, chain or node: `medweave ledger verify FILE --members members.json`.
+    """
+    if (tx is None) == (since is None) or (since is not None and checkpoint is None):
+        raise click.UsageError("give TX, or --since OLD and --checkpoint NEW")
+    with _log(source, quiet=as_json) as (snapshot, log):
+        if since is not None and checkpoint is not None:
+            grown = log.grown(read_note(since), read_note(checkpoint))
+            grown.verify(log.witnesses)
+            raw, content = grown.render(), {"file": str(out), "log": True}
+        else:
+            wanted = find(snapshot, tx or "")
+            head = read_note(checkpoint) if checkpoint else _held(source, log, wanted)
+            proof = log.prove(snapshot.get(wanted), head)
+            proof.verify(log.witnesses)
+            raw = proof.render()
+            content = {"file": str(out), "transaction": cid_of(wanted), "log": proof.log is not None}
+    out.write_bytes(raw)
+    if as_json:
+        click.echo(json.dumps(content | {"bytes": len(raw)}))
+    else:
+        reach = "and to a witnessed head of the log" if content["log"] else "signed by members' checkpoint transactions"
+        click.echo(
+            f"{out}: {len(raw):,} bytes, a path to the round's root {reach}" if tx else f"{out}: {len(raw):,} bytes"
+        )
+    return 0
+
+
+@click.command("cosign")
+@source_options
+@password_options
+@click.option("--out", "-o", type=_file, help="File to write; standard output where not given.")
+@click.option("--rounds", type=click.IntRange(1), help="Sign the head of so many rounds; default: all finalised ones.")
+@click.option("--add", multiple=True, type=_file, help="Head that others signed; their signatures are taken over.")
+def cosign(
+    source: Source,
+    password_file: Path | None,
+    password_fd: int | None,
+    out: Path | None,
+    rounds: int | None,
+    add: tuple[Path, ...],
+) -> int:
+    """Sign the head of the log of finalised rounds as a witness (needs --home, its password and its chain).
+
+    The log is derived from this hospital's own ledger and the chain, and is refused where it does not contain the head that
+    was signed last. Pass the file on to the other members; each adds its line with --add.
+    """
+    if source.home is None:
+        raise click.UsageError("give --home DIR: a member signs for itself")
+    others = [read_note(path) for path in add]
+    with _log(source, chain=True) as (_, log):
+        identity = unlock_identity(Home(source.home), read_password(password_file, password_fd))
+        if identity.address not in log.witnesses.by_address:
+            raise BadInput(f"{source.home}: its account 0x{identity.address.hex()} is no member of the consortium")
+        note = _signed(source.home, log, identity.private_key, rounds, others)
+    if out is None:
+        click.echo(note.render(), nl=False)
+    else:
+        out.write_text(note.render(), encoding="utf-8")
+    signed = log_witnesses(note, log.witnesses)
+    names = ", ".join(witness.name for witness in signed)
+    click.echo(
+        f"signed by {len(signed)} of {len(log.witnesses.members)} ({names}); {log.witnesses.quorum} convince", err=True
+    )
+    return 0
+
+
+def read_note(path: Path) -> Note:
+    """The signed note in a file.
+
+    Raises:
+        BadInput: It cannot be read, or is no note.
+    """
+    try:
+        return Note.parse(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    except LedgerError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+@contextmanager
+def _log(source: Source, *, chain: bool = False, quiet: bool = False) -> Iterator[tuple[Snapshot, RoundLog]]:
+    """The ledger and its log; which rounds are final is the chain's word where it is known.
+
+    Args:
+        source: Where to read.
+        chain: Insist on the chain, even if a list of members is given.
+        quiet: Show no progress.
+    """
+    asked = source.chain() if chain or source.rpc else None
+    view = view_of(asked) if asked else None
+    with source.snapshot(quiet=quiet) as snapshot:
+        members = members_of(asked) if asked else snapshot.members
+        if not asked and not snapshot.members_known:
+            raise BadInput("who is a member is not known: give --members FILE, or --rpc URL and --contracts FILE")
+        checkpoints = snapshot.transactions(Kind.CHECKPOINT)
+        yield snapshot, RoundLog.read(snapshot.tangle, checkpoints, members, _anchored(view) if view else None)
+
+
+def _anchored(view: ConsortiumView) -> Mapping[int, bytes]:
+    """The proposals that finalised rounds carried out."""
+    return {row.round: row.proposal for row in view.rounds.values() if row.finalised and row.proposal is not None}
+
+
+def _held(source: Source, log: RoundLog, wanted: bytes) -> Note | None:
+    """The home's own head of the log, where a quorum signed it and it covers the transaction."""
+    path = source.home / CHECKPOINT_FILE if source.home else None
+    if path is None or not path.is_file():
+        return None
+    note = read_note(path)
+    place = next((at for at, one in enumerate(log.rounds) if wanted in one.ids), len(log.rounds))
+    if len(log_witnesses(note, log.witnesses)) < log.witnesses.quorum or log.verified_size(note) <= place:
+        return None
+    return note
+
+
+def _signed(home: Path, log: RoundLog, private_key: bytes, rounds: int | None, others: list[Note]) -> Note:
+    """The head with this member's line and the others'; it is on disk before anybody sees it."""
+    if not log.rounds or (rounds or 0) > len(log.rounds):
+        raise BadInput(f"--rounds {rounds or 1}: {len(log.rounds)} rounds are final")
+    head = log_head(log.witnesses.consortium, [one.record for one in log.rounds[: rounds or len(log.rounds)]])
+    path = home / CHECKPOINT_FILE
+    before = [read_note(path)] if path.is_file() else []
+    for note in (*before, *others):
+        log.verified_size(note)  # a head that is no prefix of this log is a split view: nothing is signed
+        log_witnesses(note, log.witnesses)
+    own = cosignature(head, private_key, int(time.time()))
+    lines = {own.name: own}
+    for note in (*before, *others):
+        if note.text == head.render():
+            lines = {line.name: line for line in note.signatures} | lines
+    signed = Note(head.render(), tuple(lines[name] for name in sorted(lines)))
+    if len(log_witnesses(signed, log.witnesses)) != len(lines):
+        raise NotWitnessed("one of the heads to add is signed by somebody who is no member")
+    if not before or log.verified_size(before[0]) <= head.size:
+        write_private(path, signed.render().encode())
+    return signed
