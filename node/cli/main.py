@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "node.cli.export",
     "local": "node.cli.local",
     "data": "node.cli.data",
+    "predict": "node.cli.predict",
 }
 """Command to module; loaded only when called, so that `--help` does not wait for torch."""
 
@@ -38,6 +39,7 @@ SUMMARIES = {
     "export": "Write a model this hospital holds to a file (needs its password).",
     "local": "Train on this hospital's images alone, for comparison.",
     "data": "Check images (npz, folders, DICOM, NIfTI) and take them in, with a data card.",
+    "predict": "Ask a model file about images; show where it looked.",
 }
 
 

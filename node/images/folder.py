@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from node.images.windows import Window
 
-__all__ = ["SIDE", "read_folder"]
+__all__ = ["SIDE", "read_file", "read_folder"]
 
 MAX_SLICES = 200_000
 """Slices of one set: 3 GB."""
@@ -114,7 +114,7 @@ def _read_all(
     total = 0
     for index, file in files:
         try:
-            slices = _read(file, window)
+            slices = read_file(file, window)
         except Unusable as error:
             refused.append(Refused(file, str(error)))
             continue
@@ -125,7 +125,12 @@ def _read_all(
     return read, refused
 
 
-def _read(file: Path, window: Window | None) -> Slices:
+def read_file(file: Path, window: Window | None = None) -> Slices:
+    """The slices of one picture, DICOM file or NIfTI volume.
+
+    Raises:
+        Unusable: none of these, or damaged.
+    """
     kind = _kind(file)
     if kind == "dicom":
         from node.images.dicom import read_dicom  # pydicom and nibabel stay out of nodes whose data are arrays
