@@ -201,30 +201,30 @@ abstract contract Conduct is IConduct, EIP712 {
         bool[] memory approves = new bool[](last + 1);
         bool[] memory inPast = new bool[](last + 1);
         bool revealed = false;
-        for (uint256 at = 0; at <= last; at++) {
-            LedgerTransaction.Parsed memory t = _read(history[at], at);
-            ids[at] = t.id;
-            approves[at] = at == 0 || _link(t.parents, at, ids, approves, inPast);
-            if (at == 0) update = t;
-            else revealed = revealed || _opens(history, at, t, update);
-            if (approves[at] && registry.isMember(t.issuer)) approvers = approvers.with(registry.indexOf(t.issuer));
+        for (uint256 pos = 0; pos <= last; pos++) {
+            LedgerTransaction.Parsed memory t = _read(history[pos], pos);
+            ids[pos] = t.id;
+            approves[pos] = pos == 0 || _link(t.parents, pos, ids, approves, inPast);
+            if (pos == 0) update = t;
+            else revealed = revealed || _opens(history, pos, t, update);
+            if (approves[pos] && registry.isMember(t.issuer)) approvers = approvers.with(registry.indexOf(t.issuer));
         }
         if (ids[last] != proposal) revert BadTransaction(last);
-        for (uint256 at = 0; at < last; at++) {
-            if (!inPast[at]) revert NotInPast(at);
+        for (uint256 pos = 0; pos < last; pos++) {
+            if (!inPast[pos]) revert NotInPast(pos);
         }
         if (!revealed) revert NotRevealed(update.id);
     }
 
-    /// @dev Marks the parents among the first `at` transactions as past; whether one of them approves the update.
+    /// @dev Marks the parents among the first `pos` transactions as past; whether one of them approves the update.
     function _link(
         bytes32[2] memory parents,
-        uint256 at,
+        uint256 pos,
         bytes32[] memory ids,
         bool[] memory approves,
         bool[] memory inPast
     ) private pure returns (bool approving) {
-        for (uint256 earlier = 0; earlier < at; earlier++) {
+        for (uint256 earlier = 0; earlier < pos; earlier++) {
             if (ids[earlier] != parents[0] && ids[earlier] != parents[1]) continue;
             inPast[earlier] = true;
             approving = approving || approves[earlier];
@@ -234,12 +234,12 @@ abstract contract Conduct is IConduct, EIP712 {
     /// @dev Whether a transaction is the acknowledgement that opens the update's commitment.
     function _opens(
         bytes[] calldata history,
-        uint256 at,
+        uint256 pos,
         LedgerTransaction.Parsed memory t,
         LedgerTransaction.Parsed memory update
     ) private pure returns (bool) {
         if (t.kind != ACKNOWLEDGEMENT || t.issuer != update.issuer || t.round != update.round) return false;
-        bytes32 reveal = history[at].digestAt(history[at].field(t.body, "\x66reveal", 7));
+        bytes32 reveal = history[pos].digestAt(history[pos].field(t.body, "\x66reveal", 7));
         uint256 place = history[0].field(update.body, "\x6acommitment", 11);
         return reveal != 0 && sha256(abi.encodePacked("medweave/reveal", reveal)) == history[0].digestAt(place);
     }

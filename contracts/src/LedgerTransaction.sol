@@ -36,19 +36,19 @@ library LedgerTransaction {
     function read(bytes calldata raw) internal pure returns (bool ok, Parsed memory t) {
         t.id = sha256(raw);
         if (raw.length <= FIXED_BYTES || raw[0] != MAP_OF_TEN) return (false, t);
-        uint256 at = expect(raw, 1, "\x64body", 5);
-        t.body = at;
-        at = expect(raw, skip(raw, at), "\x64kind", 5);
-        (t.kind, at) = _text(raw, at);
-        (t.epoch, at) = _uint(raw, expect(raw, at, "\x65epoch", 6));
-        (t.round, at) = _uint(raw, expect(raw, at, "\x65round", 6));
-        at = expect(raw, at, "\x66format\x01\x67parents\x82", 17);
-        (t.parents[0], at) = _link(raw, at);
-        (t.parents[1], at) = _link(raw, at);
-        at = skip(raw, expect(raw, at, "\x67payload", 8));
-        (t.sequence, at) = _uint(raw, expect(raw, at, "\x68sequence", 9));
-        if (at == 0 || at != raw.length - FIXED_BYTES) return (false, t);
-        return _readEnd(raw, at, t);
+        uint256 pos = expect(raw, 1, "\x64body", 5);
+        t.body = pos;
+        pos = expect(raw, skip(raw, pos), "\x64kind", 5);
+        (t.kind, pos) = _text(raw, pos);
+        (t.epoch, pos) = _uint(raw, expect(raw, pos, "\x65epoch", 6));
+        (t.round, pos) = _uint(raw, expect(raw, pos, "\x65round", 6));
+        pos = expect(raw, pos, "\x66format\x01\x67parents\x82", 17);
+        (t.parents[0], pos) = _link(raw, pos);
+        (t.parents[1], pos) = _link(raw, pos);
+        pos = skip(raw, expect(raw, pos, "\x67payload", 8));
+        (t.sequence, pos) = _uint(raw, expect(raw, pos, "\x68sequence", 9));
+        if (pos == 0 || pos != raw.length - FIXED_BYTES) return (false, t);
+        return _readEnd(raw, pos, t);
     }
 
     /// @notice The position of a field's value in a body.
@@ -58,52 +58,52 @@ library LedgerTransaction {
     /// @param length The bytes of `key` that count.
     /// @return The position; 0 if the body has no such field.
     function field(bytes calldata raw, uint256 body, bytes32 key, uint256 length) internal pure returns (uint256) {
-        (uint256 major, uint256 pairs, uint256 at) = _head(raw, body);
+        (uint256 major, uint256 pairs, uint256 pos) = _head(raw, body);
         if (major != 5) return 0;
-        for (uint256 i = 0; i < pairs && at != 0; i++) {
-            uint256 value = expect(raw, at, key, length);
+        for (uint256 i = 0; i < pairs && pos != 0; i++) {
+            uint256 value = expect(raw, pos, key, length);
             if (value != 0) return value;
-            at = skip(raw, skip(raw, at));
+            pos = skip(raw, skip(raw, pos));
         }
         return 0;
     }
 
     /// @notice The 32-byte string at a position; zero if there is none.
-    function digestAt(bytes calldata raw, uint256 at) internal pure returns (bytes32) {
-        at = expect(raw, at, "\x58\x20", 2);
-        return at == 0 || at + 32 > raw.length ? bytes32(0) : bytes32(raw[at:at + 32]);
+    function digestAt(bytes calldata raw, uint256 pos) internal pure returns (bytes32) {
+        pos = expect(raw, pos, "\x58\x20", 2);
+        return pos == 0 || pos + 32 > raw.length ? bytes32(0) : bytes32(raw[pos:pos + 32]);
     }
 
     /// @notice The position behind an expected piece, or 0; at most 32 bytes of `piece` count.
-    function expect(bytes calldata raw, uint256 at, bytes32 piece, uint256 length) internal pure returns (uint256) {
-        uint256 end = at + length;
-        if (at == 0 || end > raw.length || bytes32(raw[at:end]) != piece) return 0;
+    function expect(bytes calldata raw, uint256 pos, bytes32 piece, uint256 length) internal pure returns (uint256) {
+        uint256 end = pos + length;
+        if (pos == 0 || end > raw.length || bytes32(raw[pos:end]) != piece) return 0;
         return end;
     }
 
     /// @notice The position behind the CBOR item (RFC 8949) at a position, or 0.
-    function skip(bytes calldata raw, uint256 at) internal pure returns (uint256) {
+    function skip(bytes calldata raw, uint256 pos) internal pure returns (uint256) {
         uint256 major;
         uint256 value;
         // Every item takes a byte at least, so the bytes bound the loop however many items a head announces.
-        for (uint256 pending = 1; pending != 0 && at != 0; pending--) {
-            (major, value, at) = _head(raw, at);
-            if (major == 2 || major == 3) at = at == 0 || at + value > raw.length ? 0 : at + value;
+        for (uint256 pending = 1; pending != 0 && pos != 0; pending--) {
+            (major, value, pos) = _head(raw, pos);
+            if (major == 2 || major == 3) pos = pos == 0 || pos + value > raw.length ? 0 : pos + value;
             else if (major == 4) pending += value;
             else if (major == 5) pending += 2 * value;
             else if (major == 6) pending += 1;
         }
-        return at;
+        return pos;
     }
 
     /// @dev What stands behind the sequence, at fixed distances from the end.
-    function _readEnd(bytes calldata raw, uint256 at, Parsed memory t) private pure returns (bool, Parsed memory) {
-        uint256 signature = expect(raw, at, "\x69signature\x58\x41", 12);
-        uint256 consortium = expect(raw, at + SIGNATURE_BYTES, "\x6aconsortium\x58\x20", 13);
+    function _readEnd(bytes calldata raw, uint256 pos, Parsed memory t) private pure returns (bool, Parsed memory) {
+        uint256 signature = expect(raw, pos, "\x69signature\x58\x41", 12);
+        uint256 consortium = expect(raw, pos + SIGNATURE_BYTES, "\x6aconsortium\x58\x20", 13);
         if (signature == 0 || consortium == 0) return (false, t);
         t.consortium = bytes32(raw[consortium:]);
-        t.digest = sha256(abi.encodePacked(DOMAIN, MAP_OF_NINE, raw[1:at], raw[at + SIGNATURE_BYTES:]));
-        t.issuer = _signer(t.digest, raw[signature:at + SIGNATURE_BYTES]);
+        t.digest = sha256(abi.encodePacked(DOMAIN, MAP_OF_NINE, raw[1:pos], raw[pos + SIGNATURE_BYTES:]));
+        t.issuer = _signer(t.digest, raw[signature:pos + SIGNATURE_BYTES]);
         return (t.issuer != address(0), t);
     }
 
@@ -116,33 +116,33 @@ library LedgerTransaction {
         return failure == ECDSA.RecoverError.NoError ? signer : address(0);
     }
 
-    function _text(bytes calldata raw, uint256 at) private pure returns (bytes32 text, uint256 next) {
-        (uint256 major, uint256 length, uint256 start) = _head(raw, at);
+    function _text(bytes calldata raw, uint256 pos) private pure returns (bytes32 text, uint256 next) {
+        (uint256 major, uint256 length, uint256 start) = _head(raw, pos);
         if (start == 0 || major != 3 || length > 32 || start + length > raw.length) return (0, 0);
         next = start + length;
         text = bytes32(raw[start:next]);
     }
 
-    function _uint(bytes calldata raw, uint256 at) private pure returns (uint256 value, uint256 next) {
+    function _uint(bytes calldata raw, uint256 pos) private pure returns (uint256 value, uint256 next) {
         uint256 major;
-        (major, value, next) = _head(raw, at);
+        (major, value, next) = _head(raw, pos);
         if (major != 0) next = 0;
     }
 
     /// @dev A DAG-CBOR link (tag 42) to a DAG-CBOR block by sha2-256.
-    function _link(bytes calldata raw, uint256 at) private pure returns (bytes32 id, uint256 next) {
-        at = expect(raw, at, hex"d82a58250001711220", 9);
-        if (at == 0 || at + 32 > raw.length) return (0, 0);
-        return (bytes32(raw[at:at + 32]), at + 32);
+    function _link(bytes calldata raw, uint256 pos) private pure returns (bytes32 id, uint256 next) {
+        pos = expect(raw, pos, hex"d82a58250001711220", 9);
+        if (pos == 0 || pos + 32 > raw.length) return (0, 0);
+        return (bytes32(raw[pos:pos + 32]), pos + 32);
     }
 
     /// @dev Major type, argument and the position behind the head; position 0 for what no canonical item begins with.
-    function _head(bytes calldata raw, uint256 at) private pure returns (uint256 major, uint256 value, uint256 next) {
-        if (at == 0 || at >= raw.length) return (0, 0, 0);
-        uint256 first = uint8(raw[at]);
+    function _head(bytes calldata raw, uint256 pos) private pure returns (uint256 major, uint256 value, uint256 next) {
+        if (pos == 0 || pos >= raw.length) return (0, 0, 0);
+        uint256 first = uint8(raw[pos]);
         major = first >> 5;
         value = first & 31;
-        next = at + 1;
+        next = pos + 1;
         if (value < 24) return (major, value, next);
         if (value > 27) return (major, 0, 0);
         uint256 width = 1 << (value - 24);

@@ -15,20 +15,20 @@ library Rfc6962 {
     {
         if (index >= size) return false;
         bytes32 node = sha256(abi.encodePacked(bytes1(0x00), leaf));
-        uint256 at = index;
+        uint256 pos = index;
         uint256 last = size - 1;
         for (uint256 i = 0; i < path.length; i++) {
             if (last == 0) return false;
-            if (at & 1 == 1 || at == last) {
+            if (pos & 1 == 1 || pos == last) {
                 node = _join(path[i], node);
-                while (at & 1 == 0 && at != 0) {
-                    at >>= 1;
+                while (pos & 1 == 0 && pos != 0) {
+                    pos >>= 1;
                     last >>= 1;
                 }
             } else {
                 node = _join(node, path[i]);
             }
-            at >>= 1;
+            pos >>= 1;
             last >>= 1;
         }
         return last == 0 && node == root;

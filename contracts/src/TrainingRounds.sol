@@ -48,7 +48,8 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     uint32 private _planCount;
 
     mapping(uint256 round => Entry) private _rounds;
-    mapping(uint256 round => mapping(address leader => bytes32 digest)) private _pledges;
+    /// @dev By index, not account: a member that rotates its keys proposes once all the same.
+    mapping(uint256 round => mapping(uint256 index => bytes32 digest)) private _pledges;
     mapping(bytes32 plan => Plan) private _plans;
     mapping(uint256 number => bytes32 plan) private _planAt;
 
@@ -119,11 +120,11 @@ contract TrainingRounds is ITrainingRounds, Conduct {
 
     /// @inheritdoc ITrainingRounds
     function propose(uint256 round, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) external {
-        registry.indexOf(msg.sender);
+        uint256 index = registry.indexOf(msg.sender);
         Entry storage entry = _requireOpen(round);
         if (proposal == bytes32(0) || updatesRoot == bytes32(0) || sumsRoot == bytes32(0)) revert EmptyDigest();
-        if (_pledges[round][msg.sender] != 0) revert AlreadyProposed(round, msg.sender);
-        _pledges[round][msg.sender] = _pledgeDigest(proposal, updatesRoot, sumsRoot);
+        if (_pledges[round][index] != 0) revert AlreadyProposed(round, msg.sender);
+        _pledges[round][index] = _pledgeDigest(proposal, updatesRoot, sumsRoot);
         if (entry.status == Status.Collecting) entry.status = Status.Proposed;
         emit Proposed(round, msg.sender, proposal, updatesRoot, sumsRoot);
     }
@@ -136,8 +137,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         bytes32 plan = _planAt[entry.plan];
         if (outcome.plan != plan) revert WrongPlan(outcome.plan, plan);
         if (outcome.statement == bytes32(0)) revert EmptyDigest();
-        bytes32 pledge = _pledgeDigest(outcome.proposal, outcome.updatesRoot, outcome.sumsRoot);
-        if (_pledges[outcome.round][outcome.leader] != pledge) revert NotProposed(outcome.round, outcome.leader);
+        _requirePledge(outcome.round, outcome.leader, outcome.proposal, outcome.updatesRoot, outcome.sumsRoot);
         registry.verifyQuorum(outcomeDigest(outcome), signers, signatures);
         entry.status = Status.Finalised;
         entry.result = outcome.model;
@@ -246,8 +246,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     }
 
     function _pledged(Proposal calldata proposal) internal view override returns (uint256 epoch, uint256 quorum) {
-        bytes32 digest = _pledgeDigest(proposal.id, proposal.updatesRoot, proposal.sumsRoot);
-        if (_pledges[proposal.round][proposal.leader] != digest) revert NotProposed(proposal.round, proposal.leader);
+        _requirePledge(proposal.round, proposal.leader, proposal.id, proposal.updatesRoot, proposal.sumsRoot);
         return _termsOf(proposal.round);
     }
 
@@ -255,6 +254,14 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         entry = _rounds[round];
         if (!_isOpen(entry)) revert RoundNotOpen(round);
         if (block.timestamp > entry.finaliseBy) revert RoundExpired(round, entry.finaliseBy);
+    }
+
+    function _requirePledge(uint256 round, address leader, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot)
+        private
+        view
+    {
+        bytes32 pledge = _pledges[round][registry.indexOf(leader)];
+        if (pledge != _pledgeDigest(proposal, updatesRoot, sumsRoot)) revert NotProposed(round, leader);
     }
 
     function _isOpen(Entry storage entry) private view returns (bool) {

@@ -199,9 +199,9 @@ contract TrainingRoundsTest is Fixture {
         propose(round, 2);
         ITrainingRounds.Outcome memory o = outcomeOf(round, 2, MODEL);
         bytes memory signatures = signAll(o, 7);
-        uint256 at = uint256(place) % signatures.length;
-        signatures[at] ^= bytes1(flip == 0 ? 1 : flip);
-        uint256 victim = at / 65;
+        uint256 pos = uint256(place) % signatures.length;
+        signatures[pos] ^= bytes1(flip == 0 ? 1 : flip);
+        uint256 victim = pos / 65;
         VM.prank(member(0));
         expectRefusal(abi.encodeWithSelector(IHospitalRegistry.BadSignature.selector, victim, member(victim)));
         rounds.finalise(o, 7, signatures);

@@ -10,5 +10,7 @@ interface Vm {
     function expectRevert(bytes calldata revertData) external;
     function expectEmit() external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool);
     function getNonce(address account) external view returns (uint64);
 }
