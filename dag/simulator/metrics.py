@@ -154,7 +154,8 @@ class Metrics:
         """Works out the figures; the run is over."""
         world, traffic = self._world, self._world.network.traffic
         totals = world.totals()
-        self.faults = Counter({name: count for name, count in sorted(totals.items()) if name[0].isupper()})
+        faults = (name for name in sorted(totals) if name[0].isupper() and name not in {"Overloaded", "Stuck"})
+        self.faults = Counter({name: totals[name] for name in faults})
         tangle = next((node.ledger.tangle for node in world.observers if node.up), None)
         issuers = [] if tangle is None else [int(issuer) for issuer in tangle.graph.columns.column("issuer")[1:]]
         byzantine = sum(not world.is_honest(issuer) for issuer in issuers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dag.ledger import Ledger
@@ -14,13 +14,10 @@ from dag.sync import (
     Attached,
     LedgerAccess,
     Misbehaved,
-    Overloaded,
     Send,
     Spread,
-    Stuck,
     SyncConfig,
     SyncMachine,
-    SyncStats,
 )
 from dag.transaction import Unsigned, sign
 
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from dag.bodies import Body
     from dag.rules import Context
     from dag.simulator.member import Member
+    from dag.simulator.scenario import Scenario
     from dag.simulator.shared import Decoder
     from dag.simulator.world import World
     from dag.sync import Effect
@@ -41,10 +39,6 @@ _UNREACHABLE: Final = 2.0
 """Seconds until a sender finds that a push did not arrive."""
 LARGE: Final = 64
 """Nodes from which announcements wait longer for company."""
-
-
-NOTHING: Final = SyncStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, catching_up=False)
-"""The sizes of a machine that has not begun."""
 
 
 def name_of(node: int) -> str:
@@ -104,7 +98,7 @@ class Node:
         self.up = False
         self.counts: Counter[str] = Counter()
         self.blamed: Counter[int] = Counter()
-        self.peaks = NOTHING
+        self.peaks: dict[str, int] = {}
         self.peers = tuple(peers)
         self._life = 0
         self._context: Context = world.chain.context
@@ -164,7 +158,9 @@ class Node:
         if not self.up:
             return False
         self.member.heard(message)
-        self.carry(self.machine.receive(name_of(source), message, self.clock))
+        for effect in self.machine.receive(name_of(source), message, self.clock):
+            self._carry_out(effect)
+        self._plan_work()  # nothing else is due earlier because something came in
         return True
 
     def read_chain(self, context: Context) -> None:
@@ -207,22 +203,24 @@ class Node:
     def carry(self, effects: Iterable[Effect]) -> None:
         """Carries out what the machine asks, then sees to its timers."""
         for effect in effects:
-            match effect:
-                case Send():
-                    self._send(effect)
-                case Attached(transactions):
-                    self._grew(transactions)
-                case Spread(ids):
-                    for tx_id in ids:
-                        self.ledger.sent(tx_id)
-                case Misbehaved(peer, error):
-                    self.counts[type(error).__name__] += 1
-                    self.blamed[number_of(peer)] += 1
-                case Overloaded() | Stuck():
-                    self.counts[type(effect).__name__] += 1
-                case _:
-                    self.counts["checks"] += 1
-        self._see_to_timers()
+            self._carry_out(effect)
+        self._plan_work()
+        self._plan_tick()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._send(effect)
+            case Attached(transactions):
+                self._grew(transactions)
+            case Spread(ids):
+                for tx_id in ids:
+                    self.ledger.sent(tx_id)
+            case Misbehaved(peer, error):
+                self.counts[type(error).__name__] += 1
+                self.blamed[number_of(peer)] += 1
+            case _:
+                self.counts[type(effect).__name__] += 1
 
     def _grew(self, transactions: Sequence[Transaction]) -> None:
         members = self._context.members
@@ -241,10 +239,12 @@ class Node:
     def _outcome(self, send: Send, arrived: bool) -> None:
         self.carry(self.machine.outcome(send, arrived, self.clock))
 
-    def _see_to_timers(self) -> None:
+    def _plan_work(self) -> None:
         if self.machine.pending and not self._work_planned:
             self._work_planned = True
             self.later(self.world.scenario.work_seconds, "work", self._work)
+
+    def _plan_tick(self) -> None:
         deadline = self.machine.next_deadline()
         if deadline < math.inf:
             now = self.world.agenda.now
@@ -265,12 +265,18 @@ class Node:
             self.carry(self.machine.tick(self.clock))
 
     def _note_peaks(self) -> None:
-        now = self.machine.stats()
-        self.peaks = SyncStats(*(max(pair) for pair in zip(astuple(self.peaks), astuple(now), strict=True)))
+        peaks = self.peaks
+        for name, size in vars(self.machine.stats()).items():
+            if size > peaks.get(name, 0):
+                peaks[name] = size
 
 
-def sync_config(nodes: int, frontier_seconds: float) -> SyncConfig:
+def sync_config(scenario: Scenario) -> SyncConfig:
     """The daemon's limits; in a large network ids wait longer for company, so that messages hold many of them."""
-    if nodes < LARGE:
-        return SyncConfig(frontier_seconds=frontier_seconds)
-    return SyncConfig(frontier_seconds=frontier_seconds, relay=4, relay_seconds=2.0, coalesce_seconds=0.5)
+    usual = SyncConfig()
+    config = replace(
+        usual,
+        frontier_seconds=scenario.frontier_seconds,
+        request_seconds=usual.request_seconds + 4 * scenario.work_seconds,
+    )
+    return config if scenario.nodes < LARGE else replace(config, relay=4, relay_seconds=5.0, coalesce_seconds=0.5)

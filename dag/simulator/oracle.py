@@ -96,6 +96,11 @@ def confirmed(tangle: Tangle) -> list[bytes]:
     return [tangle.id_at(int(at)) for at in (weights >= tangle.quorum).nonzero()[0]]
 
 
+def confirmed_count(tangle: Tangle) -> int:
+    """How many transactions a quorum approves."""
+    return int((tangle.graph.columns.column("weight") >= tangle.quorum).sum())
+
+
 def verify_all(world: World) -> None:
     """Demands every property.
 
@@ -183,5 +188,5 @@ def verify_bounded(world: World) -> None:
     }
     for node in world.honest:
         for name, limit in limits.items():
-            if (peak := getattr(node.peaks, name)) > limit:
+            if (peak := node.peaks.get(name, 0)) > limit:
                 raise Unbounded(node.name, f"{name} grew to {peak}, at most {limit} are allowed")

@@ -15,7 +15,7 @@ from dag.simulator.member import Member
 from dag.simulator.metrics import Metrics
 from dag.simulator.network import Network
 from dag.simulator.node import Node, sync_config
-from dag.simulator.oracle import Notes, verify_all
+from dag.simulator.oracle import Notes, confirmed_count, verify_all
 from dag.simulator.scenario import MINUTE, Behaviour, neighbours
 from dag.simulator.seeds import digest, stream
 from dag.simulator.shared import Decoder
@@ -76,7 +76,7 @@ class World:
         self.chain = SimulatedChain(scenario)
         self.shared: Shared = {}
         self.decoder = Decoder()
-        self.sync_config = sync_config(scenario.nodes, scenario.frontier_seconds)
+        self.sync_config = sync_config(scenario)
         self.payload = cid_text(cid_bytes(RAW, digest(scenario.seed, "payload")))
         self.is_over = False
         self.deeds = Deeds()
@@ -131,10 +131,7 @@ class World:
     def is_quiet(self) -> bool:
         """Whether every honest node runs, holds every honest transaction, and waits for nothing to be confirmed."""
         wanted = len(self.deeds.honest)
-        return all(
-            node.up and node.counts["honest"] == wanted and not node.machine.pending and not node.member.is_waiting()
-            for node in self.honest
-        )
+        return all(node.up and node.counts["honest"] == wanted and not node.member.is_waiting() for node in self.honest)
 
     # -- what nodes ask and tell -----------------------------------------------------------------------------------
 
