@@ -6,11 +6,13 @@ processes of their own; a small one is not worth their start.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Self, cast
 
 from dag.equivocation import subject_of
 from dag.errors import LedgerError, StoreCorrupt
@@ -72,33 +74,97 @@ class Rechecker:
     def __init__(self, path: str, total: int) -> None:
         """Makes ready for a ledger of `total` rows in the file `path`."""
         self._path = path
-        self._running: deque[Future[Fault | None]] = deque()
-        self._cores = os.cpu_count() or 1
-        self._pool: ProcessPoolExecutor | None = None
-        if total >= WORTH_PROCESSES and self._cores > 1:
-            # Not forked: a daemon has threads, and a fork would copy their locks in whatever state they are.
-            self._pool = ProcessPoolExecutor(self._cores, mp_context=multiprocessing.get_context("spawn"))
+        cores = len(os.sched_getaffinity(0))
+        self._helpers = deque(Helper() for _ in range(cores if total >= WORTH_PROCESSES and cores > 1 else 0))
 
     def check(self, claims: Sequence[Claim]) -> None:
         """Checks these rows now or soon."""
-        if self._pool is None:
+        if not self._helpers:
             self._judge(find_fault(claims))
             return
-        self._running.append(self._pool.submit(find_fault, claims))
-        while len(self._running) > 2 * self._cores:
-            self._judge(self._running.popleft().result())
+        helper = self._helpers[0]
+        self._judge(helper.answer())
+        helper.ask(claims)
+        self._helpers.rotate(-1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         try:
-            while self._running and failed is None:
-                self._judge(self._running.popleft().result())
+            for helper in self._helpers:
+                if failed is None:
+                    self._judge(helper.answer())
         finally:
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
+            for helper in self._helpers:
+                helper.close()
 
     def _judge(self, fault: Fault | None) -> None:
         if fault is not None:
             raise StoreCorrupt(self._path, fault.arrival, fault.reason)
+
+
+class Helper:
+    """A process that runs `find_fault`, one chunk at a time. If it dies, the chunk is checked here.
+
+    A fresh interpreter, not a fork: a daemon has threads, and a fork would copy their locks in whatever state they are.
+    """
+
+    def __init__(self) -> None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        self._asked: Sequence[Claim] = ()
+
+    def ask(self, claims: Sequence[Claim]) -> None:
+        """Hands over a chunk; the answer to the one before must have been taken."""
+        self._asked = claims
+        with suppress(OSError):  # it has died: `answer` finds out
+            pickle.dump(claims, self._stdin)
+            self._stdin.flush()
+
+    def answer(self) -> Fault | None:
+        """What is wrong with the chunk handed over last; None before the first."""
+        claims, self._asked = self._asked, ()
+        if not claims:
+            return None
+        try:
+            found: Fault | None = pickle.load(self._stdout)  # noqa: S301  (our own process, started above)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return find_fault(claims)
+        return found
+
+    def close(self) -> None:
+        """Ends the process."""
+        with suppress(OSError):
+            self._stdin.close()
+        self._process.kill()
+        self._process.wait()
+        self._stdout.close()
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._process.stdin)
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._process.stdout)
+
+
+def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+    """A helper's side: chunks in, faults out, until the pipe closes."""
+    while True:
+        try:
+            claims = pickle.load(asked)  # noqa: S301  (from the process that started this one)
+        except EOFError:
+            return
+        pickle.dump(find_fault(claims), answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    # Under its importable name, so that what is pickled here is known there.
+    from dag import rechecking  # noqa: PLW0406  (on purpose: see above)
+
+    rechecking.serve(sys.stdin.buffer, sys.stdout.buffer)

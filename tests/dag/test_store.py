@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dag import migrations
+from dag import migrations, rechecking
+from dag import store as store_module
 from dag.bodies import AcknowledgementBody
 from dag.errors import RefusedTransaction, StoreCorrupt, StoreFailed, WrongFormat
 from dag.ids import sha256
@@ -270,3 +271,31 @@ def test_a_start_tells_how_far_it_is(tmp_path):
     with Store(path) as store:
         Ledger(store, context, progress=lambda done, total: told.append((done, total)))
     assert told == [(6, 6)]
+
+
+@pytest.mark.parametrize("dying", [False, True])
+def test_signatures_are_checked_by_several_processes_even_if_they_die(tmp_path, monkeypatch, dying):
+    monkeypatch.setattr(rechecking, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(store_module, "_CHUNK", 7)
+    path = tmp_path / "ledger.db"
+    with Store(path) as store:
+        chain_of(Ledger(store, context), 60)
+        row = store.row(50)
+        forged = row._replace(issuer=address_of(key(3)))
+    if dying:
+        monkeypatch.setattr(rechecking.Helper, "ask", died_before(rechecking.Helper.ask))
+    with Store(path) as store:
+        Ledger(store, context).verify()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE transactions SET issuer = ?, seal = ? WHERE arrival = 50", (forged.issuer, forged.seal()))
+    with Store(path) as store, pytest.raises(StoreCorrupt, match=r"row 50.*signed"):
+        Ledger(store, context).verify()
+
+
+def died_before(ask):
+    def ask_the_dead(helper, claims):
+        helper._process.kill()
+        helper._process.wait()
+        ask(helper, claims)
+
+    return ask_the_dead
