@@ -7,6 +7,7 @@
     │   └── BadPlan
     ├── BadEnvironment      4   this machine: a port in use, no anvil, a full disk
     ├── PeerProblem         5   another node or the chain cannot be reached in time
+    │   └── PeerBusy                a caller has too much waiting here
     ├── RoundProblem        1   a round did not reach what was asked of it
     │   ├── LyingPeer           bytes from a member that contradict what was verified
     │   └── PolicyRefusal       this hospital's own policy forbids the step
@@ -53,6 +54,10 @@ class PeerProblem(MedweaveError):
     """Another node or the chain could not be reached, or did not answer in time."""
 
     exit_code = 5
+
+
+class PeerBusy(PeerProblem):
+    """A caller has too much waiting at this node, or lost its standing; it may call again later."""
 
 
 class RoundProblem(MedweaveError):

@@ -1,55 +1,82 @@
-"""Gossip over HTTP: announce own transactions, take in others', ask for what is missing, compare frontiers.
+"""Gossip over HTTP: carries what the sync machine (`dag.sync`) wants done, and tells it what comes in.
 
-Push-announce: a transaction goes to every peer as soon as it is attached. Pull-fetch: parents that are missing are asked
-of whoever sent the child, then of the others. A frontier exchange on a timer fills what was lost on the way. An update's
-ciphertexts are fetched and checked *before* the ledger takes its transaction, so what a node approves it has.
+Every message is one POST to `/v1/gossip`; a question's answer is in the response, so a node that cannot be called still
+catches up. Who calls only says who it is: such messages are scored apart from the answers to our own calls. The machine runs
+in a thread of its own, which alone touches it: the event loop waits for no disk. An update's ciphertexts are fetched and
+checked *before* the ledger takes its transaction, so what a node approves it has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+import random
+import time
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
-
-import httpx
 
 from crypto.errors import CryptoError
 from dag.bodies import Kind
-from dag.errors import LedgerError, WaitingFull, WrongRound
-from dag.ids import sha256
-from dag.sync import Sync
-from dag.transaction import MAX_BYTES, Transaction
-from node.errors import MedweaveError, PeerProblem
-from node.publishing.wire import (
-    MAX_BATCH,
-    MAX_IDS,
-    MAX_MESSAGE_BYTES,
-    MEDIA_TYPE,
-    pack_ids,
-    pack_transactions,
-    unpack_ids,
-    unpack_transactions,
+from dag.errors import LedgerError, MalformedMessage, StoreError, WrongRound
+from dag.sync import (
+    Attached,
+    Check,
+    Misbehaved,
+    Overloaded,
+    Send,
+    Spread,
+    Stuck,
+    SyncConfig,
+    SyncMachine,
+    Verdict,
+    is_question,
 )
+from node.errors import MedweaveError, PeerBusy, PeerProblem
+from node.publishing.calls import Calls
+from node.publishing.port import PublisherPort
 from node.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
+    from dag.sync import Effect
+    from dag.transaction import Transaction
     from node.publishing.publisher import Publisher
 
 log = logging.getLogger("medweave.gossip")
 
-FRONTIER_SECONDS = 1.0
-"""Pause between two comparisons of frontiers; each asks one peer."""
-RESEND_SECONDS = 1.0
-"""Pause before an announcement that a peer missed is tried again."""
-MAX_HELD = 4096
-"""Most transactions held back because their round is not known yet; the oldest give way."""
-MAX_QUEUE = 4096
-UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError)
-"""What calling a peer may raise; the last for addresses that are none."""
-CONCURRENT = 4
+DAEMON = SyncConfig(relay=1, request_seconds=5.0, longest_seconds=8.0)
+"""Every hospital calls every other: one peer is told of others' transactions in case its link to their issuer is down."""
+ANYBODY = ""
+"""The name under which callers are served that are no members."""
+ANSWER_SECONDS = 8.0
+"""How long a question waits for its turn."""
+MAX_CALLERS = 32
+"""Most messages of one caller that wait to be queued."""
+LONGEST_PAUSE_SECONDS = 0.5
+"""So soon a peer that was admitted on chain is noticed."""
+
+
+@dataclass
+class Arrival:
+    """A message on its way to the machine.
+
+    Attributes:
+        peer: Who sent it.
+        message: The bytes.
+        vouched: Whether it answers our own call, so that it is the peer's own word.
+        mark: Its number if it waits for an answer.
+        admitted: Resolved once it is queued, or failed with the reason why not; None where nobody waits for that.
+    """
+
+    peer: str
+    message: bytes
+    vouched: bool = False
+    mark: int | None = None
+    admitted: asyncio.Future[None] | None = None
 
 
 class Gossip:
@@ -60,6 +87,9 @@ class Gossip:
         own_url: This node's address, told to peers so that they know whom to ask back.
         peers: The other members' base URLs, newest knowledge at each call.
         check_update: Fetches and checks an update's ciphertexts; given the transaction and the URL it came from.
+        over: Whether a round has ended, by number: what it brought is settled, so its ciphertexts need no check.
+        anchors: Ids of transactions that the chain vouches for, oldest first, newest knowledge at each call.
+        config: Limits and times.
     """
 
     def __init__(
@@ -68,203 +98,251 @@ class Gossip:
         own_url: str,
         peers: Callable[[], tuple[str, ...]],
         check_update: Callable[[Transaction, str | None], None],
+        *,
+        over: Callable[[int], bool] = lambda _round: False,
+        anchors: Callable[[], tuple[bytes, ...]] = tuple,
+        config: SyncConfig = DAEMON,
     ) -> None:
         self._publisher = publisher
-        self._own_url = own_url
         self._peers = peers
         self._check_update = check_update
-        self._queue: asyncio.Queue[tuple[bytes, str | None]] = asyncio.Queue(MAX_QUEUE)
-        self._busy: set[bytes] = set()
-        self._held: OrderedDict[bytes, tuple[bytes, str | None]] = OrderedDict()
-        self._delivered: dict[bytes, set[str]] = {}
-        self._sending: set[str] = set()
+        self._anchors = anchors
+        chance = random.Random()  # noqa: S311  (whom to ask next is no secret)
+        self._machine = SyncMachine(
+            PublisherPort(publisher),
+            config,
+            chance,
+            needs_check=lambda transaction: transaction.kind is Kind.UPDATE and not over(transaction.round),
+        )
+        self._calls = Calls(own_url)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gossip")
+        self._checkers = ThreadPoolExecutor(config.max_checks, thread_name_prefix="check")
         self._wake = asyncio.Event()
-        self._sync: Sync = publisher.read(Sync)
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=3.0), trust_env=False)
+        self._inbox: deque[Arrival] = deque()
+        self._news: deque[Callable[[float], list[Effect]]] = deque()
+        self._announce = self._chain_news = True
+        self._connected: frozenset[str] = frozenset()
+        self._marks = count(1)
+        self._questions: dict[int, asyncio.Future[bytes]] = {}
+        self._callers: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._announce())
-                group.create_task(self._compare_frontiers())
-                for _ in range(CONCURRENT):
-                    group.create_task(self._take_in())
+            while True:
+                self._wake.clear()
+                effects, pause = await loop.run_in_executor(self._thread, self._turn, loop)
+                for effect in effects:
+                    self._carry(effect)
+                if pause > 0:
+                    await _either(self._wake, min(pause, LONGEST_PAUSE_SECONDS))
         finally:
-            await self._http.aclose()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._checkers.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)  # the running turn ends first
+            await self._calls.close()
 
-    # ---- announcing -------------------------------------------------------------------------------------------------
+    # ---- what the node tells -----------------------------------------------------------------------------------------
 
     def announce_soon(self) -> None:
         """The outbox has something new."""
+        self._announce = True
         self._wake.set()
-
-    async def _announce(self) -> None:
-        """Every peer at its own pace: one that is down holds up nobody else."""
-        async with asyncio.TaskGroup() as senders:
-            while True:
-                self._wake.clear()
-                waiting = await asyncio.to_thread(self._publisher.outbox)
-                peers = self._peers()
-                for peer in peers:
-                    due = [tx for tx in waiting if peer not in self._delivered.get(tx.id, ())][:MAX_BATCH]
-                    if due and peer not in self._sending:
-                        self._sending.add(peer)
-                        senders.create_task(self._deliver(peer, due))
-                for transaction in waiting:
-                    if set(peers) <= self._delivered.get(transaction.id, set()):
-                        await asyncio.to_thread(self._publisher.sent, transaction.id)
-                        self._delivered.pop(transaction.id, None)
-                await _either(self._wake.wait(), RESEND_SECONDS)
-
-    async def _deliver(self, peer: str, due: list[Transaction]) -> None:
-        try:
-            answer = await self._http.post(
-                f"{peer}/v1/gossip/transactions",
-                content=pack_transactions(tx.raw for tx in due),
-                headers={"Content-Type": MEDIA_TYPE, "Medweave-Node": self._own_url},
-            )
-            answer.raise_for_status()
-        except UNREACHABLE as error:
-            log.debug("announcing to %s: %s", peer, error)
-            return
-        finally:
-            self._sending.discard(peer)
-        for transaction in due:
-            self._delivered.setdefault(transaction.id, set()).add(peer)
-        self._wake.set()
-
-    # ---- taking in --------------------------------------------------------------------------------------------------
-
-    def offer(self, raw: bytes, sender: str | None) -> bool:
-        """Queue bytes from a peer; False where the queue is full and the peer should come again later."""
-        tx_id = sha256(raw)
-        if len(raw) > MAX_BYTES or tx_id in self._busy:
-            return True
-        try:
-            self._queue.put_nowait((raw, sender))
-        except asyncio.QueueFull:
-            return False
-        self._busy.add(tx_id)
-        return True
 
     def retry_held(self) -> None:
         """The chain told something new: what was too early may be in time now."""
-        held, self._held = self._held, OrderedDict()
-        for raw, sender in held.values():
-            self.offer(raw, sender)
+        self._chain_news = True
+        self._wake.set()
 
-    async def _take_in(self) -> None:
-        while True:
-            raw, sender = await self._queue.get()
-            try:
-                await self._admit(raw, sender)
-            except (MedweaveError, CryptoError, LedgerError) as error:
-                log.warning("from %s: %s", sender or "a peer", error)
-            except Exception:
-                # A bug of this node that a peer's bytes can reach must not end the exchange with everybody else.
-                log.exception("transaction from %s", sender or "a peer")
-            finally:
-                self._busy.discard(sha256(raw))
+    async def hear(self, message: bytes, caller: str | None) -> bytes:
+        """A message that somebody called with.
 
-    async def _admit(self, raw: bytes, sender: str | None) -> None:
-        transaction = Transaction.decode(raw)
-        if await asyncio.to_thread(self._publisher.knows, transaction.id):
-            return
+        Args:
+            message: The bytes.
+            caller: Who says it called; None for nobody known.
+
+        Returns:
+            The answer; empty if there is none.
+
+        Raises:
+            MalformedMessage: The bytes are no message.
+            PeerBusy: The caller has too much waiting here.
+        """
+        peer = caller or ANYBODY
+        if self._callers[peer] >= MAX_CALLERS:
+            raise PeerBusy(f"{MAX_CALLERS} calls of {peer or 'strangers'} are waiting here; call again later")
+        self._callers[peer] += 1
         try:
-            await asyncio.to_thread(self._publisher.verify_standalone, transaction)
-            if transaction.kind is Kind.UPDATE:
-                await asyncio.to_thread(self._check_update, transaction, sender)
-            received = await asyncio.to_thread(self._publisher.receive, raw)
-        except (WrongRound, WaitingFull, StorageError, PeerProblem) as error:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._admit(peer, message)
+        except TimeoutError:
+            raise PeerBusy("this node has no time for an answer; call again later") from None
+        finally:
+            self._callers[peer] -= 1
+            if not self._callers[peer]:
+                del self._callers[peer]
+
+    async def _admit(self, peer: str, message: bytes) -> bytes:
+        """Hands a message to the machine and waits: for room in its queue, and for the answer if it is a question."""
+        loop = asyncio.get_running_loop()
+        admitted: asyncio.Future[None] = loop.create_future()
+        try:
+            asks = is_question(message)
+        except MalformedMessage:
+            self._put(Arrival(peer, message))  # it counts against the caller
+            raise
+        if not asks:
+            self._put(Arrival(peer, message, admitted=admitted))
+            await admitted
+            return b""
+        mark = next(self._marks)
+        answer: asyncio.Future[bytes] = loop.create_future()
+        self._questions[mark] = answer
+        try:
+            self._put(Arrival(peer, message, mark=mark, admitted=admitted))
+            await admitted
+            return await answer
+        finally:
+            del self._questions[mark]
+
+    def _put(self, arrival: Arrival) -> None:
+        self._inbox.append(arrival)
+        self._wake.set()
+
+    # ---- in the machine's thread -------------------------------------------------------------------------------------
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> tuple[list[Effect], float]:
+        """Tells the machine everything new and lets it work once; what it wants done, and for how long it can wait."""
+        now = time.monotonic()
+        try:
+            effects = [*self._tell_news(now), *self._tell_arrivals(now, loop)]
+            if self._machine.next_deadline() <= now:
+                effects += self._machine.tick(now)
+            if self._machine.pending:
+                effects += self._machine.work(now)
+        except StoreError as error:
+            return [Stuck(error)], LONGEST_PAUSE_SECONDS
+        except Exception:
+            # A bug of this node that a peer's bytes can reach must not end the exchange with everybody else.
+            log.exception("gossip")
+            return [], LONGEST_PAUSE_SECONDS
+        for effect in effects:
+            if isinstance(effect, Spread):
+                for tx_id in effect.ids:
+                    self._publisher.sent(tx_id)
+        return effects, 0.0 if self._machine.pending else self._machine.next_deadline() - time.monotonic()
+
+    def _tell_news(self, now: float) -> list[Effect]:
+        """Peers, own transactions, the chain, and what became of calls and checks."""
+        effects: list[Effect] = []
+        peers = frozenset(self._peers())
+        for peer in sorted(peers - self._connected):
+            effects += self._machine.connect(peer, now)
+        for peer in sorted(self._connected - peers):
+            effects += self._machine.disconnect(peer, now)
+        self._connected = peers
+        if self._announce:
+            self._announce = False
+            effects += self._machine.created((tx.id for tx in self._publisher.outbox()), now)
+        if self._chain_news:
+            self._chain_news = False
+            effects += self._machine.context_changed(now)
+            effects += self._machine.anchored(self._anchors(), now)
+        while self._news:
+            effects += self._news.popleft()(now)
+        return effects
+
+    def _tell_arrivals(self, now: float, loop: asyncio.AbstractEventLoop) -> list[Effect]:
+        effects: list[Effect] = []
+        for _ in range(len(self._inbox)):
+            arrival = self._inbox.popleft()
+            said = self._machine.receive(arrival.peer, arrival.message, now, vouched=arrival.vouched, mark=arrival.mark)
+            effects += said
+            if arrival.admitted is not None:
+                loop.call_soon_threadsafe(_settle, arrival.admitted, _objection(said))
+        return effects
+
+    # ---- on the event loop -------------------------------------------------------------------------------------------
+
+    def _carry(self, effect: Effect) -> None:
+        match effect:
+            case Send(reply_to=int(mark)):
+                if (question := self._questions.get(mark)) is not None and not question.done():
+                    question.set_result(effect.message)
+            case Send():
+                if effect.peer in self._connected:
+                    self._start(self._call(effect))
+            case Check():
+                self._start(self._check(effect))
+            case Misbehaved():
+                severity = logging.DEBUG if effect.ignored_until is None else logging.WARNING
+                log.log(severity, "from %s: %s", effect.peer or "a stranger", effect.error)
+            case Stuck():
+                log.error("nothing can be taken in: %s", effect.error)
+            case Attached() | Spread() | Overloaded():
+                pass
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, send: Send) -> None:
+        answered = await self._calls.call(send)
+        if answered.body:
+            self._put(Arrival(send.peer, answered.body, vouched=True))
+        self._news.append(lambda now: self._machine.outcome(send, answered.arrived, now))
+        self._wake.set()
+
+    async def _check(self, check: Check) -> None:
+        loop = asyncio.get_running_loop()
+        verdict = await loop.run_in_executor(self._checkers, self._judge, check)
+        self._news.append(lambda now: self._machine.checked(check.transaction.id, verdict, now))
+        self._wake.set()
+
+    def _judge(self, check: Check) -> Verdict:
+        transaction, sender = check.transaction, check.peer or "a stranger"
+        try:
+            self._check_update(transaction, check.peer or None)
+        except (WrongRound, StorageError, PeerProblem) as error:
             log.debug("held back: %s", error)
-            self._hold(transaction.id, raw, sender)
-            return
-        for tx_id, reason in received.refused:
-            log.warning("transaction %s… from %s refused: %s", tx_id.hex()[:16], sender or "a peer", reason)
-        missing = [tx_id for tx_id in received.missing if tx_id not in self._busy]
-        if missing:
-            await self._fetch(missing, sender)
-
-    def _hold(self, tx_id: bytes, raw: bytes, sender: str | None) -> None:
-        self._held[tx_id] = (raw, sender)
-        while len(self._held) > MAX_HELD:
-            self._held.popitem(last=False)
-
-    async def _fetch(self, ids: list[bytes], sender: str | None) -> None:
-        """Ask for transactions by id: whoever sent the child first, then the others until none is missing."""
-        wanted = ids[:MAX_IDS]
-        for peer in dict.fromkeys([*([sender] if sender else []), *self._peers()]):
-            message = await self._ask(peer, "/v1/gossip/fetch", pack_ids(wanted))
-            try:
-                found = unpack_transactions(message) if message is not None else ()
-            except LedgerError as error:
-                log.warning("answer of %s: %s", peer, error)
-                continue
-            for raw in found:
-                self.offer(raw, peer)
-            got = {sha256(raw) for raw in found}
-            wanted = [tx_id for tx_id in wanted if tx_id not in got]
-            if not wanted:
-                return
-
-    async def _compare_frontiers(self) -> None:
-        turn = 0
-        while True:
-            await asyncio.sleep(FRONTIER_SECONDS)
-            self.retry_held()
-            peers = self._peers()
-            if not peers:
-                continue
-            peer, turn = peers[turn % len(peers)], turn + 1
-            message = await self._ask(peer, "/v1/gossip/frontier", None)
-            try:
-                theirs = unpack_ids(message) if message is not None else ()
-            except LedgerError as error:
-                log.warning("frontier of %s: %s", peer, error)
-                continue
-            wanted = await asyncio.to_thread(self._wanted, theirs)
-            missing = [tx_id for tx_id in wanted if tx_id not in self._busy and tx_id not in self._held]
-            if missing:
-                await self._fetch(missing, peer)
-
-    def _wanted(self, theirs: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        ids: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.wanted(theirs))
-        return ids
-
-    # ---- answering --------------------------------------------------------------------------------------------------
-
-    def frontier(self) -> tuple[bytes, ...]:
-        """Ids that stand for everything this node has attached."""
-        ids: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.frontier())
-        return ids
-
-    def serve(self, ids: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The asked transactions that this node has."""
-        raws: tuple[bytes, ...] = self._publisher.read(lambda _ledger: self._sync.serve(ids))
-        return raws[:MAX_BATCH]
-
-    async def _ask(self, peer: str, path: str, message: bytes | None) -> bytes | None:
-        """One bounded request; None where the peer does not answer."""
-        headers = {"Content-Type": MEDIA_TYPE, "Accept-Encoding": "identity", "Medweave-Node": self._own_url}
-        method = "GET" if message is None else "POST"
-        try:
-            async with self._http.stream(method, f"{peer}{path}", content=message, headers=headers) as answer:
-                answer.raise_for_status()
-                body = bytearray()
-                async for piece in answer.aiter_bytes():
-                    body += piece
-                    if len(body) > MAX_MESSAGE_BYTES:
-                        log.warning("%s%s sends more than %d bytes", peer, path, MAX_MESSAGE_BYTES)
-                        return None
-                return bytes(body)
-        except UNREACHABLE as error:
-            log.debug("%s%s: %s", peer, path, error)
-            return None
+            return Verdict.LATER
+        except (MedweaveError, CryptoError, LedgerError) as error:
+            log.warning("transaction %s… from %s: %s", transaction.id.hex()[:16], sender, error)
+            return Verdict.BAD
+        except Exception:
+            # As above: a bug that a peer's bytes can reach. The transaction is tried again, more and more seldom.
+            log.exception("transaction %s… from %s", transaction.id.hex()[:16], sender)
+            return Verdict.LATER
+        return Verdict.GOOD
 
 
-async def _either(event: Awaitable[bool], seconds: float) -> None:
+def _objection(said: list[Effect]) -> Exception | None:
+    """Why a message was not queued, or None."""
+    for effect in said:
+        if isinstance(effect, Misbehaved):
+            return effect.error
+        if isinstance(effect, Overloaded):
+            return PeerBusy("too much of this caller waits here, or it misbehaved; call again later")
+    return None
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event, seconds)
+        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 can lose a cancellation
+            await event.wait()
     except TimeoutError:
         return

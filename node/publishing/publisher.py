@@ -114,10 +114,17 @@ class Publisher:
                 self._tell(transaction)
             return received
 
-    def verify_standalone(self, transaction: Transaction) -> None:
-        """The rules that need no other transaction (`dag.ledger.Ledger.verify_standalone`)."""
+    def receive_many(self, raws: Sequence[bytes]) -> Received:
+        """Take in many, in one durable commit; `dag.ledger.Ledger.receive_many`.
+
+        Raises:
+            StoreError: The disk refuses; nothing entered.
+        """
         with self._lock:
-            self._ledger.verify_standalone(transaction)
+            received = self._ledger.receive_many(raws)
+            for transaction in received.attached:
+                self._tell(transaction)
+            return received
 
     def replay(self, round_number: int) -> None:
         """Tell the listener again of every transaction of a round, in arrival order; after a restart."""

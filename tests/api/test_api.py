@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from dag.bodies import Kind
 from dag.ids import cid_of
+from dag.sync import MAX_MESSAGE_BYTES
 from dag.transaction import Transaction
 from node.api.app import create_app
 from node.consortium.view import ConsortiumView
-from node.publishing.wire import MAX_MESSAGE_BYTES
 from node.storage import blob_cid, raw_cid
 
 ROUTES = {
@@ -38,9 +38,7 @@ ROUTES = {
     ("GET", "/v1/training"),
     ("GET", "/v1/blobs/{cid}"),
     ("HEAD", "/v1/blobs/{cid}"),
-    ("POST", "/v1/gossip/transactions"),
-    ("POST", "/v1/gossip/fetch"),
-    ("GET", "/v1/gossip/frontier"),
+    ("POST", "/v1/gossip"),
 }
 
 
@@ -277,14 +275,13 @@ def test_nobody_walks_out_of_the_store(client, path):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/v1/blobs/x"), ("DELETE", "/v1/transactions"), ("GET", "/v1/gossip/fetch")]
+    ("method", "path"), [("POST", "/v1/blobs/x"), ("DELETE", "/v1/transactions"), ("GET", "/v1/gossip")]
 )
 def test_other_methods_are_refused(client, method, path):
     assert is_problem(client.request(method, path), 405)
 
 
-@pytest.mark.parametrize("path", ["/v1/gossip/transactions", "/v1/gossip/fetch"])
-def test_a_body_beyond_the_limit_is_cut_off(client, path):
+def test_a_body_beyond_the_limit_is_cut_off(client):
     """Sent in pieces without a length: it is refused as soon as the limit is passed, not when it ends."""
     sent = []
 
@@ -293,8 +290,8 @@ def test_a_body_beyond_the_limit_is_cut_off(client, path):
             sent.append(1)
             yield bytes(1 << 20)
 
-    assert is_problem(client.post(path, content=pieces()), 413)
-    assert is_problem(client.post(path, content=bytes(MAX_MESSAGE_BYTES + 1)), 413)
+    assert is_problem(client.post("/v1/gossip", content=pieces()), 413)
+    assert is_problem(client.post("/v1/gossip", content=bytes(MAX_MESSAGE_BYTES + 1)), 413)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -320,6 +317,6 @@ def test_no_query_is_a_server_error(client, fields):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(path=st.sampled_from(["transactions", "fetch"]), body=st.binary(max_size=200))
-def test_no_body_is_a_server_error(client, path, body):
-    assert client.post(f"/v1/gossip/{path}", content=body).status_code < 500
+@given(body=st.binary(max_size=200))
+def test_no_body_is_a_server_error(client, body):
+    assert client.post("/v1/gossip", content=body).status_code < 500

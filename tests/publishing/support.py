@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from chain.records import Hospital
 from dag.bodies import AcknowledgementBody, Kind
 from dag.ledger import Ledger
 from dag.store import Store
+from dag.sync import SyncConfig
+from dag.sync.messages import Message, parse
 from dag.transaction import address_of
 from node.api.app import create_app
 from node.consortium.view import ConsortiumView
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dag.transaction import Transaction
+
+
+QUICK = SyncConfig(frontier_seconds=0.05, retry_seconds=0.05, relay=0, request_seconds=0.5, longest_seconds=0.2)
+"""Times short enough for a test."""
+NO_FRONTIER = replace(QUICK, frontier_seconds=3600.0)
 
 
 def url(member: int) -> str:
@@ -58,14 +65,17 @@ class Node:
     members: int = 4
     check: Callable[[Transaction, str | None], None] = lambda *_: None
     peers: list[str] = field(default_factory=list)
-    rounds: dict | None = None
+    config: SyncConfig = QUICK
+    options: dict = field(default_factory=dict)
     book: Publisher | None = None
     loop: asyncio.AbstractEventLoop | None = None
 
     def __post_init__(self) -> None:
         self.context = context(self.members)
         self.book = self.book or publisher(self.member, self.members, self._attached, ctx=lambda: self.context)
-        self.gossip = Gossip(self.book, url(self.member), lambda: tuple(self.peers), self.check)
+        self.gossip = Gossip(
+            self.book, url(self.member), lambda: tuple(self.peers), self._check, config=self.config, **self.options
+        )
         hospitals = tuple(
             Hospital(to_checksum_address(address_of(key(k))), bytes([k + 1] * 32), 1, f"Hospital {k}", url(k))
             for k in range(self.members)
@@ -79,6 +89,9 @@ class Node:
         )
         self.app = create_app(self.service)
 
+    def _check(self, transaction: Transaction, sender: str | None) -> None:
+        self.check(transaction, sender)
+
     def _attached(self, transaction: Transaction, _approvals) -> None:
         """As the daemon does: from any thread, onto the loop."""
         if self.loop is not None and transaction.issuer == address_of(key(self.member)):
@@ -91,15 +104,15 @@ class Node:
             where: app if isinstance(app, httpx.AsyncBaseTransport) else httpx.ASGITransport(app)
             for where, app in others.items()
         }
-        self.gossip._http = httpx.AsyncClient(mounts=mounts, trust_env=False, timeout=2.0)
+        self.gossip._calls._http = httpx.AsyncClient(mounts=mounts, trust_env=False, timeout=2.0)
 
     def has(self, *transactions: Transaction) -> bool:
         return all(self.book.knows(tx.id) for tx in transactions)
 
 
-def pair() -> tuple[Node, Node]:
+def pair(config: SyncConfig = QUICK) -> tuple[Node, Node]:
     """Two nodes that know each other."""
-    first, second = Node(0), Node(1)
+    first, second = Node(0, config=config), Node(1, config=config)
     first.connect({url(1): second.app})
     second.connect({url(0): first.app})
     return first, second
@@ -133,11 +146,18 @@ async def until(what: Callable[[], bool], seconds: float = 3.0) -> bool:
     return True
 
 
-def answering(**bodies: bytes) -> httpx.MockTransport:
-    """A peer with fixed answers by the last part of the path; anything else is a 404."""
+def answering(answer: Callable[[Message], Message | bytes | None]) -> httpx.MockTransport:
+    """A peer that answers each message as it is told to; None takes it without an answer."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        body = bodies.get(request.url.path.rsplit("/", 1)[-1])
-        return httpx.Response(404) if body is None else httpx.Response(200, content=body)
+    def respond(request: httpx.Request) -> httpx.Response:
+        said = answer(parse(request.content))
+        if said is None:
+            return httpx.Response(202)
+        return httpx.Response(200, content=said if isinstance(said, bytes) else said.encode())
 
-    return httpx.MockTransport(answer)
+    return httpx.MockTransport(respond)
+
+
+def refusing(status: int = 503) -> httpx.MockTransport:
+    """A peer that takes nothing."""
+    return httpx.MockTransport(lambda _: httpx.Response(status))

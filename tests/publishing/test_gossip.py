@@ -1,38 +1,54 @@
-"""Gossip between real nodes: announcing, missing parents, frontiers, and peers that lie or are down (DAG-8)."""
+"""Gossip between real nodes: announcing, missing parents, frontiers, and peers that lie, drip or are down (DAG-8)."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import httpx
 import pytest
 
 from dag.bodies import AcknowledgementBody, Kind
+from dag.errors import StoreFailed
 from dag.ids import sha256
-from dag.transaction import MAX_BYTES, Transaction, Unsigned, sign
-from node.errors import LyingPeer
+from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE, SyncConfig
+from dag.sync.messages import Announce, Answer, Frontier, Push, Range, RangeRequest, Request, parse
+from dag.transaction import Transaction, Unsigned, sign
+from node.errors import LyingPeer, PeerBusy
+from node.publishing import calls
 from node.publishing import gossip as module
-from node.publishing.wire import MAX_BATCH, MAX_MESSAGE_BYTES, pack_ids, pack_transactions
 from node.storage import BlobUnavailable
 from tests.dag.support import CONSORTIUM, blob, context, terms, update_body
-from tests.publishing.support import Node, acknowledge, answering, pair, post_update, publisher, running, until, url
+from tests.publishing.support import (
+    NO_FRONTIER,
+    QUICK,
+    Node,
+    acknowledge,
+    answering,
+    pair,
+    post_update,
+    publisher,
+    refusing,
+    running,
+    until,
+    url,
+)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Timers short enough for a test; a test that wants no frontier exchange sets it long again."""
-    monkeypatch.setattr(module, "FRONTIER_SECONDS", 0.05)
-    monkeypatch.setattr(module, "RESEND_SECONDS", 0.05)
+def silent_pair(config: SyncConfig = QUICK) -> tuple[Node, Node]:
+    """Two nodes of which the second knows the first, which answers but tells nobody anything."""
+    first, second = pair(config)
+    first.peers.clear()
+    return first, second
 
 
-@pytest.fixture
-def no_frontier(monkeypatch):
-    monkeypatch.setattr(module, "FRONTIER_SECONDS", 3600.0)
+async def push(node: Node, transaction: Transaction, caller: str | None = url(0)) -> None:
+    await node.gossip.hear(Push((transaction.raw,)).encode(), caller)
 
 
-async def test_what_one_posts_the_other_attaches(no_frontier):
-    first, second = pair()
+async def test_what_one_posts_the_other_attaches():
+    first, second = pair(NO_FRONTIER)
     async with running(first, second):
         update = await asyncio.to_thread(post_update, first.book, 0)
         assert await until(lambda: second.has(update))
@@ -41,33 +57,69 @@ async def test_what_one_posts_the_other_attaches(no_frontier):
         assert await until(lambda: not first.book.outbox())
 
 
-async def test_missing_parents_are_fetched_from_the_sender(no_frontier):
-    first, second = pair()
+async def test_missing_parents_are_fetched_from_the_sender():
+    first, second = silent_pair(NO_FRONTIER)
     rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(4)]
-    async with running(second):
-        assert second.gossip.offer(rows[-1].raw, url(0))
+    async with running(first, second):
+        await push(second, rows[-1])
         assert await until(lambda: second.has(*rows))
 
 
-async def test_parents_that_the_sender_lacks_are_asked_of_the_others(no_frontier):
-    first, second = pair()
+async def test_parents_that_the_sender_lacks_are_asked_of_the_others():
+    first, second = silent_pair(NO_FRONTIER)
     rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(2)]
-    second.connect({url(2): answering(), url(0): first.app})
-    async with running(second):
-        assert second.gossip.offer(rows[-1].raw, url(2))
+    asked = []
+
+    def lacks_all(message):
+        asked.append(message)
+        return Answer(message.number, (), message.ids) if isinstance(message, Request) else None
+
+    second.connect({url(2): answering(lacks_all), url(0): first.app})
+    async with running(first, second):
+        await push(second, rows[-1], url(2))
         assert await until(lambda: second.has(*rows))
+    assert isinstance(asked[0], Request), "the sender is asked first"
 
 
 async def test_comparing_frontiers_fills_what_was_lost():
-    first, second = pair()
+    first, second = silent_pair()
     rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(9)]
-    async with running(second):
+    async with running(first, second):
         assert await until(lambda: second.has(*rows))
 
 
-async def test_an_announcement_waits_for_a_peer_that_is_down(no_frontier):
+async def test_a_node_that_was_off_for_long_catches_up_in_pages():
+    first, second = silent_pair(replace(QUICK, page=64))
+    rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(400)]
+    asked = []
+    hear = first.gossip.hear
+
+    async def note(message, caller):
+        asked.append(parse(message).KIND)
+        return await hear(message, caller)
+
+    first.gossip.hear = note
+    async with running(first, second):
+        assert await until(lambda: second.has(*rows), 10.0)
+    assert 401 / 64 < asked.count("range-request") <= 401 / 64 + 3
+    assert asked.count("request") <= 2
+
+
+async def test_a_node_that_cannot_be_called_catches_up_too():
+    """Behind a firewall: its own calls bring what it lacks, since a question is answered in the response."""
     first, second = pair()
-    first.connect({url(1): httpx.MockTransport(lambda _: httpx.Response(503))})
+    first.connect({url(1): refusing()})
+    first.peers[:] = [url(1)]
+    async with running(first, second):
+        update = await asyncio.to_thread(post_update, first.book, 0)
+        assert await until(lambda: second.has(update))
+        answer = await asyncio.to_thread(acknowledge, second.book, update.id)
+        assert await until(lambda: first.has(answer))
+
+
+async def test_an_announcement_waits_for_a_peer_that_is_down():
+    first, second = pair(NO_FRONTIER)
+    first.connect({url(1): refusing()})
     first.peers[:] = [url(1)]
     async with running(first, second):
         update = await asyncio.to_thread(post_update, first.book, 0)
@@ -77,19 +129,19 @@ async def test_an_announcement_waits_for_a_peer_that_is_down(no_frontier):
         assert await until(lambda: second.has(update) and not first.book.outbox())
 
 
-async def test_a_peer_that_is_down_holds_up_no_announcement_to_the_others(no_frontier):
-    """More own transactions than one message holds, one peer dead for good: the living one still hears of each."""
-    first, second = pair()
+async def test_a_peer_that_is_down_holds_up_no_announcement_to_the_others():
+    """Many own transactions, one peer dead for good: the living one still hears of each."""
+    first, second = pair(NO_FRONTIER)
     first.peers.clear()
-    first.connect({url(1): second.app, url(2): httpx.MockTransport(lambda _: httpx.Response(503))})
-    rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(MAX_BATCH + 5)]
+    first.connect({url(1): second.app, url(2): refusing()})
+    rows = [post_update(first.book, 0)] + [acknowledge(first.book) for _ in range(70)]
     async with running(first, second):
-        assert await until(lambda: second.has(*rows)), "what lies behind the first batch is never announced"
+        assert await until(lambda: second.has(*rows))
 
 
-async def test_news_between_looking_and_waiting_is_not_missed(no_frontier):
+async def test_news_between_looking_and_waiting_is_not_missed():
     """The outbox is read in a thread: something posted just after the reading must wake the announcer."""
-    first, second = pair()
+    first, second = pair(NO_FRONTIER)
     posted: list[Transaction] = []
     loop = asyncio.get_running_loop()
     read = first.book.outbox
@@ -111,31 +163,33 @@ async def _nothing() -> None:
     return None
 
 
-async def test_an_update_is_attached_only_after_its_ciphertexts_were_checked(no_frontier):
-    first, second = pair()
+async def test_an_update_is_attached_only_after_its_ciphertexts_were_checked():
+    first, second = pair(NO_FRONTIER)
     asked = []
 
     def check(transaction, sender):
         assert not second.book.knows(transaction.id)
         asked.append((transaction.id, sender))
 
-    second.gossip._check_update = check
+    second.check = check
     async with running(first, second):
         update = await asyncio.to_thread(post_update, first.book, 0)
         assert await until(lambda: second.has(update))
     assert asked == [(update.id, url(0))]
 
 
-async def test_an_update_whose_ciphertexts_are_false_stays_out(no_frontier):
-    first, second = pair()
+async def test_an_update_whose_ciphertexts_are_false_stays_out():
+    first, second = pair(NO_FRONTIER)
+    asked = []
 
     def check(*_):
+        asked.append(1)
         raise LyingPeer("not what it says")
 
-    second.gossip._check_update = check
+    second.check = check
     async with running(first, second):
         update = await asyncio.to_thread(post_update, first.book, 0)
-        assert await until(lambda: not first.book.outbox())
+        assert await until(lambda: not first.book.outbox() and asked)
         await asyncio.sleep(0.1)
         assert not second.has(update)
 
@@ -149,66 +203,129 @@ async def test_an_update_is_tried_again_once_its_ciphertexts_can_be_had():
         if len(tries) < 3:
             raise BlobUnavailable(blob("x"), ())
 
-    second.gossip._check_update = check
+    second.check = check
     async with running(first, second):
         update = await asyncio.to_thread(post_update, first.book, 0)
         assert await until(lambda: second.has(update))
 
 
-async def test_a_round_that_is_not_known_yet_is_waited_for():
-    first, second = pair()
-    second.context = replace(second.context, rounds={})
+async def test_an_update_of_a_round_that_is_over_needs_no_ciphertexts():
+    """They may be gone by then; what the round decided no longer depends on them."""
+    first = Node(0)
+    second = Node(1, options={"over": lambda number: number == 1})
+    second.connect({url(0): first.app})
+
+    def check(*_):
+        raise BlobUnavailable(blob("x"), ())
+
+    second.check = check
     update = post_update(first.book, 0)
-    async with running(second):
-        second.gossip.offer(update.raw, url(0))
-        await asyncio.sleep(0.15)
-        assert not second.has(update)
-        second.context = context(4)
+    async with running(first, second):
         assert await until(lambda: second.has(update))
 
 
-async def test_a_stranger_costs_no_ciphertext_check(no_frontier):
+async def test_a_round_that_is_not_known_yet_is_waited_for():
+    first, second = pair(replace(NO_FRONTIER, retry_seconds=60.0, longest_seconds=60.0))
+    second.context = replace(second.context, rounds={})
+    update = post_update(first.book, 0)
+    async with running(second):
+        await push(second, update)
+        await asyncio.sleep(0.15)
+        assert not second.has(update)
+        second.context = context(4)
+        second.gossip.retry_held()
+        assert await until(lambda: second.has(update), 1.0)
+
+
+async def test_a_stranger_costs_no_ciphertext_check():
     """Fetching and checking an update's chunks is work: only for what a member signed, for a round that is known."""
-    node = Node(1)
+    node = Node(1, config=NO_FRONTIER)
     asked = []
-    node.gossip._check_update = lambda transaction, _: asked.append(transaction.id)
+    node.check = lambda transaction, _: asked.append(transaction.id)
     genesis = node.book.read(lambda ledger: ledger.genesis_id)
     unsigned = Unsigned(Kind.UPDATE, CONSORTIUM, 1, 1, 0, (genesis, genesis), blob("m"), update_body(0))
     async with running(node):
-        node.gossip.offer(sign(unsigned, sha256(b"nobody's key")).raw, None)
-        await until(node.gossip._queue.empty)
+        await push(node, sign(unsigned, sha256(b"nobody's key")), None)
         await asyncio.sleep(0.1)
     assert asked == []
 
 
-async def test_a_check_that_breaks_does_not_end_gossip(no_frontier):
+async def test_a_check_that_breaks_does_not_end_gossip():
     """For example a round number that this node has never heard of: `KeyError` deep inside a check."""
-    first, second = pair()
+    first, second = pair(NO_FRONTIER)
+    broken = []
 
     def check(transaction, _):
+        broken.append(1)
         raise KeyError(transaction.round)
 
-    second.gossip._check_update = check
+    second.check = check
     async with running(second):
-        second.gossip.offer(post_update(first.book, 0).raw, url(0))
-        await asyncio.sleep(0.15)
+        await push(second, post_update(first.book, 0))
+        assert await until(lambda: broken)
+        await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff" * 10, pack_ids([bytes(32)]), pack_transactions([b"no transaction"])])
-async def test_a_peer_that_answers_nonsense_does_not_end_gossip(body):
-    """The frontier names something unknown, the fetch of it answers bytes that are no list of transactions."""
-    node = Node(0)
-    node.connect({url(1): answering(frontier=pack_ids([sha256(b"unknown")]), fetch=body)})
-    async with running(node):
-        await asyncio.sleep(0.25)
+async def test_a_slow_check_holds_up_nothing_else():
+    first, second = pair(NO_FRONTIER)
+    second.check = lambda *_: time.sleep(0.5)
+    async with running(first, second):
+        update = await asyncio.to_thread(post_update, first.book, 0)
+        other = publisher(2)
+        quick = acknowledge(other)
+        await push(second, quick, url(2))
+        assert await until(lambda: second.has(quick), 0.4)
+        assert not second.has(update)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff" * 10, pack_transactions([])])
-async def test_a_frontier_that_is_none_does_not_end_gossip(body):
-    node = Node(0)
-    node.connect({url(1): answering(frontier=body)})
-    async with running(node):
-        await asyncio.sleep(0.2)
+async def test_a_full_disk_is_waited_out(monkeypatch):
+    """The store refuses a batch: what was in it is kept, and enters once there is room."""
+    first, second = pair(NO_FRONTIER)
+    refused = []
+    receive = second.book.receive_many
+
+    def full(raws):
+        if len(refused) < 2:
+            refused.append(1)
+            raise StoreFailed("the disk is full")
+        return receive(raws)
+
+    monkeypatch.setattr(second.book, "receive_many", full)
+    async with running(first, second):
+        row = await asyncio.to_thread(acknowledge, first.book)
+        assert await until(lambda: second.has(row))
+    assert len(refused) == 2
+
+
+NONSENSE = [b"\xff" * 10, b"\xa0", Push((b"no transaction",)).encode(), Range(9, (), more=False).encode()]
+
+
+@pytest.mark.parametrize("body", NONSENSE)
+async def test_a_peer_that_answers_nonsense_ends_nothing(body):
+    node, other = Node(0), Node(2)
+    row = acknowledge(other.book)
+    node.connect({url(1): answering(lambda _: body), url(2): other.app})
+    async with running(node, other):
+        assert await until(lambda: node.has(row))
+        await asyncio.sleep(0.1)
+
+
+async def test_a_peer_that_lists_what_it_does_not_give_ends_nothing():
+    node, other = Node(0), Node(2)
+    row = acknowledge(other.book)
+
+    def tease(message):
+        match message:
+            case Frontier():
+                return Frontier(10**6, (sha256(b"unknown"),), reply=False)
+            case Request():
+                return Answer(message.number, (), ())
+            case RangeRequest():
+                return Range(message.number, (), more=False)
+
+    node.connect({url(1): answering(tease), url(2): other.app})
+    async with running(node, other):
+        assert await until(lambda: node.has(row))
 
 
 @pytest.mark.parametrize(
@@ -216,68 +333,125 @@ async def test_a_frontier_that_is_none_does_not_end_gossip(body):
 )
 async def test_an_address_that_is_none_does_not_end_gossip(address):
     """Members set their own URL on chain; one that cannot be called must not stop the others' daemons."""
-    node = Node(0)
+    node, other = Node(0), Node(2)
     node.peers.append(address)
-    post_update(node.book, 0)
-    async with running(node):
-        await asyncio.sleep(0.2)
+    node.connect({url(2): other.app})
+    row = post_update(node.book, 0)
+    async with running(node, other):
+        assert await until(lambda: other.has(row))
+
+
+def endless(sent: list[int], size: int, pause: float = 0.0):
+    async def pieces():
+        while True:
+            sent.append(1)
+            await asyncio.sleep(pause)
+            yield bytes(size)
+
+    return httpx.MockTransport(lambda _: httpx.Response(200, content=pieces()))
 
 
 async def test_an_answer_without_end_is_cut_off():
-    sent = []
-
-    async def endless():
-        while True:
-            sent.append(1)
-            yield bytes(1 << 20)
-
+    sent: list[int] = []
     node = Node(0)
-    node.connect({url(1): httpx.MockTransport(lambda _: httpx.Response(200, content=endless()))})
-    assert await node.gossip._ask(url(1), "/v1/gossip/frontier", None) is None
-    assert len(sent) <= MAX_MESSAGE_BYTES // (1 << 20) + 2
+    node.connect({url(1): endless(sent, 1 << 20)})
+    async with running(node):
+        assert await until(lambda: node.gossip._machine._lanes.of(url(1), vouched=True).score.points > 0)
+    assert len(sent) <= 2 * (MAX_MESSAGE_BYTES // (1 << 20) + 2)
 
 
-async def test_the_queue_is_bounded_and_says_so():
+async def test_an_answer_that_drips_runs_out_of_time(monkeypatch):
+    """A byte now and then satisfies every timeout between bytes; the deadline is for the whole call."""
+    monkeypatch.setattr(calls, "TOTAL_SECONDS", 0.2)
+    sent: list[int] = []
+    node, other = Node(0), Node(2)
+    row = acknowledge(other.book)
+    node.connect({url(1): endless(sent, 1, 0.01), url(2): other.app})
+    begun = time.monotonic()
+    answered = await node.gossip._calls.call(module.Send(url(1), b"x"))
+    assert not answered.arrived
+    assert time.monotonic() - begun < 1.0
+    async with running(node, other):
+        assert await until(lambda: node.has(row))
+
+
+async def test_a_caller_with_too_much_waiting_is_told_so(monkeypatch):
+    monkeypatch.setattr(module, "MAX_CALLERS", 2)
     node = Node(0)
-    node.gossip._queue = asyncio.Queue(2)
-    assert [node.gossip.offer(bytes([k]), None) for k in range(4)] == [True, True, False, False]
-    assert node.gossip.offer(bytes([0]), None), "what is queued already is no further load"
-    assert node.gossip.offer(bytes(MAX_BYTES + 1), None), "what can be no transaction is dropped, not asked for again"
+    message = Announce((sha256(b"x"),)).encode()
+    waiting = [asyncio.ensure_future(node.gossip.hear(message, url(1))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(PeerBusy):
+        await node.gossip.hear(message, url(1))
+    other = asyncio.ensure_future(node.gossip.hear(message, url(2)))
+    async with running(node):
+        await asyncio.gather(*waiting, other)
 
 
-async def test_held_transactions_are_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_HELD", 3)
-    node = Node(0)
-    for number in range(5):
-        node.gossip._hold(bytes([number]), b"raw", None)
-    assert list(node.gossip._held) == [b"\x02", b"\x03", b"\x04"]
+async def test_a_forger_cannot_make_a_node_stop_asking_a_member():
+    """Who calls only says who it is. What comes in a member's name counts against that name's calls, not its answers."""
+    first, second = pair()
+    async with running(first, second):
+        for _ in range(20):
+            with pytest.raises(Exception, match=r"message field|too much"):
+                await second.gossip.hear(b"\xff" * 10, url(0))
+        row = await asyncio.to_thread(acknowledge, first.book)
+        assert await until(lambda: second.has(row)), "by comparing frontiers, though calls of that name are dropped"
+
+
+async def test_what_comes_in_a_members_name_answers_nothing():
+    first, second = pair(NO_FRONTIER)
+    async with running(second):
+        await second.gossip.hear(Answer(1, (acknowledge(first.book).raw,), ()).encode(), url(0))
+        await asyncio.sleep(0.1)
+        assert len(second.gossip._machine._port) == 1, "genesis alone"
 
 
 def call(node: Node, method: str, path: str, **options) -> httpx.Response:
     async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(node.app), base_url=url(node.member)) as client:
+        async with (
+            running(node),
+            httpx.AsyncClient(transport=httpx.ASGITransport(node.app), base_url=url(node.member)) as client,
+        ):
             return await client.request(method, path, **options)
 
     return asyncio.run(ask())
 
 
 def test_a_message_that_is_too_long_is_refused():
-    answer = call(Node(0), "POST", "/v1/gossip/transactions", content=bytes(MAX_MESSAGE_BYTES + 1))
+    answer = call(Node(0), "POST", "/v1/gossip", content=bytes(MAX_MESSAGE_BYTES + 1))
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", ["/v1/gossip/transactions", "/v1/gossip/fetch"])
-@pytest.mark.parametrize("body", [b"", b"{}", b"\xa0", b"\xff" * 100, pack_transactions([b""])[:-1]])
-def test_a_message_that_is_none_is_refused(path, body):
-    assert call(Node(0), "POST", path, content=body).status_code == 400
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xa0", b"\xff" * 100, Push((b"x",)).encode()[:-1]])
+def test_a_message_that_is_none_is_refused(body):
+    assert call(Node(0), "POST", "/v1/gossip", content=body).status_code == 400
 
 
-def test_a_full_queue_asks_to_come_again():
+def test_a_crowded_lane_asks_to_come_again():
+    """The second of two messages does not fit; nothing is served in between."""
+    node = Node(0, config=SyncConfig(lane_messages=1))
+    node.gossip._machine.work = lambda _now: []
+
+    async def twice() -> None:
+        async with running(node):
+            message = Announce((sha256(b"x"),)).encode()
+            await node.gossip.hear(message, url(1))
+            with pytest.raises(PeerBusy):
+                await node.gossip.hear(message, url(1))
+
+    asyncio.run(twice())
+
+
+def test_a_busy_node_answers_503():
     node = Node(0)
-    node.gossip._queue = asyncio.Queue(1)
-    rows = [post_update(node.book, 0), acknowledge(node.book)]
-    answer = call(node, "POST", "/v1/gossip/transactions", content=pack_transactions(tx.raw for tx in rows))
+
+    async def busy(*_):
+        raise PeerBusy("later")
+
+    node.gossip.hear = busy
+    answer = call(node, "POST", "/v1/gossip", content=Announce((sha256(b"x"),)).encode())
     assert answer.status_code == 503
 
 
@@ -287,18 +461,25 @@ def test_a_full_queue_asks_to_come_again():
 def test_only_members_are_asked_back(claimed, believed):
     """A stranger must not make this node call an address of its choice."""
     node = Node(0)
-    other = publisher(1)
+    callers = []
+
+    async def note(_message, caller):
+        callers.append(caller)
+        return b""
+
+    node.gossip.hear = note
     headers = {} if claimed is None else {"Medweave-Node": claimed}
-    body = pack_transactions([post_update(other, 1).raw])
-    assert call(node, "POST", "/v1/gossip/transactions", content=body, headers=headers).status_code == 202
-    assert node.gossip._queue.get_nowait()[1] == believed
+    body = Push((post_update(publisher(1), 1).raw,)).encode()
+    assert call(node, "POST", "/v1/gossip", content=body, headers=headers).status_code == 202
+    assert callers == [believed]
 
 
-def test_known_transactions_are_given_and_unknown_ones_left_out():
+def test_known_transactions_are_given_and_unknown_ones_named():
     node = Node(0)
     update = post_update(node.book, 0)
-    answer = call(node, "POST", "/v1/gossip/fetch", content=pack_ids([bytes(32), update.id]))
-    assert answer.content == pack_transactions([update.raw])
+    answer = call(node, "POST", "/v1/gossip", content=Request(7, (bytes(32), update.id)).encode())
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert parse(answer.content) == Answer(7, (update.raw,), (bytes(32),))
 
 
 def test_terms_of_the_support_match_the_rules():
