@@ -119,11 +119,11 @@ class Source:
         if self.rpc is not None:
             return members_of(self.chain())
         if ask_home and self.home is not None and Home(self.home).config_file.is_file():
+            config = Home(self.home).config()
             try:
-                config = Home(self.home).config()
                 return members_of(Chain(config.chain.rpc, read_deployment(Home(self.home)), timeout=2.0, attempts=1))
-            except ChainError as error:
-                note = f"note: the chain is out of reach ({error}); names are unknown and everybody who posted counts"
+            except ChainError:
+                note = f"note: the chain at {config.chain.rpc} does not answer; names are unknown, everybody who posted counts"
                 click.echo(note, err=True)
         return None
 

@@ -379,7 +379,7 @@ def test_names_come_from_the_homes_chain_where_it_answers(ask, run, network, tmp
     (lonely / "node.toml").write_text(config)
     code, out, err = run("show", "--home", lonely, "--json")
     assert (code, json.loads(out)["members_known"]) == (0, False)
-    assert "out of reach" in err
+    assert "does not answer" in err
 
 
 def test_hospitals_witness_the_log_and_a_proof_reaches_it(ask, run, network, tmp_path):
