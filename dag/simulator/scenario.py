@@ -197,11 +197,11 @@ def rough(seed: int) -> Scenario:
     rng = stream(seed, "scenario")
     nodes = rng.randint(6, 10)
     faulty = rng.randint(1, (nodes - 1) // 3)
-    start = rng.uniform(0.2, 1.5)
-    cut = Partition(Fraction(rng.randint(1, nodes // 2), nodes), start, start + rng.uniform(0.3, 1.2))
+    start = rng.uniform(0.1, 0.8)
+    cut = Partition(Fraction(rng.randint(1, nodes // 2), nodes), start, start + rng.uniform(0.2, 0.7))
     return Scenario(
         nodes=nodes,
-        minutes=4.0,
+        minutes=2.0,
         seed=seed,
         peers=rng.choice((0, 0, 4)),
         latency=rng.choice((Latency(), Latency("constant", 0.05, 0, 0), Latency("uniform", 0.01, 0.8, 0))),
@@ -210,13 +210,13 @@ def rough(seed: int) -> Scenario:
         bandwidth=rng.choice((0.0, 0.0, 50_000.0)),
         partitions=(cut,),
         crashes=rng.uniform(0.0, 0.7),
-        down_seconds=rng.uniform(5.0, 40.0),
+        down_seconds=rng.uniform(3.0, 25.0),
         skew_seconds=3600.0,
         drift_ppm=200.0,
         byzantine=faulty / nodes,
         behaviours=tuple(rng.sample(BEHAVIOURS, faulty)),
-        round_seconds=80.0,
-        ack_seconds=12.0,
+        round_seconds=40.0,
+        ack_seconds=8.0,
         work_seconds=0.1,
     )
 

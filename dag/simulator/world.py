@@ -129,9 +129,13 @@ class World:
             self.notes.look()
 
     def is_quiet(self) -> bool:
-        """Whether every honest node runs, holds every honest transaction, and waits for nothing to be confirmed."""
+        """Whether every honest node runs, holds all honest transactions, waits for nothing, and confirms as many as the others."""
         wanted = len(self.deeds.honest)
-        return all(node.up and node.counts["honest"] == wanted and not node.member.is_waiting() for node in self.honest)
+        if not all(
+            node.up and node.counts["honest"] == wanted and not node.member.is_waiting() for node in self.honest
+        ):
+            return False
+        return len({confirmed_count(node.ledger.tangle) for node in self.honest}) == 1
 
     # -- what nodes ask and tell -----------------------------------------------------------------------------------
 
