@@ -2,7 +2,7 @@
 
 | check | needs |
 |---|---|
-| rows: seals, ids, signatures, columns, parents before children | the file |
+| rows (of an archive, blocks): seals, ids, signatures, columns, parents before children | the file |
 | genesis: one, of one consortium; all transactions are of it | the file |
 | members: every issuer is one | the members |
 | contradictions: whoever contradicted itself, and whether a proof is kept | the file |
@@ -18,25 +18,27 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from dag.archive import Archive
 from dag.bodies import GenesisBody, Kind, UpdateBody
 from dag.equivocation import EquivocationProof, contradiction, subject_of
 from dag.errors import LedgerError, StoreCorrupt
 from dag.rechecking import Claim, Rechecker
 from dag.rules import Context, Member, RoundTerms, verify_transaction
 from dag.snapshot import Snapshot
+from dag.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dag.store import Store
-    from dag.transaction import Transaction
     from dag.witnesses import Witnesses
 
     Progress = Callable[[str, int, int], None]
 
 _MOST_NAMED = 20
+_PROOF_MARK = b"\xa2"  # a proof of equivocation is a map of two; a transaction has ten keys or eleven
 
 
 class State(StrEnum):
@@ -106,6 +108,35 @@ def check_file(
     if rows.state is not State.VERIFIED:
         return (rows,)
     return (rows, *check_snapshot(snapshot, map(EquivocationProof.decode, store.evidence()), context, progress))
+
+
+def check_archive(
+    source: IO[bytes],
+    members: Witnesses | None = None,
+    context: Context | None = None,
+    progress: Progress | None = None,
+) -> tuple[Finding, ...]:
+    """Every check that the arguments allow, over an exported ledger; it is held in memory.
+
+    Args:
+        source: the archive (`dag.archive`), a binary file.
+        members: the members, if known.
+        context: what the chain says, if known.
+        progress: told the check, and how many of how many transactions are done.
+    """
+    transactions: list[Transaction] = []
+    proofs: list[EquivocationProof] = []
+    try:
+        for block in Archive(source).blocks():
+            if block.raw[:1] == _PROOF_MARK:
+                proofs.append(EquivocationProof.decode(block.raw))
+            else:
+                transactions.append(Transaction.decode(block.raw))
+        snapshot = Snapshot.of_transactions(transactions, "archive", members)
+    except LedgerError as error:
+        return (Finding("blocks", State.FALSE, len(transactions), (str(error),)),)
+    blocks = Finding("blocks", State.VERIFIED, len(transactions) + len(proofs))
+    return (blocks, *check_snapshot(snapshot, proofs, context, progress))
 
 
 def check_snapshot(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dag.errors import MalformedNote
 from dag.fields import MAX_MEMBERS
 from dag.ids import ADDRESS_BYTES, ID_BYTES
+from dag.jsontext import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,12 +76,7 @@ class Witnesses:
         Raises:
             MalformedNote: names the key that is wrong.
         """
-        if len(raw) > MAX_FILE_BYTES:
-            raise MalformedNote("members file", f"{len(raw)} bytes, at most {MAX_FILE_BYTES} are accepted")
-        try:
-            content = json.loads(raw.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise MalformedNote("members file", f"not JSON: {str(error)[:120]}") from None
+        content = parse_json("members file", raw, MAX_FILE_BYTES)
         _check_map("members file", content, {"consortium", "members"})
         rows = content["members"]
         if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_MEMBERS:

@@ -43,13 +43,16 @@ def command() -> None:
 @command.command("members")
 @source_options
 @click.option("--out", "-o", type=_out, help="File to write; standard output where not given.")
-def members(source: Source, out: Path | None) -> int:
-    """Write the list of members that proofs are checked against, as the chain's registry has it."""
-    text = members_of(source.chain()).to_json()
+@_json
+def members(source: Source, out: Path | None, *, as_json: bool) -> int:
+    """Write the list of members that proofs are checked against, as the chain's registry has it (JSON in any case)."""
+    found = members_of(source.chain())
     if out is None:
-        click.echo(text, nl=False)
-    else:
-        out.write_text(text, encoding="utf-8")
+        click.echo(found.to_json(), nl=False)
+        return 0
+    out.write_text(found.to_json(), encoding="utf-8")
+    content = {"file": str(out), "members": len(found.members), "quorum": found.quorum}
+    click.echo(json.dumps(content) if as_json else f"{out}: {len(found.members)} members, quorum {found.quorum}")
     return 0
 
 

@@ -83,6 +83,7 @@ def prove(
 @click.option("--out", "-o", type=_file, help="File to write; standard output where not given.")
 @click.option("--rounds", type=click.IntRange(1), help="Sign the head of so many rounds; default: all finalised ones.")
 @click.option("--add", multiple=True, type=_file, help="Head that others signed; their signatures are taken over.")
+@_json
 def cosign(
     source: Source,
     password_file: Path | None,
@@ -90,6 +91,8 @@ def cosign(
     out: Path | None,
     rounds: int | None,
     add: tuple[Path, ...],
+    *,
+    as_json: bool,
 ) -> int:
     """Sign the head of the log of finalised rounds as a witness (needs --home, its password and its chain).
 
@@ -104,15 +107,16 @@ def cosign(
         if identity.address not in log.witnesses.by_address:
             raise BadInput(f"{source.home}: its account 0x{identity.address.hex()} is no member of the consortium")
         note = _signed(source.home, log, identity.private_key, rounds, others)
-    if out is None:
-        click.echo(note.render(), nl=False)
-    else:
+    if out is not None:
         out.write_text(note.render(), encoding="utf-8")
-    signed = log_witnesses(note, log.witnesses)
-    names = ", ".join(witness.name for witness in signed)
-    click.echo(
-        f"signed by {len(signed)} of {len(log.witnesses.members)} ({names}); {log.witnesses.quorum} convince", err=True
-    )
+    names = [witness.name for witness in log_witnesses(note, log.witnesses)]
+    quorum, size = log.witnesses.quorum, log.verified_size(note)
+    if as_json:
+        content = {"checkpoint": note.render(), "rounds": size, "signed_by": names, "quorum": quorum}
+        click.echo(json.dumps(content))
+    elif out is None:
+        click.echo(note.render(), nl=False)
+    click.echo(f"{size} rounds, signed by {len(names)} ({', '.join(names)}); {quorum} convince", err=True)
     return 0
 
 

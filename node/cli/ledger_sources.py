@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dag.drawing.region import Region, rounds_region
 from dag.errors import MalformedIdentifier, MalformedNote
 from dag.fields import MAX_MEMBERS
 from dag.ids import cid_of, sha256, tx_id_of
+from dag.jsontext import parse_json
 from dag.snapshot import Snapshot
 from dag.store import Store
 from dag.transaction import MAX_BYTES, Transaction
@@ -217,9 +217,9 @@ class Remote:
 
     def _json(self, path: str) -> dict[str, Any]:
         try:
-            value = json.loads(self._get(path, MAX_PAGE_BYTES))
-        except (ValueError, RecursionError):
-            raise PeerProblem(f"{self._url}{path}: not JSON") from None
+            value = parse_json("answer", self._get(path, MAX_PAGE_BYTES), MAX_PAGE_BYTES)
+        except MalformedNote as error:
+            raise PeerProblem(f"{self._url}{path}: {error}") from None
         if not isinstance(value, dict):
             raise PeerProblem(f"{self._url}{path}: not a JSON object")
         return value

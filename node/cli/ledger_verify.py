@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dag.checking import Finding, State, check_file, check_snapshot
+from dag.checking import Finding, State, check_archive, check_file, check_snapshot
 from dag.checkpoint import RoundRecord, log_witnesses, parse_log_head, round_witnesses, verify_quorum
 from dag.errors import LedgerError
 from dag.ids import cid_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
 
 SQLITE = b"SQLite format 3\x00"
+ARCHIVE = b"\xa2eroots"
+"""Header of a CAR, after its length: a map of two whose first key is `roots`."""
 _MARKS = {State.VERIFIED: "ok  ", State.FALSE: "BAD ", State.UNCHECKED: "?   "}
 
 
@@ -42,7 +44,7 @@ _MARKS = {State.VERIFIED: "ok  ", State.FALSE: "BAD ", State.UNCHECKED: "?   "}
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(source: Source, path: Path | None, blobs: tuple[str, ...], *, as_json: bool) -> int:
-    """Check FILE: a proof, a checkpoint or a ledger; without FILE, the ledger of --home, --file or --url.
+    """Check FILE: a proof, a checkpoint, a ledger or an exported ledger; without FILE, the ledger of --home, --file or --url.
 
     A proof or checkpoint needs the members (--members FILE), and nothing else. Of a ledger everything is checked that can be:
     ids, signatures, seals and parents from the file alone; who is a member, quorums and every rule on references, reveals,
@@ -50,11 +52,12 @@ def verify(source: Source, path: Path | None, blobs: tuple[str, ...], *, as_json
 
     Exit codes: 0 nothing checked is false; 1 something is; 3 the file cannot be read.
     """
-    if path is not None:
-        if _head(path) != SQLITE:
-            return _verify_proof(source, path, as_json=as_json)
+    head = _head(path) if path else SQLITE
+    if path is not None and head != SQLITE and ARCHIVE not in head:
+        return _verify_proof(source, path, as_json=as_json)
+    if path is not None and head == SQLITE:
         source = Source(source.home, path, None, source.members, source.rpc, source.contracts)
-    return _verify_ledger(source, blobs, as_json=as_json)
+    return _verify_ledger(source, path if ARCHIVE in head else None, blobs, as_json=as_json)
 
 
 def _head(file: Path) -> bytes:
@@ -141,11 +144,14 @@ def _checkpoint(raw: bytes, members: Witnesses) -> dict[str, Any]:
     return {"proves": "a checkpoint", "origin": origin, "size": size, "witnesses": [witness.name for witness in signed]}
 
 
-def _verify_ledger(source: Source, blobs: tuple[str, ...], *, as_json: bool) -> int:
+def _verify_ledger(source: Source, archive: Path | None, blobs: tuple[str, ...], *, as_json: bool) -> int:
     context, _, problems = chain_context(source, blobs) if source.rpc else (None, None, ())
     members = source.witnesses()
     with progress_bar(quiet=as_json) as report:
-        if source.url is not None:
+        if archive is not None:
+            with archive.open("rb") as stream:
+                findings = check_archive(stream, members, context, report)
+        elif source.url is not None:
             with source.snapshot(quiet=as_json, chain=False) as snapshot:
                 findings = check_snapshot(snapshot, (), context, report)
         else:

@@ -159,6 +159,9 @@ def test_export_and_graphml(ask, held, reading, tmp_path):
     assert set(graph) == {cid_of(tx_id) for tx_id in held.tangle.ids()}
     assert len(graph.edges) == content["approvals"]
     assert not list(tmp_path.glob("*.part"))
+    whole = ask("verify", tmp_path / "ledger.car", "--members", reading[3])
+    assert {row["check"]: row["count"] for row in whole["findings"]}["blocks"] == len(held)
+    assert whole["verdict"] == "verified"
     only = ask("export", "--graphml", graphml, "--round", 2, "--to", 2, *reading)
     assert only["transactions"] == sum(1 for _ in held.ids(round_=2))
 
@@ -300,7 +303,8 @@ def test_a_nodes_rest_is_read_and_not_believed(ask, run, node, held):
     for lie, said in (
         (lambda path, body: last if path.endswith("/raw") else body, "another transaction"),
         (lambda path, body: body + b"x" if path.endswith("/raw") else body, "another transaction"),
-        (lambda path, body: b"[" * 5000, "not JSON"),
+        (lambda path, body: b"[" * 200_000, "nested deeper"),
+        (lambda path, body: b'{"a": ', "not JSON"),
         (lambda path, body: b"[]", "not a JSON object"),
         (lambda path, body: b"{}" if path.startswith("/v1/transactions?") else body, "not a page"),
         (
@@ -386,14 +390,15 @@ def test_hospitals_witness_the_log_and_a_proof_reaches_it(ask, run, network, tmp
     """Each member derives the log from its own ledger and the chain; the last one's file has a quorum."""
     homes, url = network
     members = tmp_path / "members.json"
-    assert run("members", "--home", homes[0], "-o", members)[0] == 0
+    assert ask("members", "--home", homes[0], "-o", members)["quorum"] == 3
+    assert run("members", "--home", homes[0])[1] == members.read_text()
     known = Witnesses.from_json(members.read_bytes())
     first, note = tmp_path / "first.note", tmp_path / "log.note"
     for rounds, out in ((1, first), (2, note)):
         added: list[object] = []
         for home in homes:
-            code, _, err = run("cosign", "--home", home, "--rounds", rounds, "-o", out, *added)
-            assert code == 0, err
+            content = ask("cosign", "--home", home, "--rounds", rounds, "-o", out, *added)
+            assert (content["checkpoint"], content["rounds"]) == (out.read_text(), rounds)
             added = ["--add", out]
         assert len(Note.parse(out.read_bytes()).signatures) == len(homes)
     content = ask("verify", note, "--members", members)
@@ -449,6 +454,7 @@ def test_a_ledger_is_carried_to_an_empty_hospital(ask, run, network, tmp_path):
     damaged = bytearray(archive.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     archive.write_bytes(damaged)
+    assert ask("verify", archive, code=1)["findings"][0]["check"] == "blocks"
     code, _, err = run("import", archive, "--home", fresh)
     assert code == 1
     assert "block" in err

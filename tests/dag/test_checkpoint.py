@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import json
 import random
+import sys
 from dataclasses import replace
 
 import coincurve
@@ -24,6 +26,7 @@ from dag.checkpoint import (
 )
 from dag.errors import LedgerError, MalformedNote, NotWitnessed, ProofFailed
 from dag.ids import sha256
+from dag.jsontext import parse_json
 from dag.notes import MAX_SIGNATURES, Note, SignatureLine, TreeHead, key_id
 from dag.proof import LogGrowth, TransactionProof
 from dag.roundlog import RoundLog
@@ -322,6 +325,28 @@ def mutate(raw: bytes, random_: random.Random) -> bytes:
             random_.shuffle(lines)
             data = bytearray(b"\n".join(lines))
     return bytes(data) or b"x"
+
+
+def test_brackets_do_not_end_the_process():
+    """Python's reader alone would follow them as deep as the recursion limit, which other libraries raise beyond the stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        for raw in (b"[" * 250_000, b'{"":' * 60_000, b'["]"' * 60_000):
+            with pytest.raises(MalformedNote, match="nested deeper"):
+                Witnesses.from_json(raw)
+    finally:
+        sys.setrecursionlimit(before)
+    assert parse_json("x", b'["[[[\\"[[[[", {"[": "]"}, [[]]]' + b" " * 9, 99) == ['[[["[[[[', {"[": "]"}, [[]]]
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_of_any_sane_depth_is_read(value):
+    assert parse_json("x", json.dumps(value).encode(), 10**7) == value
 
 
 @given(st.binary(max_size=400))
