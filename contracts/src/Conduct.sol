@@ -17,8 +17,19 @@ abstract contract Conduct is IConduct, EIP712 {
 
     /// @dev An omission on record: enough to take it back.
     struct Omitted {
-        uint256 approvers;
-        uint256 points;
+        uint256 closers;
+        uint128 points;
+        uint128 author; // the index of the update's issuer
+    }
+
+    /// @dev What a history shows, built up transaction by transaction.
+    struct History {
+        bytes32[] ids;
+        bool[] covers; // whether it has the update in its past by way of the round's transactions alone
+        bool[] inPast; // whether it is a parent of a later one
+        LedgerTransaction.Parsed update;
+        uint256 closers;
+        bool revealed;
     }
 
     bytes32 private constant FINDING_TYPEHASH =
@@ -93,14 +104,16 @@ abstract contract Conduct is IConduct, EIP712 {
         external
     {
         (uint256 epoch, uint256 quorum) = _pledged(proposal);
-        (LedgerTransaction.Parsed memory update, uint256 approvers) = _walk(history, proposal.id);
-        if (!_isUpdate(update, proposal.round, epoch)) revert BadTransaction(0);
-        _requireAbsent(proposal.updatesRoot, update.id, size, around);
-        uint256 honest = (approvers & ~equivocators).count();
-        if (honest < quorum) revert NotConfirmed(honest, quorum);
+        History memory h = _walk(history, proposal.id);
+        if (!_isUpdate(h.update, proposal.round, epoch)) revert BadTransaction(0);
+        _requireAbsent(proposal.updatesRoot, h.update.id, size, around);
+        uint256 author = registry.indexOf(h.update.issuer);
+        if (equivocators.has(author)) revert VoidUpdate(h.update.id);
+        uint256 closes = (h.closers & ~equivocators).count();
+        if (closes < quorum) revert NotCovered(closes, quorum);
         uint256 index = registry.indexOf(proposal.leader);
-        uint256 points = _record(proposal.round, index, Fault.Omission, update.id);
-        _omissions[proposal.round][index] = Omitted(approvers, points);
+        uint256 points = _record(proposal.round, index, Fault.Omission, h.update.id);
+        _omissions[proposal.round][index] = Omitted(h.closers, uint128(points), uint128(author));
     }
 
     /// @inheritdoc IConduct
@@ -108,9 +121,8 @@ abstract contract Conduct is IConduct, EIP712 {
         uint256 known = _faulted[round][Fault.Omission];
         Omitted memory omitted = _omissions[round][index];
         (, uint256 quorum) = _termsOf(round);
-        if (!known.has(index) || (omitted.approvers & ~equivocators).count() >= quorum) {
-            revert FaultStands(round, index);
-        }
+        bool justified = equivocators.has(omitted.author) || (omitted.closers & ~equivocators).count() < quorum;
+        if (!known.has(index) || !justified) revert FaultStands(round, index);
         _faulted[round][Fault.Omission] = known.without(index);
         delete _omissions[round][index];
         uint256 lost = FULL - reputationOf(index);
@@ -189,46 +201,44 @@ abstract contract Conduct is IConduct, EIP712 {
         _demerits[index / LANES] = others | (lost << shift);
     }
 
-    /// @dev The transactions of a history, linked as `proveOmission` asks; the update, and who approves it.
-    function _walk(bytes[] calldata history, bytes32 proposal)
-        private
-        view
-        returns (LedgerTransaction.Parsed memory update, uint256 approvers)
-    {
+    /// @dev Reads a history, linked as `proveOmission` asks.
+    function _walk(bytes[] calldata history, bytes32 proposal) private view returns (History memory h) {
         if (history.length == 0) revert BadTransaction(0);
         uint256 last = history.length - 1;
-        bytes32[] memory ids = new bytes32[](last + 1);
-        bool[] memory approves = new bool[](last + 1);
-        bool[] memory inPast = new bool[](last + 1);
-        bool revealed = false;
+        h.ids = new bytes32[](last + 1);
+        h.covers = new bool[](last + 1);
+        h.inPast = new bool[](last + 1);
         for (uint256 pos = 0; pos <= last; pos++) {
             LedgerTransaction.Parsed memory t = _read(history[pos], pos);
-            ids[pos] = t.id;
-            approves[pos] = pos == 0 || _link(t.parents, pos, ids, approves, inPast);
-            if (pos == 0) update = t;
-            else revealed = revealed || _opens(history, pos, t, update);
-            if (approves[pos] && registry.isMember(t.issuer)) approvers = approvers.with(registry.indexOf(t.issuer));
+            if (pos == 0) h.update = t;
+            h.ids[pos] = t.id;
+            bool above = _link(h, t.parents, pos);
+            h.covers[pos] = pos == 0 || (above && t.round == h.update.round);
+            if (h.covers[pos] && _closes(history[pos], t) && registry.isMember(t.issuer)) {
+                h.closers = h.closers.with(registry.indexOf(t.issuer));
+            }
+            h.revealed = h.revealed || _opens(history, pos, t, h.update);
         }
-        if (ids[last] != proposal) revert BadTransaction(last);
+        if (h.ids[last] != proposal) revert BadTransaction(last);
         for (uint256 pos = 0; pos < last; pos++) {
-            if (!inPast[pos]) revert NotInPast(pos);
+            if (!h.inPast[pos]) revert NotInPast(pos);
         }
-        if (!revealed) revert NotRevealed(update.id);
+        if (!h.revealed) revert NotRevealed(h.update.id);
     }
 
-    /// @dev Marks the parents among the first `pos` transactions as past; whether one of them approves the update.
-    function _link(
-        bytes32[2] memory parents,
-        uint256 pos,
-        bytes32[] memory ids,
-        bool[] memory approves,
-        bool[] memory inPast
-    ) private pure returns (bool approving) {
+    /// @dev Marks the parents among the first `pos` transactions as past; whether one of them covers the update.
+    function _link(History memory h, bytes32[2] memory parents, uint256 pos) private pure returns (bool above) {
         for (uint256 earlier = 0; earlier < pos; earlier++) {
-            if (ids[earlier] != parents[0] && ids[earlier] != parents[1]) continue;
-            inPast[earlier] = true;
-            approving = approving || approves[earlier];
+            if (h.ids[earlier] != parents[0] && h.ids[earlier] != parents[1]) continue;
+            h.inPast[earlier] = true;
+            above = above || h.covers[earlier];
         }
+    }
+
+    /// @dev Whether a transaction is an acknowledgement that closes the round's list for its issuer.
+    function _closes(bytes calldata raw, LedgerTransaction.Parsed memory t) private pure returns (bool) {
+        uint256 value = raw.field(t.body, "\x65close", 6);
+        return t.kind == ACKNOWLEDGEMENT && raw.expect(value, hex"f5", 1) != 0;
     }
 
     /// @dev Whether a transaction is the acknowledgement that opens the update's commitment.
@@ -271,7 +281,7 @@ abstract contract Conduct is IConduct, EIP712 {
 
     /// @dev The question that a member answers once with this kind of transaction; zero for other kinds.
     function _subject(bytes calldata raw, LedgerTransaction.Parsed memory t) private pure returns (bytes32) {
-        if (t.kind == UPDATE) return bytes32(t.round);
+        if (t.kind == UPDATE || _closes(raw, t)) return bytes32(t.round);
         if (t.kind != SHARE && t.kind != VERDICT && t.kind != CHECKPOINT) return 0;
         return raw.digestAt(raw.field(t.body, "\x68proposal", 9));
     }

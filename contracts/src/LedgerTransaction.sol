@@ -27,20 +27,23 @@ library LedgerTransaction {
     uint256 private constant CONSORTIUM_BYTES = 45; // "\x6aconsortium\x58\x20" and 32 bytes
     uint256 private constant SIGNATURE_BYTES = 77; // "\x69signature\x58\x41" and 65 bytes
     uint256 private constant FIXED_BYTES = CONSORTIUM_BYTES + SIGNATURE_BYTES;
-    bytes1 private constant MAP_OF_TEN = 0xaa;
-    bytes1 private constant MAP_OF_NINE = 0xa9;
+    uint256 private constant NONCE_BYTES = 15; // "\x65nonce\x48" and 8 bytes, where the plan asks for work
+    bytes1 private constant MAP_OF_TEN = 0xaa; // all keys but the nonce
 
     /// @notice Reads a transaction and recovers its issuer.
     /// @return ok Whether the bytes are a transaction with a signature by somebody; the rest counts only then.
     /// @return t What they say.
     function read(bytes calldata raw) internal pure returns (bool ok, Parsed memory t) {
         t.id = sha256(raw);
-        if (raw.length <= FIXED_BYTES || raw[0] != MAP_OF_TEN) return (false, t);
+        if (raw.length <= FIXED_BYTES) return (false, t);
         uint256 pos = expect(raw, 1, "\x64body", 5);
         t.body = pos;
         pos = expect(raw, skip(raw, pos), "\x64kind", 5);
         (t.kind, pos) = _text(raw, pos);
         (t.epoch, pos) = _uint(raw, expect(raw, pos, "\x65epoch", 6));
+        uint256 nonce = expect(raw, pos, "\x65nonce\x48", 7);
+        if (raw[0] != bytes1(uint8(MAP_OF_TEN) + (nonce == 0 ? 0 : 1))) return (false, t);
+        if (nonce != 0) pos += NONCE_BYTES;
         (t.round, pos) = _uint(raw, expect(raw, pos, "\x65round", 6));
         pos = expect(raw, pos, "\x66format\x01\x67parents\x82", 17);
         (t.parents[0], pos) = _link(raw, pos);
@@ -102,7 +105,8 @@ library LedgerTransaction {
         uint256 consortium = expect(raw, pos + SIGNATURE_BYTES, "\x6aconsortium\x58\x20", 13);
         if (signature == 0 || consortium == 0) return (false, t);
         t.consortium = bytes32(raw[consortium:]);
-        t.digest = sha256(abi.encodePacked(DOMAIN, MAP_OF_NINE, raw[1:pos], raw[pos + SIGNATURE_BYTES:]));
+        bytes1 oneKeyLess = bytes1(uint8(raw[0]) - 1);
+        t.digest = sha256(abi.encodePacked(DOMAIN, oneKeyLess, raw[1:pos], raw[pos + SIGNATURE_BYTES:]));
         t.issuer = _signer(t.digest, raw[signature:pos + SIGNATURE_BYTES]);
         return (t.issuer != address(0), t);
     }

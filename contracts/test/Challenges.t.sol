@@ -10,7 +10,7 @@ import {Ledger} from "./Ledger.sol";
 contract ChallengesTest is Ledger {
     uint256 private constant LEADER = 3;
 
-    /// @dev One round's past: the updates of members 0 to 2, what approves the first of them, and a proposal.
+    /// @dev One round's past: member 0's update, a quorum's closes, its reveal, and a proposal.
     struct Past {
         bytes[] history;
         bytes32 update;
@@ -139,54 +139,69 @@ contract ChallengesTest is Ledger {
         expectPast(past, abi.encodeWithSelector(IConduct.NotRevealed.selector, past.update));
     }
 
-    function test_anUnconfirmedUpdateMayBeLeftOut() external {
+    function test_anUpdateThatTooFewClosedOverMayBeLeftOut() external {
         Past memory past = pastOf(true);
-        // Without the transaction of member 1 two approvals remain: the issuer's and the leader's.
-        bytes[] memory less = new bytes[](3);
-        (less[0], less[1]) = (past.history[0], past.history[1]);
-        less[2] = signed(LEADER, child("proposal", 9, sha256(less[1]), PLAN));
-        past.proposal = sha256(less[2]);
-        past.history = less;
-        expectPast(past, abi.encodeWithSelector(IConduct.NotConfirmed.selector, 2, 3));
+        past.history[2] = signed(1, acknowledgement(1, 4, sha256(past.history[1]), hex"f6"));
+        relink(past, 3);
+        expectPast(past, abi.encodeWithSelector(IConduct.NotCovered.selector, 2, 3));
     }
 
-    function test_strangersDoNotConfirm() external {
+    function test_strangersDoNotClose() external {
         Past memory past = pastOf(true);
-        past.history[2] = signed(9, acknowledgement(1, 4, sha256(past.history[1]), hex"f6"));
-        past.history[3] = signed(LEADER, child("proposal", 9, sha256(past.history[1]), sha256(past.history[2])));
-        past.proposal = sha256(past.history[3]);
-        expectPast(past, abi.encodeWithSelector(IConduct.NotConfirmed.selector, 2, 3));
+        past.history[2] = signed(9, closing(1, 4, sha256(past.history[1])));
+        relink(past, 3);
+        expectPast(past, abi.encodeWithSelector(IConduct.NotCovered.selector, 2, 3));
     }
 
-    function test_equivocatorsDoNotConfirm() external {
+    function test_oneMembersClosesCountOnce() external {
+        Past memory past = pastOf(true);
+        past.history[2] = signed(0, closing(1, 4, sha256(past.history[1])));
+        relink(past, 3);
+        expectPast(past, abi.encodeWithSelector(IConduct.NotCovered.selector, 2, 3));
+    }
+
+    function test_anotherRoundsTransactionsCoverNothing() external {
+        Past memory past = pastOf(true);
+        past.history[1] = signed(0, closing(2, 3, past.update));
+        relink(past, 2);
+        expectPast(past, abi.encodeWithSelector(IConduct.NotCovered.selector, 0, 3));
+    }
+
+    function test_equivocatorsDoNotClose() external {
         Past memory past = pastOf(true);
         rounds.proveEquivocation(signed(1, update(1, 7)), signed(1, update(1, 8)));
-        expectPast(past, abi.encodeWithSelector(IConduct.NotConfirmed.selector, 2, 3));
+        expectPast(past, abi.encodeWithSelector(IConduct.NotCovered.selector, 2, 3));
+    }
+
+    function test_anEquivocatorsUpdateMayBeLeftOut() external {
+        Past memory past = pastOf(true);
+        rounds.proveEquivocation(signed(0, update(1, 7)), signed(0, update(1, 8)));
+        expectPast(past, abi.encodeWithSelector(IConduct.VoidUpdate.selector, past.update));
     }
 
     function test_historiesHangTogether() external {
         Past memory past = pastOf(true);
         bytes[] memory history = past.history;
         bytes memory kept = history[2];
-        history[2] = signed(1, acknowledgement(1, 5, sha256(history[1]), bytesOf(PLAN)));
+        history[2] = signed(1, closing(1, 5, sha256(history[1])));
         expectPast(past, abi.encodeWithSelector(IConduct.NotInPast.selector, 2));
         history[2] = "garbage";
         expectPast(past, abi.encodeWithSelector(IConduct.BadTransaction.selector, 2));
         history[2] = kept;
-        bytes memory last = history[3];
-        history[3] = signed(LEADER, acknowledgement(1, 9, sha256(history[2]), hex"f6"));
-        expectPast(past, abi.encodeWithSelector(IConduct.BadTransaction.selector, 3));
-        history[3] = last;
+        history[5] = signed(LEADER, acknowledgement(1, 9, sha256(history[4]), hex"f6"));
+        expectPast(past, abi.encodeWithSelector(IConduct.BadTransaction.selector, 5));
         past.history = new bytes[](0);
         expectPast(past, abi.encodeWithSelector(IConduct.BadTransaction.selector, 0));
     }
 
     function test_onlyUpdatesOfTheRoundAreOmitted() external {
-        Past memory past = pastFrom(signed(0, update(2, 1)), 2, true);
+        Said memory said = update(1, 1);
+        said.epoch = 7;
+        Past memory past = pastFrom(signed(0, said), 1, true);
         expectPast(past, abi.encodeWithSelector(IConduct.BadTransaction.selector, 0));
     }
 
-    function test_anOmissionIsTakenBackWhenItsApproversContradictThemselves() external {
+    function test_anOmissionIsTakenBackWhenThoseWhoClosedContradictThemselves() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
         rounds.proveOmission(proposeAs(past.proposal, leaves), past.history, leaves.length, around);
@@ -204,6 +219,15 @@ contract ChallengesTest is Ledger {
         rounds.annulOmission(1, LEADER);
     }
 
+    function test_anOmissionIsTakenBackWhenTheOmittedContradictsItself() external {
+        Past memory past = pastOf(true);
+        (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
+        rounds.proveOmission(proposeAs(past.proposal, leaves), past.history, leaves.length, around);
+        rounds.proveEquivocation(past.history[0], signed(0, update(1, 8)));
+        rounds.annulOmission(1, LEADER);
+        require(rounds.reputationOf(LEADER) == 100, "given back");
+    }
+
     function test_noMoreComesBackThanIsLost() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
@@ -215,20 +239,30 @@ contract ChallengesTest is Ledger {
         rounds.annulOmission(1, LEADER);
     }
 
-    /// @dev Member 0's update, its own reveal, member 1's acknowledgement, the leader's proposal on top of both.
+    /// @dev Member 0's update, closes of three members one on top of the other, member 0's reveal, the leader's proposal.
     function pastOf(bool revealed) private pure returns (Past memory) {
         return pastFrom(signed(0, update(1, 1)), 1, revealed);
     }
 
     function pastFrom(bytes memory raw, uint256 round, bool revealed) private pure returns (Past memory past) {
-        past.history = new bytes[](4);
+        past.history = new bytes[](6);
         past.update = sha256(raw);
         past.history[0] = raw;
-        bytes memory reveal = revealed ? bytesOf(REVEAL) : bytes(hex"f6");
-        past.history[1] = signed(0, acknowledgement(round, 2, past.update, reveal));
-        past.history[2] = signed(1, acknowledgement(round, 4, sha256(past.history[1]), bytesOf(PLAN)));
-        past.history[3] = signed(LEADER, child("proposal", 9, sha256(past.history[1]), sha256(past.history[2])));
-        past.proposal = sha256(past.history[3]);
+        past.history[1] = signed(0, closing(round, 3, past.update));
+        past.history[2] = signed(1, closing(round, 4, sha256(past.history[1])));
+        past.history[4] = revealed ? bytesOf(REVEAL) : bytes(hex"f6");
+        relink(past, 3);
+    }
+
+    /// @dev Signs the history anew from its third or an earlier transaction on, each on top of the one before.
+    function relink(Past memory past, uint256 from) private pure {
+        bytes[] memory h = past.history;
+        if (from <= 2) h[2] = signed(1, closing(1, 4, sha256(h[1])));
+        h[3] = signed(LEADER, closing(1, 8, sha256(h[2])));
+        bytes memory reveal = h[5].length == 0 ? h[4] : bytesOf(REVEAL);
+        h[4] = signed(0, acknowledgement(1, 5, sha256(h[3]), reveal));
+        h[5] = signed(LEADER, child("proposal", 9, sha256(h[3]), sha256(h[4])));
+        past.proposal = sha256(h[5]);
     }
 
     function child(string memory kind, uint256 sequence, bytes32 left, bytes32 right)
@@ -236,7 +270,7 @@ contract ChallengesTest is Ledger {
         pure
         returns (Said memory)
     {
-        return Said(kind, 1, 1, sequence, [left, right], hex"a0");
+        return Said(kind, 1, 1, sequence, [left, right], hex"a0", "");
     }
 
     function listWithout(bytes32 update_, uint256 seat)

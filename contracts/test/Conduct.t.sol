@@ -43,6 +43,14 @@ contract ConductTest is Ledger {
         expectNoContradiction(signed(0, update(1, 5)), signed(0, update(2, 6)));
     }
 
+    function test_twoClosesOfARound() external {
+        expectNoContradiction(signed(1, closing(1, 5, PLAN)), signed(1, closing(2, 6, PLAN)));
+        expectNoContradiction(signed(1, closing(1, 5, PLAN)), signed(1, acknowledgement(1, 6, PLAN, hex"f6")));
+        expectNoContradiction(signed(1, closing(1, 5, PLAN)), signed(1, update(1, 6)));
+        rounds.proveEquivocation(signed(1, closing(1, 5, PLAN)), signed(1, closing(1, 6, PLAN)));
+        require(rounds.equivocators() == 2, "convicted");
+    }
+
     function test_twoAnswersToOneProposal() external {
         string[3] memory kinds = ["share", "verdict", "checkpoint"];
         for (uint256 i = 0; i < 3; i++) {
@@ -61,8 +69,8 @@ contract ConductTest is Ledger {
         expectNoContradiction(
             signed(2, acknowledgement(1, 5, PLAN, hex"f6")), signed(2, acknowledgement(1, 6, PLAN, hex"f6"))
         );
-        bytes memory noAnswer = signed(2, Said("share", 1, 1, 6, [PLAN, PLAN], hex"a0"));
-        expectNoContradiction(signed(2, Said("share", 1, 1, 5, [PLAN, PLAN], hex"a0")), noAnswer);
+        bytes memory noAnswer = signed(2, Said("share", 1, 1, 6, [PLAN, PLAN], hex"a0", ""));
+        expectNoContradiction(signed(2, Said("share", 1, 1, 5, [PLAN, PLAN], hex"a0", "")), noAnswer);
         expectBad(0, signedAt(PLAN, 2, update(1, 5)), signedAt(PLAN, 2, update(1, 6)));
         expectBad(1, one, signedAt(PLAN, 2, update(1, 6)));
         expectBad(1, one, "garbage");

@@ -13,12 +13,13 @@ abstract contract Ledger is Fixture {
         uint256 sequence;
         bytes32[2] parents;
         bytes body;
+        bytes nonce; // eight bytes, or none
     }
 
     bytes32 internal constant REVEAL = keccak256("reveal");
 
     function update(uint256 round, uint256 sequence) internal pure returns (Said memory) {
-        return Said("update", 1, round, sequence, [keccak256("p"), keccak256("q")], updateBody(commitmentOf(REVEAL)));
+        return Said("update", 1, round, sequence, [keccak256("p"), keccak256("q")], updateBody(commitmentOf(REVEAL)), "");
     }
 
     function acknowledgement(uint256 round, uint256 sequence, bytes32 parent, bytes memory reveal)
@@ -26,13 +27,18 @@ abstract contract Ledger is Fixture {
         pure
         returns (Said memory)
     {
-        bytes memory body = abi.encodePacked(hex"a1", "\x66reveal", reveal);
-        return Said("acknowledgement", 1, round, sequence, [parent, keccak256("q")], body);
+        bytes memory body = abi.encodePacked(hex"a2", "\x65close", hex"f4", "\x66reveal", reveal);
+        return Said("acknowledgement", 1, round, sequence, [parent, keccak256("q")], body, "");
+    }
+
+    function closing(uint256 round, uint256 sequence, bytes32 parent) internal pure returns (Said memory said) {
+        said = acknowledgement(round, sequence, parent, hex"f6");
+        said.body = abi.encodePacked(hex"a2", "\x65close", hex"f5", "\x66reveal", hex"f6");
     }
 
     function about(string memory kind, uint256 sequence, bytes32 proposal) internal pure returns (Said memory) {
         bytes memory body = abi.encodePacked(hex"a2", "\x66member", hex"01", "\x68proposal", hex"5820", proposal);
-        return Said(kind, 1, 1, sequence, [keccak256("p"), keccak256("q")], body);
+        return Said(kind, 1, 1, sequence, [keccak256("p"), keccak256("q")], body, "");
     }
 
     function updateBody(bytes32 commitment) internal pure returns (bytes memory) {
@@ -59,14 +65,16 @@ abstract contract Ledger is Fixture {
     function signedAt(bytes32 consortium, uint256 who, Said memory t) internal pure returns (bytes memory) {
         bytes memory front = abi.encodePacked(
             abi.encodePacked("\x64body", t.body, "\x64kind", textOf(t.kind), "\x65epoch", uintOf(t.epoch)),
+            t.nonce.length == 0 ? bytes("") : abi.encodePacked("\x65nonce", hex"48", t.nonce),
             abi.encodePacked("\x65round", uintOf(t.round), "\x66format", hex"01", "\x67parents", hex"82"),
             abi.encodePacked(linkOf(0x71, t.parents[0]), linkOf(0x71, t.parents[1]), "\x67payload", payloadOf(t.kind)),
             abi.encodePacked("\x68sequence", uintOf(t.sequence))
         );
         bytes memory tail = abi.encodePacked("\x6aconsortium", hex"5820", consortium);
-        bytes32 digest = sha256(abi.encodePacked("medweave/transaction/1", hex"00", hex"a9", front, tail));
+        uint8 keys = 0xa9 + (t.nonce.length == 0 ? 0 : 1);
+        bytes32 digest = sha256(abi.encodePacked("medweave/transaction/1", hex"00", keys, front, tail));
         (uint8 v, bytes32 r, bytes32 s) = VM.sign(key(who), digest);
-        return abi.encodePacked(hex"aa", front, "\x69signature", hex"5841", r, s, v - 27, tail);
+        return abi.encodePacked(keys + 1, front, "\x69signature", hex"5841", r, s, v - 27, tail);
     }
 
     function rootOf(bytes32[] memory leaves) internal pure returns (bytes32) {

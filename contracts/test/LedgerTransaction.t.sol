@@ -14,6 +14,7 @@ contract LedgerTransactionTest is Ledger {
         Said memory said = update(round, sequence);
         said.epoch = epoch;
         said.parents[1] = parent;
+        if (sequence % 2 == 1) said.nonce = abi.encodePacked(sequence);
         bytes memory raw = signed(who, said);
         (bool ok, LedgerTransaction.Parsed memory t) = this.read(raw);
         require(ok && t.id == sha256(raw) && t.issuer == member(who), "id, issuer");
@@ -86,6 +87,19 @@ contract LedgerTransactionTest is Ledger {
         raw[raw.length - 46] ^= 0x01;
         (bool ok, LedgerTransaction.Parsed memory t) = this.read(raw);
         require(!ok || t.issuer != member(1), "other v");
+    }
+
+    function test_theNumberOfKeysFitsTheNonce() external view {
+        Said memory said = update(7, 1);
+        bytes memory without = signed(1, said);
+        said.nonce = hex"0102030405060708";
+        bytes memory with = signed(1, said);
+        (without[0], with[0]) = (with[0], without[0]);
+        expectNone(without, "one key too few");
+        expectNone(with, "one key too many");
+        (, with[0]) = (0, without[0]);
+        (bool ok, LedgerTransaction.Parsed memory t) = this.read(with);
+        require(ok && t.issuer == member(1) && t.round == 7, "with a nonce");
     }
 
     function read(bytes calldata raw) external pure returns (bool, LedgerTransaction.Parsed memory) {

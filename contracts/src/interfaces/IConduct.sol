@@ -12,7 +12,7 @@ interface IConduct {
     enum Fault {
         Equivocation, // signed two ledger transactions that contradict each other: 100 points, and none comes back
         WrongInclusion, // proposed a list with something else than updates of the round, or out of order: 50
-        Omission, // left out an update that was confirmed and revealed in the proposal's own past: 50
+        Omission, // left out an update that its own past shows closed over by a quorum, and revealed: 50
         WrongProposal, // proposed groups or sums that do not follow from its list: 50
         OutOfTurn, // proposed before its slot: 50
         SilentLeader, // let its slot pass: 10
@@ -78,8 +78,10 @@ interface IConduct {
     error NotAbsent(bytes32 update);
     /// @notice The transaction with this number is not shown to be in the proposal's past.
     error NotInPast(uint256 which);
-    /// @notice Fewer members than the round's quorum are shown to approve the update.
-    error NotConfirmed(uint256 approvals, uint256 quorum);
+    /// @notice The closes of fewer members than the round's quorum are shown to cover the update.
+    error NotCovered(uint256 closes, uint256 quorum);
+    /// @notice The update's issuer contradicted itself: it is right to leave the update out.
+    error VoidUpdate(bytes32 update);
     /// @notice No acknowledgement shown opens the update's commitment.
     error NotRevealed(bytes32 update);
     /// @notice This fault is proven, not found by signatures.
@@ -90,11 +92,11 @@ interface IConduct {
     error BadMembers(uint256 members);
     /// @notice The fault is on record for these members and this round.
     error FaultKnown(uint256 round, Fault fault, uint256 members);
-    /// @notice There is no such fault, or a quorum of honest approvals remains.
+    /// @notice There is no such fault, or nothing speaks against it yet.
     error FaultStands(uint256 round, uint256 index);
 
-    /// @notice Proves that a member contradicted itself: one sequence number used twice, two updates of a round, or two
-    ///         shares, verdicts or checkpoints about one proposal. Counts against a member's present account only.
+    /// @notice Proves that a member contradicted itself: one sequence number used twice, two updates or two closes of a
+    ///         round, or two shares, verdicts or checkpoints about one proposal. Counts against a present account only.
     /// @param first One signed transaction, its canonical bytes.
     /// @param second The other one.
     function proveEquivocation(bytes calldata first, bytes calldata second) external;
@@ -121,17 +123,18 @@ interface IConduct {
     function proveWrongOrder(Proposal calldata proposal, uint256 size, Place calldata left, Place calldata right)
         external;
 
-    /// @notice Proves that a leader left out an update that was confirmed and revealed in its proposal's own past.
+    /// @notice Proves that a leader left out an update which its proposal's own past shows covered by the closes of a quorum
+    ///         and revealed by its issuer.
     /// @param proposal The proposal on record.
-    /// @param history Signed transactions, ancestors first: the update, then enough of the proposal's past to show a
-    ///        quorum's approvals and the update's reveal, then the proposal itself. Each but the last is a parent of a later one.
+    /// @param history Signed transactions, ancestors first: the update, a quorum's closes with what links them to it, the
+    ///        acknowledgement that reveals it, then the proposal itself. Each but the last is a parent of a later one.
     /// @param size The length of the list.
     /// @param around The leaves between which the update would stand; one alone at either end of the list.
     function proveOmission(Proposal calldata proposal, bytes[] calldata history, uint256 size, Place[] calldata around)
         external;
 
-    /// @notice Takes an omission back, if so many who approved the update are proven equivocators that no quorum remains:
-    ///         the leader may have known, and was right to leave the update out.
+    /// @notice Takes an omission back, if the update's issuer, or so many who closed over it that no quorum remains, are proven
+    ///         equivocators: the leader may have known, and was right to leave the update out.
     function annulOmission(uint256 round, uint256 index) external;
 
     /// @notice Records what a quorum found.
