@@ -1,63 +1,51 @@
-"""`medweave keys`: the key ceremonies of a consortium, and the safekeeping of one member's secrets."""
+"""`medweave keys`: the key ceremonies of a consortium, the refreshes of its shares, and the safekeeping of one's own."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from chain.client import Chain
-from chain.deployment import Deployment
+from node.cli.keeping import backup, restore_command
 from node.cli.options import home_option, password_options, read_password
+from node.cli.reader import Reader, chain_options, signing_reader
 from node.config import TESTING_VARIABLE
-from node.consortium.follower import Follower
-from node.epochs.backup import RESTORED, back_up, open_backup, restore
 from node.epochs.facts import EpochFacts, epoch_facts, status
-from node.epochs.start import CEREMONY_SECONDS, open_ceremony
+from node.epochs.start import CEREMONY_SECONDS, open_ceremony, open_refresh
+from node.epochs.vault import share_files
 from node.epochs.verify import FALSE, UNCHECKED, VERIFIED, Examination
 from node.errors import BadInput, PeerProblem, PolicyRefusal
-from node.home import Home, read_deployment, unlock_identity, write_private
-from node.rounds.journal import Journal
+from node.home import Home
 from node.rounds.plan import Plan
 from node.storage import BlobUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from node.audit.evidence import Evidence
     from node.consortium.records import EpochView
     from node.consortium.view import ConsortiumView
+    from node.epochs.verify import CeremonyReport
 
 POLL_SECONDS = 0.5
+SWITCH_SECONDS = 10.0
 _MARKS = {VERIFIED: "ok  ", FALSE: "BAD ", UNCHECKED: "?   "}
 
 
 @click.group("keys")
 def command() -> None:
-    """Make, watch and verify the consortium's joint key; back up and restore this hospital's secrets.
+    """Make, refresh, watch and verify the consortium's joint key; back up and restore this hospital's secrets.
 
     Exit codes: 0 done, or the key is active; 1 the ceremony was aborted or a check failed; 2 it could not be checked, or
     nothing happened in time; 3 bad input; 5 the chain is out of reach.
     """
 
 
-def _chain_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--home DIR`, or `--rpc URL --contracts FILE`: reading needs no password and no home."""
-    home = click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="The hospital's directory.")
-    rpc = click.option("--rpc", help="JSON-RPC endpoint of the chain; default: as in the home's node.toml.")
-    contracts = click.option(
-        "--contracts",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="File with the contracts' addresses (consortium.json); default: the home's.",
-    )
-    return home(rpc(contracts(function)))
-
+command.add_command(backup)
+command.add_command(restore_command)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _timeout = click.option(
@@ -66,59 +54,18 @@ _timeout = click.option(
 _epoch = click.option("--epoch", type=click.IntRange(1), help="Which key epoch; default: the newest.")
 
 
-@dataclass
-class _Reader:
-    """The chain as a reader sees it."""
-
-    chain: Chain
-    follower: Follower
-
-    @classmethod
-    def of(cls, home: Path | None, rpc: str | None, contracts: Path | None) -> _Reader:
-        if home is None and (rpc is None or contracts is None):
-            raise click.UsageError("give --home DIR, or --rpc URL and --contracts FILE")
-        place = Home(home) if home else None
-        if contracts is not None:
-            try:
-                deployment = Deployment.from_json(contracts.read_bytes())
-            except OSError as error:
-                raise BadInput(f"--contracts {contracts}: {error.strerror}") from None
-        else:
-            deployment = read_deployment(place or Home(Path()))
-        return cls.at(Chain(rpc or (place or Home(Path())).config().chain.rpc, deployment))
-
-    @classmethod
-    def at(cls, chain: Chain) -> _Reader:
-        chain.verify()
-        follower = Follower(chain)
-        follower.look()
-        return cls(chain, follower)
-
-    @property
-    def view(self) -> ConsortiumView:
-        return self.follower.view
-
-    def epoch(self, number: int | None) -> EpochView:
-        """The epoch asked for, or the newest."""
-        if not self.view.epochs:
-            raise BadInput("no key ceremony was ever opened: `medweave keys run` opens one")
-        wanted = number or max(self.view.epochs)
-        if wanted not in self.view.epochs:
-            raise BadInput(f"--epoch {wanted}: there are epochs 1 to {max(self.view.epochs)}")
-        return self.view.epochs[wanted]
-
-
 @command.command("show")
-@_chain_options
+@chain_options
 @_epoch
 @_json
 def show(home: Path | None, rpc: str | None, contracts: Path | None, epoch: int | None, *, as_json: bool) -> int:
-    """Print an epoch's public facts: parameters, threshold, key digest, each member's steps, complaints."""
-    reader = _Reader.of(home, rpc, contracts)
+    """Print an epoch's public facts: parameters, threshold, key digest, generation of its shares, each member's steps."""
+    reader = Reader.of(home, rpc, contracts)
     facts = epoch_facts(reader.view, reader.epoch(epoch))
     if as_json:
-        held = None if home is None else Home(home).epoch_file(facts.epoch, "member").exists()
-        click.echo(json.dumps({**facts.to_json(), "held_here": held}, indent=2))
+        here = None if home is None else share_files(Home(home), facts.epoch)
+        held = {"held_here": None if here is None else bool(here), "generation_here": max(here or (), default=None)}
+        click.echo(json.dumps({**facts.to_json(), **held}, indent=2))
     else:
         _print(facts)
     return 0
@@ -131,49 +78,61 @@ def _print(facts: EpochFacts) -> None:
     click.echo(f"  joint key   {facts.joint_key or '-'}")
     if facts.joint_cid:
         click.echo(f"  blob        {facts.joint_cid}")
+    click.echo(f"  generation  {facts.generation} (how often the members' shares were refreshed)")
     click.echo(f"  deadline    {until}")
     for member in facts.members:
         accused = f"  accused by {len(member.accused_by)}" if member.accused_by else ""
         click.echo(f"  {member.index:>3}  {member.name:<24} {', '.join(member.done) or 'nothing yet'}{accused}")
+    for refresh in facts.refreshes:
+        click.echo(
+            f"  refresh {refresh.refresh} to generation {refresh.generation}  {refresh.status}: {refresh.progress}"
+        )
 
 
 @command.command("watch")
-@_chain_options
+@chain_options
 @_epoch
 @_timeout
 @_json
 def watch(
     home: Path | None, rpc: str | None, contracts: Path | None, epoch: int | None, timeout: float, *, as_json: bool
 ) -> int:
-    """Follow a ceremony to its end; a line a change (with --json: one JSON object a line).
+    """Follow a ceremony, or the refresh that is running, to its end; a line a change (with --json: an object a line).
 
-    Exit codes: 0 the epoch has a key; 1 the ceremony was aborted; 2 it still ran when the time was over.
+    Exit codes: 0 the epoch has a key, or its shares are refreshed; 1 it was aborted; 2 it still ran when the time was over.
     """
-    reader = _Reader.of(home, rpc, contracts)
-    return _watch(reader, reader.epoch(epoch).epoch, timeout, as_json=as_json)
+    reader = Reader.of(home, rpc, contracts)
+    chosen = reader.epoch(epoch)
+    return _watch(reader, chosen.refreshing or chosen, timeout, as_json=as_json)
 
 
-def _watch(reader: _Reader, number: int, timeout: float, *, as_json: bool) -> int:
+def _watch(reader: Reader, record: EpochView, timeout: float, *, as_json: bool) -> int:
     said, end = "", time.monotonic() + timeout
     while True:
-        epoch = reader.view.epochs[number]
-        facts = epoch_facts(reader.view, epoch)
-        line = json.dumps(facts.to_json()) if as_json else f"epoch {number}  {facts.status}: {facts.progress}"
+        epoch = reader.view.epochs[record.epoch]
+        current = epoch.refreshes[record.refresh - 1] if record.refresh else epoch
+        line = _line(reader.view, current, as_json=as_json)
         if line != said:
             said = line
             click.echo(line)
-        if not epoch.running:
-            return 0 if epoch.joint_key is not None else 1
+        if not current.running:
+            return 0 if current.joint_key is not None else 1
         if time.monotonic() >= end:
             return 2
         time.sleep(POLL_SECONDS)
         reader.follower.look()
 
 
-def _signing_reader(home: Home, password: str) -> _Reader:
-    """The chain as a hospital's own account sees and writes it."""
-    identity = unlock_identity(home, password)
-    return _Reader.at(Chain(home.config().chain.rpc, read_deployment(home), identity.account))
+def _line(view: ConsortiumView, record: EpochView, *, as_json: bool) -> str:
+    """Where a ceremony or refresh stands, in a line."""
+    facts = epoch_facts(view, view.epochs[record.epoch])
+    if as_json:
+        return json.dumps(facts.to_json())
+    if record.refresh:
+        refresh = facts.refreshes[record.refresh - 1]
+        head = f"epoch {facts.epoch}, refresh {refresh.refresh} to generation {refresh.generation}"
+        return f"{head}  {refresh.status}: {refresh.progress}"
+    return f"epoch {facts.epoch}  {facts.status}: {facts.progress}"
 
 
 @command.command("run")
@@ -199,8 +158,8 @@ def run(
 
     Exit codes: as `medweave keys watch`; 3 if there is a key already.
     """
-    reader = _signing_reader(Home(home), read_password(password_file, password_fd))
-    if reader.view.active_epoch and not _running(reader.view):
+    reader = signing_reader(Home(home), read_password(password_file, password_fd))
+    if reader.view.active_epoch and not _making(reader.view):
         raise BadInput(f"epoch {reader.view.active_epoch} has a key: `medweave keys rotate` makes the next one")
     return _ceremony(Home(home), reader, parameters, threshold, None if no_wait else timeout, as_json=as_json)
 
@@ -228,29 +187,75 @@ def rotate(
 
     Exit codes: as `medweave keys watch`; 3 if there is no key yet.
     """
-    reader = _signing_reader(Home(home), read_password(password_file, password_fd))
+    reader = signing_reader(Home(home), read_password(password_file, password_fd))
     if not reader.view.active_epoch:
         raise BadInput("there is no key to replace: `medweave keys run` makes the first one")
+    if reader.view.ceremony is not None and not _making(reader.view):
+        raise BadInput("the shares are being refreshed: follow it with `medweave keys watch`, then rotate")
     present = epoch_facts(reader.view, reader.view.epochs[reader.view.active_epoch])
     chosen = parameters or present.parameters
     wait = None if no_wait else timeout
     return _ceremony(Home(home), reader, chosen, threshold or present.threshold, wait, as_json=as_json)
 
 
-def _running(view: ConsortiumView) -> bool:
-    return any(epoch.running for epoch in view.epochs.values())
+@command.command("refresh")
+@home_option
+@password_options
+@click.option("--no-wait", is_flag=True, help="Do not watch the refresh.")
+@_timeout
+@_json
+def refresh(
+    home: Path, password_file: Path | None, password_fd: int | None, timeout: float, *, no_wait: bool, as_json: bool
+) -> int:
+    """Give every member a new share of the same key, and make older shares worthless; the daemons carry it out.
+
+    All members that hold a share must take part. Until the last has confirmed, the old shares stay in force; then they are
+    erased. What was sealed stays readable. Make a new backup afterwards and destroy the older ones.
+
+    Exit codes: as `medweave keys watch`; 3 if there is no key yet, or a new one is being made.
+    """
+    reader = signing_reader(Home(home), read_password(password_file, password_fd))
+    active = reader.view.active_epoch
+    if not active:
+        raise BadInput("there is no key whose shares could be refreshed: `medweave keys run` makes the first one")
+    if _making(reader.view):
+        raise BadInput("a new key is being made: follow it with `medweave keys watch`")
+    if reader.view.epochs[active].threshold < 2:
+        raise BadInput(f"any single member opens sums of epoch {active}: new shares would change nothing")
+    if reader.view.ceremony is None:
+        open_refresh(reader.chain)
+        _until_seen(reader)
+    record = reader.view.epochs[active].refreshes[-1]
+    code = _follow(reader, record, None if no_wait else timeout, as_json=as_json)
+    if code == 0 and not no_wait:
+        _until_switched(Home(home), record)
+    return code
+
+
+def _until_switched(home: Home, record: EpochView) -> None:
+    """Wait until this hospital's daemon has put its new share in force, so that a backup made next holds that one."""
+    end = time.monotonic() + SWITCH_SECONDS
+    while record.generation not in share_files(home, record.epoch):
+        if time.monotonic() > end:
+            click.echo("this hospital's daemon has not switched to its new share yet: is it running?", err=True)
+            return
+        time.sleep(0.05)
+
+
+def _making(view: ConsortiumView) -> bool:
+    return view.ceremony is not None and not view.ceremony.refresh
 
 
 def _ceremony(
     home: Home,
-    reader: _Reader,
+    reader: Reader,
     parameters: str | None,
     threshold: int | None,
     timeout: float | None,
     *,
     as_json: bool,
 ) -> int:
-    if not _running(reader.view):
+    if not _making(reader.view):
         config, members = home.config(), len(reader.view.hospitals)
         file = home.file(config.rounds.plan)
         plan = Plan.from_toml(file) if file.exists() else None
@@ -261,27 +266,30 @@ def _ceremony(
         name = parameters or (plan.parameter_set if plan else "standard")
         open_ceremony(reader.chain, name, chosen, allow_minimal=_testing())
         _until_seen(reader)
-    number = max(reader.view.epochs)
+    return _follow(reader, reader.view.epochs[max(reader.view.epochs)], timeout, as_json=as_json)
+
+
+def _follow(reader: Reader, record: EpochView, timeout: float | None, *, as_json: bool) -> int:
     if timeout is None:
-        facts = epoch_facts(reader.view, reader.view.epochs[number])
-        click.echo(json.dumps(facts.to_json()) if as_json else f"epoch {number}  {facts.status}: {facts.progress}")
+        click.echo(_line(reader.view, record, as_json=as_json))
         return 0
-    return _watch(reader, number, timeout, as_json=as_json)
+    return _watch(reader, record, timeout, as_json=as_json)
 
 
-def _until_seen(reader: _Reader) -> None:
-    """Wait until the ceremony just opened is in the view."""
+def _until_seen(reader: Reader) -> None:
+    """Wait until what was just opened is in the view."""
     end = time.monotonic() + 30
-    while not _running(reader.view):
+    while reader.view.ceremony is None:
         if time.monotonic() > end:
-            raise PeerProblem("the ceremony was opened, but the chain does not show it; look with `medweave keys show`")
+            raise PeerProblem("it was opened, but the chain does not show it; look with `medweave keys show`")
         time.sleep(0.1)
         reader.follower.look()
 
 
 @command.command("verify")
-@_chain_options
+@chain_options
 @_epoch
+@click.option("--refresh", "number", type=click.IntRange(1), help="Check this refresh alone, however it ended.")
 @click.option(
     "--blobs", multiple=True, help="Directory with blobs, or a node's URL; repeatable. Default: the home, the members."
 )
@@ -291,38 +299,54 @@ def verify(
     rpc: str | None,
     contracts: Path | None,
     epoch: int | None,
+    number: int | None,
     blobs: tuple[str, ...],
     *,
     as_json: bool,
 ) -> int:
-    """Check a ceremony from outside: dealings, joint key, self-test, complaints. No key is needed.
+    """Check a ceremony and the refreshes that took effect, from outside: dealings, joint key, self-tests, complaints.
+
+    No key is needed.
 
     Exit codes: 0 verified; 1 something is false, and the offender is named where it can be known; 2 it could not be checked.
     """
     from node.audit.evidence import open_evidence
 
-    reader = _Reader.of(home, rpc, contracts)
+    reader = Reader.of(home, rpc, contracts)
     places = blobs or (
         *([str(home)] if home and (home / "blobs").is_dir() else []),
         *(hospital.url for hospital in reader.view.hospitals if hospital.url),
     )
     source = _Blobs(open_evidence(places))
     chosen = reader.epoch(epoch)
+    if number is not None and number > len(chosen.refreshes):
+        raise BadInput(f"--refresh {number}: epoch {chosen.epoch} has {len(chosen.refreshes)} refreshes")
+    taken = [refresh for refresh in chosen.refreshes if refresh.joint_key is not None]
+    records = [chosen.refreshes[number - 1]] if number else [chosen, *taken]
     consortium = reader.chain.deployment.consortium
-    report = Examination(reader.view, chosen, consortium, source, allow_minimal=_testing()).report()
-    names = [hospital.name for hospital in reader.view.hospitals]
+    reports = [
+        Examination(reader.view, record, consortium, source, allow_minimal=_testing()).report() for record in records
+    ]
+    _print_reports(reader.view, chosen, reports, as_json=as_json)
+    return max(({VERIFIED: 0, UNCHECKED: 2, FALSE: 1}[report.verdict] for report in reports), key=(0, 2, 1).index)
+
+
+def _print_reports(view: ConsortiumView, epoch: EpochView, reports: list[CeremonyReport], *, as_json: bool) -> None:
+    names = [hospital.name for hospital in view.hospitals]
     if as_json:
-        rows = [asdict(finding) for finding in report.findings]
-        offenders = [names[k] for k in report.offenders]
-        facts = {"epoch": report.epoch, "status": status(reader.view, chosen), "verdict": report.verdict}
-        click.echo(json.dumps({**facts, "offenders": offenders, "findings": rows}, indent=2))
-    else:
+        facts = {"epoch": epoch.epoch, "status": status(view, epoch), "generation": epoch.generation}
+        worst = next(v for v in (FALSE, UNCHECKED, VERIFIED) if any(report.verdict == v for report in reports))
+        offenders = [names[k] for k in sorted({k for report in reports for k in report.offenders})]
+        rows = [{**asdict(finding), "refresh": r.refresh} for r in reports for finding in r.findings]
+        click.echo(json.dumps({**facts, "verdict": worst, "offenders": offenders, "findings": rows}, indent=2))
+        return
+    for report in reports:
         for finding in report.findings:
             click.echo(f"{_MARKS[finding.verdict]}{finding.subject}{': ' + finding.detail if finding.detail else ''}")
         for offender in report.offenders:
             click.echo(f"at fault: {names[offender]}")
-        click.echo(f"epoch {report.epoch} ({status(reader.view, chosen)}): {report.verdict}")
-    return {VERIFIED: 0, FALSE: 1, UNCHECKED: 2}[report.verdict]
+        what = f"epoch {report.epoch}, refresh {report.refresh}" if report.refresh else f"epoch {report.epoch}"
+        click.echo(f"{what} ({status(view, epoch)}): {report.verdict}")
 
 
 @dataclass(frozen=True)
@@ -337,86 +361,6 @@ class _Blobs:
         if seen.data is None:
             raise BlobUnavailable(cid, ())
         return seen.data
-
-
-@command.command("backup")
-@home_option
-@password_options
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
-@_json
-def backup(home: Path, password_file: Path | None, password_fd: int | None, out: Path, *, as_json: bool) -> None:
-    """Write this hospital's secrets to one file, sealed under its keystore password.
-
-    Keep it off this machine, and make a new one after every key epoch: a share that is lost cannot be made again.
-    """
-    if out.exists():
-        raise BadInput(f"--out {out}: exists already; a backup never overwrites")
-    data, names = back_up(Home(home), read_password(password_file, password_fd))
-    write_private(out, data)
-    if as_json:
-        click.echo(json.dumps({"file": str(out), "bytes": len(data), "holds": names}))
-    else:
-        click.echo(f"{out}: {len(data):,} bytes, {len(names)} files, sealed under the keystore password")
-
-
-@command.command("restore")
-@home_option
-@password_options
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    required=True,
-    help="File that `medweave keys backup` wrote.",
-)
-@click.option("--offline", is_flag=True, help="Do not ask the chain which round is open. Read the help first.")
-@_json
-def restore_command(
-    home: Path,
-    password_file: Path | None,
-    password_fd: int | None,
-    source: Path,
-    *,
-    offline: bool,
-    as_json: bool,
-) -> None:
-    """Put a backup's secrets into a new directory.
-
-    What the lost node promised in the round that is open is not known any more, so the restored one opens no sums in it:
-    otherwise two sums that differ by one update might be opened. With --offline start the node only after that round.
-    """
-    if home.exists() and any(home.iterdir()):
-        raise BadInput(f"--home {home}: is not empty; restore into a new directory")
-    password = read_password(password_file, password_fd)
-    files = open_backup(source.read_bytes(), password)
-    fresh = home.with_name(home.name + ".restoring")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        restore(files, fresh, password)
-        number = None if offline else _sit_out(Home(fresh))
-        if home.exists():
-            home.rmdir()
-        fresh.rename(home)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    if as_json:
-        click.echo(json.dumps({"home": str(home), "restored": sorted(files), "sits_out_round": number}))
-    else:
-        click.echo(f"{home}: {len(files)} files restored" + (f"; opens no sums in round {number}" if number else ""))
-
-
-def _sit_out(home: Home) -> int | None:
-    """Promise to open nothing in the round that is open; its number, or None."""
-    reader = _Reader.at(Chain(home.config().chain.rpc, read_deployment(home)))
-    current = reader.view.current
-    if current is None or not current.open:
-        return None
-    journal = Journal(home.journal)
-    try:
-        journal.promise(current.round, "opened", RESTORED)
-    finally:
-        journal.close()
-    return current.round
 
 
 def _testing() -> bool:

@@ -1,6 +1,7 @@
 """A member's secrets in one sealed file, and back.
 
-A backup holds what no peer can give back: the account, the box key, the epoch keys, the configuration. It is sealed under the
+A backup holds what no peer can give back: the account, the box key, the epoch keys with the shares in force, the
+configuration. Each share's file name tells its generation; nothing of a refresh that is running is in it. It is sealed under the
 keystore password (Argon2id, XChaCha20-Poly1305), like the secrets inside it. It holds neither images, ledger nor journal.
 
 Without the journal a member does not know what it promised in the present round. It must not open sums of another
@@ -22,17 +23,35 @@ from node.errors import BadConfig, BadInput, WrongPassword
 from node.home import Home, unlock_identity, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterable, Mapping
     from pathlib import Path
 
 RESTORED = sha256(b"medweave/restored from a backup")
 """What a restored member promises in place of a partition: nothing it is asked to open equals it."""
 
 _NAME = re.compile(
-    r"node\.toml|consortium\.json|plan\.toml|secrets/(account\.json|box\.sealed|epoch-[0-9]{1,18}\.(member|dealer)\.sealed)"
+    r"node\.toml|consortium\.json|plan\.toml"
+    r"|secrets/(account\.json|box\.sealed|epoch-[0-9]{1,18}\.(member(-[0-9]{1,5})?|dealer|box)\.sealed)"
     r"|epochs/epoch-[0-9]{1,18}\.joint"
 )
+_SHARE = re.compile(r"secrets/epoch-([0-9]{1,18})\.member(?:-([0-9]{1,5}))?\.sealed")
 _PATTERNS = ("node.toml", "consortium.json", "plan.toml", "secrets/*", "epochs/*.joint")
+
+
+def generations(names: Iterable[str]) -> dict[int, int]:
+    """By epoch, the generation of the share in a backup with these names; a share that was never refreshed is of 0."""
+    found: dict[int, int] = {}
+    for name in names:
+        match = _SHARE.fullmatch(name)
+        if match:
+            epoch, generation = int(match[1]), int(match[2] or 0)
+            found[epoch] = max(generation, found.get(epoch, 0))
+    return dict(sorted(found.items()))
+
+
+def without_shares(names: Iterable[str], epochs: Container[int]) -> tuple[str, ...]:
+    """Those of the names that are shares of these epochs."""
+    return tuple(name for name in names if (match := _SHARE.fullmatch(name)) and int(match[1]) in epochs)
 
 
 def back_up(home: Home, password: str) -> tuple[bytes, tuple[str, ...]]:
@@ -56,6 +75,11 @@ def back_up(home: Home, password: str) -> tuple[bytes, tuple[str, ...]]:
         for path in sorted(home.root.glob(pattern))
         if _NAME.fullmatch(path.relative_to(home.root).as_posix())
     }
+    newest = generations(files)
+    for name in tuple(files):
+        match = _SHARE.fullmatch(name)
+        if match and int(match[2] or 0) < newest[int(match[1])]:
+            del files[name]  # refreshed already, about to be erased
     data = codec.encode({"files": files, "version": 1})
     if len(data) > PROTECTED_LIMIT - 1024:
         raise BadConfig(f"{home.secrets}: {len(data)} bytes are too many for one backup: remove keys of old epochs")

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from node.storage import BlobStore
 
 
+def share_files(home: Home, epoch: int) -> dict[int, Path]:
+    """The files of a hospital's shares of an epoch's key by generation; the newest is in force, older ones are on their way out."""
+    found = {}
+    for path in home.secrets.glob(f"epoch-{epoch}.member*.sealed"):
+        match = re.fullmatch(r"epoch-\d+\.member(?:-(\d{1,5}))?\.sealed", path.name)
+        if match:
+            found[int(match[1] or 0)] = path
+    return found
+
+
 class Vault:
     """Epoch keys on disk, each written before anything that depends on it is visible.
 
@@ -154,13 +164,7 @@ class Vault:
             held.member = self._member(shares[max(shares)])
 
     def _shares(self, epoch: int) -> dict[int, Path]:
-        """The files of an epoch's shares in force, and of those superseded but not erased yet, by generation."""
-        found = {}
-        for path in self._home.secrets.glob(f"epoch-{epoch}.member*.sealed"):
-            match = re.fullmatch(r"epoch-\d+\.member(?:-(\d+))?\.sealed", path.name)
-            if match:
-                found[int(match[1] or 0)] = path
-        return found
+        return share_files(self._home, epoch)
 
     def _file(self, epoch: int, refresh: int, name: str) -> Path:
         return self._home.epoch_file(epoch, f"refresh-{refresh}.{name}" if refresh else name)

@@ -17,13 +17,12 @@ from chain.errors import ChainError
 from chain.records import Hospital
 from crypto import secrets
 from crypto.errors import CryptoError
-from node.cli.keys import RESTORED
 from node.cli.main import main
 from node.config import ChainSection, NodeConfig
 from node.config import Hospital as HospitalSection
 from node.consortium.follower import Follower
 from node.epochs import keeper as module
-from node.epochs.backup import open_backup
+from node.epochs.backup import RESTORED, open_backup
 from node.epochs.keeper import Keeper
 from node.epochs.vault import Vault
 from node.errors import MedweaveError, PolicyRefusal
@@ -60,6 +59,7 @@ def consortium(tmp_path_factory):
         for name, value in {"MEMORY_KIB": 8, "PASSES": 1, "LANES": 1}.items():
             patch.setattr(secrets, name, value)
         patch.setattr(module, "TURN_SECONDS", 0.0)
+        patch.setattr(module, "SETTLE_SECONDS", 0.0)
         patch.setenv("MEDWEAVE_TESTING", "1")
         homes = [Home(root / f"h{k}") for k in range(MEMBERS)]
         identities = [create_identity(home, PASSWORD) for home in homes]
@@ -213,6 +213,53 @@ def test_rotate_makes_the_next_epoch(consortium, run, secret, active):
     assert newest(run, consortium)["threshold"] == 2
 
 
+def test_refresh_gives_new_shares_of_the_same_key(consortium, run, secret, active):
+    before = newest(run, consortium, "--epoch", active)
+    code, out, err = run("refresh", *secret, "--timeout", 60)
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith(f"epoch {active}, refresh 1 to generation 1  active: announced 3/3")
+    after = newest(run, consortium, "--home", consortium.first)
+    assert (after["epoch"], after["joint_key"]) == (active, before["joint_key"])
+    assert (after["generation"], after["generation_here"]) == (before["generation"] + 1, before["generation"] + 1)
+    code, out, _ = run("show", *consortium.reading)
+    assert "generation  1" in out
+    assert "refresh 1 to generation 1  active" in out
+    code, out, _ = run("refresh", *secret, "--no-wait", "--json")
+    assert code == 0
+    assert json.loads(out)["refreshes"][-1]["generation"] == 2
+    code, out, _ = run("watch", *consortium.reading, "--timeout", 60)
+    assert code == 0
+    assert json.loads(run("watch", *consortium.reading, "--json")[1])["generation"] == 2
+
+
+def test_verify_looks_at_the_refreshes_too(consortium, run, secret, active):
+    if newest(run, consortium)["generation"] == 0:
+        assert run("refresh", *secret, "--timeout", 60)[0] == 0
+    places = [option for home in consortium.homes for option in ("--blobs", home.root)]
+    code, out, err = run("verify", *consortium.reading, "--epoch", active, *places)
+    assert code == 0, err
+    assert f"epoch {active}, refresh 1 (active): verified" in out.splitlines()
+    code, out, _ = run("verify", *consortium.reading, "--epoch", active, "--refresh", 1, *places, "--json")
+    report = json.loads(out)
+    assert (code, report["verdict"]) == (0, "verified")
+    assert {finding["refresh"] for finding in report["findings"]} == {1}
+    code, _, err = run("verify", *consortium.reading, "--epoch", active, "--refresh", 99, *places)
+    assert code == 3
+    assert "--refresh 99" in err
+
+
+def test_a_refresh_waits_for_nothing_and_nothing_for_it(consortium, run, secret, active):
+    """One thing runs at a time, and the commands say which."""
+    chains = [Chain(consortium.url, consortium.deployment, i.account) for i in consortium.identities]
+    chains[0].epochs.open(b"\x03" * 32, 2, int(time.time()) + 600)
+    number = chains[0].epochs.latest()
+    code, _, err = run("refresh", *secret)
+    assert code == 3
+    assert "a new key is being made" in err
+    for chain in chains[:2]:
+        chain.epochs.complain(number, consortium.identities[2].account.address, b"e" * 32)
+
+
 def test_a_threshold_that_lets_half_of_the_members_open_is_refused(consortium, run, secret, active):
     before = newest(run, consortium)["epoch"]
     for threshold in (1, 4):
@@ -255,7 +302,7 @@ def saved(run, secret, active, tmp_path) -> Path:
     file = tmp_path / "backup.sealed"
     code, out, err = run("backup", *secret, "--out", file, "--json")
     assert code == 0, err
-    assert f"secrets/epoch-{active}.member.sealed" in json.loads(out)["holds"]
+    assert str(active) in json.loads(out)["generations"]
     return file
 
 
@@ -300,6 +347,34 @@ def test_a_damaged_backup_is_one_line_and_leaves_nothing(consortium, run, saved,
         assert code == 3
         assert err.startswith("error: ")
         assert not place.exists()
+
+
+def test_a_backup_from_before_a_refresh_is_refused_and_may_leave_its_share_out(
+    consortium, run, secret, saved, tmp_path, active
+):
+    """Its share opens nothing together with the others' present ones, and must not come back."""
+    assert run("refresh", *secret, "--timeout", 60)[0] == 0
+    password, place = consortium.root / "password", tmp_path / "old"
+    arguments = ("restore", "--home", place, "--from", saved, "--password-file", password)
+    code, _, err = run(*arguments)
+    assert (code, place.exists()) == (3, False)
+    assert f"epoch {active}: generation" in err
+    assert "--without-old-shares" in err
+    code, out, err = run(*arguments, "--without-old-shares", "--json")
+    assert code == 0, err
+    assert any("member" in name for name in json.loads(out)["left_out"])
+    assert not list((place / "secrets").glob(f"epoch-{active}.member*"))
+    assert unlock_identity(Home(place), PASSWORD).account.address == consortium.identities[0].account.address
+    newer = tmp_path / "newer.sealed"
+    code, out, _ = run("backup", *secret, "--out", newer, "--json")
+    in_force = newest(run, consortium, "--epoch", active)["generation"]
+    assert json.loads(out)["generations"][str(active)] == in_force > 0
+    again = ("restore", "--home", tmp_path / "new", "--from", newer, "--password-file", password, "--json")
+    code, out, err = run(*again)
+    assert code == 0, err
+    assert json.loads(out)["left_out"] == []
+    code, _, err = run(*again[:1], "--home", tmp_path / "x", *again[3:], "--offline", "--without-old-shares")
+    assert code == 2
 
 
 def test_a_restored_member_opens_nothing_in_the_round_that_is_open(consortium, run, saved, tmp_path, active):

@@ -37,7 +37,7 @@ class Refreshing(SimNet):
     def pin(self) -> None:
         """Let members know which generation the chain had when it recorded a proposal, as the daemon does."""
         for node in self.nodes:
-            node.ports = replace(node.ports, generation_at=lambda number, proposal: self.recorded(number, proposal))
+            node.ports = replace(node.ports, generation_at=self.recorded)
 
     def recorded(self, number: int, proposal: bytes) -> int:
         assert any(a.proposal == proposal for a in self.chain.anchors[number])
