@@ -172,8 +172,7 @@ class Ledger:
         """
         intake = Intake(self._replica, self._provide())
         with self._replica.batch():
-            for raw in raws:
-                intake.take(raw)
+            intake.take(raws)
         return Received(tuple(intake.attached), intake.still_missing(), not intake.news, tuple(intake.refused))
 
     def accuse(self, raw: bytes) -> EquivocationProof:

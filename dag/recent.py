@@ -50,14 +50,15 @@ class Recent:
     def keep(self, transaction: Transaction) -> None:
         """Has a transaction at hand; the one kept longest gives way."""
         self._transactions[transaction.id] = transaction
-        while len(self._transactions) > _TRANSACTIONS:
+        if len(self._transactions) > _TRANSACTIONS:
             self._transactions.popitem(last=False)
 
     def attached(self, row: Row, transaction: Transaction) -> None:
         """Notes what has just been appended to the store."""
         self.keep(transaction)
-        if row.issuer in self._next:
-            self._next[row.issuer] = max(self._next[row.issuer], row.sequence + 1)
+        counted = self._next.get(row.issuer)
+        if counted is not None and counted <= row.sequence:
+            self._next[row.issuer] = row.sequence + 1
         if row.subject is not None and row.subject in self._answers:
             answers, key = self._answers[row.subject], (row.issuer, row.kind)
             answers[key] = (*answers.get(key, ()), row.id)

@@ -109,8 +109,10 @@ class Store:
         Raises:
             StoreFailed: the disk refused, or a row is there already.
         """
-        with self.batch():
-            self._pending.extend(rows)
+        self._pending.extend(rows)
+        if not self._in_batch:
+            with self.batch():
+                pass  # its end writes what is pending
 
     def last_arrival(self) -> int:
         """The newest row's arrival number; 0 in an empty ledger."""
