@@ -24,10 +24,12 @@ from dag.archive import Archive
 from dag.bodies import GenesisBody, Kind, UpdateBody
 from dag.equivocation import EquivocationProof, contradiction, subject_of
 from dag.errors import LedgerError, StoreCorrupt
+from dag.fields import U53
 from dag.rechecking import Claim, Rechecker
 from dag.rules import Context, Member, RoundTerms, verify_transaction
 from dag.snapshot import Snapshot
 from dag.transaction import Transaction
+from dag.work import work_bits, work_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -164,20 +166,29 @@ def check_snapshot(
 def derived_context(snapshot: Snapshot) -> Context | None:
     """A context in which the ledger's own rounds are known; None without a genesis to start from.
 
-    Sizes, caps, thresholds and smallest groups are not in the ledger; they are set so that they forbid nothing.
+    Sizes, caps, thresholds, smallest groups and the price of work are not in the ledger; they are set so that they forbid
+    nothing that the round's other transactions did.
     """
     first = next(snapshot.transactions(), None)
     if first is None or not isinstance(first.body, GenesisBody):
         return None
     epochs: dict[int, Counter[int]] = {}
     terms: dict[int, RoundTerms] = {}
+    work: dict[int, int] = {}
     for tx in snapshot.transactions():
         epochs.setdefault(tx.round, Counter())[tx.epoch] += 1
+        if tx.nonce is not None:
+            work[tx.round] = min(work.get(tx.round, 256), work_bits(work_seed(tx, tx.issuer), tx.nonce))
         if isinstance(tx.body, UpdateBody) and tx.round not in terms:
             terms[tx.round] = RoundTerms(1, 1, tx.body.parameter_set, 1, 1, 1, tx.body.layout)
     unknown = RoundTerms(1, 1, bytes(16), 1, 1, 1)
     rounds = {
-        number: replace(terms.get(number, unknown), epoch=count.most_common(1)[0][0])
+        number: replace(
+            terms.get(number, unknown),
+            epoch=count.most_common(1)[0][0],
+            pow_bits=max(1, work[number]) if number in work else 0,
+            pow_free=U53,
+        )
         for number, count in epochs.items()
         if number
     }

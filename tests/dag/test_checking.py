@@ -13,6 +13,7 @@ from dag.ids import sha256
 from dag.ledger import Ledger
 from dag.snapshot import Snapshot
 from dag.store import Store
+from dag.work import work_bits, work_seed
 from tests.dag.played import play, witnesses
 from tests.dag.support import context, post, proposal_body, update_body
 
@@ -185,3 +186,27 @@ def test_snapshots_of_loose_transactions(played):
         snapshot.get(b"x" * 32)
     assert list(snapshot.ids(Kind.UPDATE, 2)) == [tx.id for tx in snapshot.transactions(Kind.UPDATE, 2)]
     assert len(list(snapshot.transactions(Kind.CHECKPOINT))) == 2 * MEMBERS
+
+
+def test_work_in_nonces_is_no_fault_and_its_lack_beside_them_is(played):
+    held = list(snapshot_of(played).transactions())
+    tip = held[-1].id
+    worked = [
+        next(
+            tx
+            for number in range(10_000)
+            if work_bits(work_seed(tx := nonced(tip, member, number), tx.issuer), tx.nonce) >= 2
+        )
+        for member in (0, 1)
+    ]
+    snapshot = Snapshot.of_transactions([*held, *worked], "memory", witnesses(MEMBERS))
+    assert derived_context(snapshot).rounds[3].pow_bits >= 2
+    assert states(check_snapshot(snapshot))["rules"] is State.VERIFIED
+    idle = post((tip, tip), AcknowledgementBody(None), 2, sequence=70, round_=3)
+    lazy = Snapshot.of_transactions([*held, *worked, idle], "memory", witnesses(MEMBERS))
+    assert "no proof of work" in wrong(check_snapshot(lazy))["rules"][0]
+
+
+def nonced(tip: bytes, member: int, number: int):
+    nonce = number.to_bytes(8, "big")
+    return post((tip, tip), AcknowledgementBody(None), member, sequence=70, round_=3, nonce=nonce)
