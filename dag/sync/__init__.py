@@ -4,7 +4,7 @@ from dag.sync.config import SyncConfig
 from dag.sync.effects import Attached, Check, Effect, Misbehaved, Overloaded, Send, Spread, Stuck, Verdict
 from dag.sync.exchange import Sync
 from dag.sync.machine import SyncMachine
-from dag.sync.messages import MAX_MESSAGE_BYTES, MEDIA_TYPE
+from dag.sync.messages import MAX_MESSAGE_BYTES, MEDIA_TYPE, is_question
 from dag.sync.ports import LedgerAccess, LedgerPort
 from dag.sync.stats import SyncStats
 
@@ -26,4 +26,5 @@ __all__ = [
     "SyncMachine",
     "SyncStats",
     "Verdict",
+    "is_question",
 ]

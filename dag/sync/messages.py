@@ -217,8 +217,6 @@ class Range(Message):
 
 
 KINDS: Final = {kind.KIND: kind for kind in (Announce, Push, Request, Answer, Frontier, RangeRequest, Range)}
-QUESTIONS: Final = (Request, Frontier, RangeRequest)
-"""The kinds that are answered."""
 
 
 def parse(raw: bytes) -> Message:
@@ -237,6 +235,16 @@ def parse(raw: bytes) -> Message:
         return KINDS[kind].from_map(content)
     except MalformedTransaction as error:
         raise MalformedMessage(error.field, error.reason) from None
+
+
+def is_question(raw: bytes) -> bool:
+    """Whether a message asks for an answer.
+
+    Raises:
+        MalformedMessage: as `parse`.
+    """
+    message = parse(raw)
+    return isinstance(message, Request | RangeRequest) or (isinstance(message, Frontier) and message.reply)
 
 
 def _check_ids(field: str, value: object, low: int, high: int) -> None:
