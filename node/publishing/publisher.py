@@ -6,7 +6,7 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dag.bodies import AcknowledgementBody, Kind, ProposalBody
+from dag.bodies import AcknowledgementBody, CheckpointBody, Kind, ProposalBody
 from dag.closing import closers_of
 from dag.equivocation import round_subject
 from dag.errors import AlreadyPosted, WrongRound
@@ -241,6 +241,19 @@ class Publisher:
         """Whether it is attached."""
         with self._lock:
             return tx_id in self._ledger
+
+    def anchored(self, round_number: int, statement: bytes) -> None:
+        """The chain holds a round's statement: walks may enter the ledger at a checkpoint of it (`Tangle.anchor`).
+
+        Args:
+            round_number: The round.
+            statement: Digest of its statement, 32 bytes.
+        """
+        with self._lock:
+            for transaction in self._ledger.transactions(Kind.CHECKPOINT, round_number):
+                if isinstance(transaction.body, CheckpointBody) and transaction.body.statement == statement:
+                    self._ledger.tangle.anchor(transaction.id)
+                    return
 
     def round_root(self, proposal: bytes) -> bytes:
         """Merkle root over the round's transactions in a proposal's past cone."""

@@ -85,6 +85,9 @@ class RoundLedger(Protocol):
     def segment(self, proposal: bytes, also: Sequence[bytes]) -> tuple[bytes, ...]:
         """The transactions that prove a proposal, as bytes, in ascending order of id."""
 
+    def anchored(self, round_number: int, statement: bytes) -> None:
+        """The chain holds a round's statement (digest): checkpoints of it are final."""
+
     def round_root(self, proposal: bytes) -> bytes:
         """Merkle root over the round's transactions in a proposal's past cone."""
 

@@ -227,6 +227,7 @@ def adopt(ports: Ports, state: RoundState, effect: Adopt) -> tuple[Event, ...]:
         if predicate.model.sha256 != effect.model.hex():
             raise LyingPeer(f"statement {effect.statement.hex()[:16]}… is not about model {effect.model.hex()[:16]}…")
         ports.journal.keep_model(effect.model, predicate.epoch, predicate.round, predicate.model.sealed)
+    ports.ledger.anchored(state.facts.round, effect.statement)
     vector = load_model(ports, effect.model)
     if state.plan is not None:
         started = time.monotonic()
