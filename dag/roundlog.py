@@ -101,7 +101,7 @@ class RoundLog:
         return log_head(self.witnesses.consortium, [one.record for one in self.rounds])
 
     def prove(self, transaction: Transaction, checkpoint: Note | None = None) -> TransactionProof:
-        """The proof that a finalised round holds a transaction.
+        """The proof that a finalised round holds a transaction, with just a quorum of checkpoint transactions.
 
         Args:
             transaction: the transaction.
@@ -118,7 +118,8 @@ class RoundLog:
             )
         one = self.rounds[place]
         step = inclusion_proof(one.ids, one.ids.index(transaction.id))
-        return TransactionProof(transaction.raw, step.index, step.path, one.note, self._part(place, checkpoint))
+        enough = round_note(one.record, one.checkpoints[: self.witnesses.quorum])
+        return TransactionProof(transaction.raw, step.index, step.path, enough, self._part(place, checkpoint))
 
     def grown(self, old: Note, new: Note) -> LogGrowth:
         """The proof that one head of this log is a prefix of another.

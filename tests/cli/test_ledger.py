@@ -173,7 +173,7 @@ def test_a_proof_convinces_with_the_members_alone(ask, run, held, reading, folde
     content = ask("verify", proof, "--members", folder / "members.json")
     assert content["transaction"] == cid_of(tx.id)
     assert content["verdict"] == "verified"
-    assert content["signed by"] == [f"Hospital {m}" for m in range(MEMBERS)]
+    assert len(content["signed by"]) == witnesses(MEMBERS).quorum
     assert run("verify", proof)[0] == 2
     proof.write_bytes(proof.read_bytes().replace(b"index 0", b"index 1").replace(b"index 3", b"index 2"))
     damaged = TransactionProof.parse(proof.read_bytes())
