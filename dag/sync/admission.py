@@ -26,6 +26,7 @@ from dag.transaction import Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dag.equivocation import EquivocationProof
     from dag.ledger import Received
     from dag.sync.config import SyncConfig
     from dag.sync.held import Entry
@@ -42,12 +43,14 @@ class Outcome:
         missing: parents that are not here, each with an entry that has it as a parent.
         blamed: senders at fault, with the error and the points it costs.
         effects: payload checks to make, and the store's refusal if it refused.
+        proofs: what convicts members of contradicting themselves.
     """
 
     attached: tuple[Transaction, ...] = ()
     missing: list[tuple[bytes, Entry]] = field(default_factory=list)
     blamed: list[tuple[Lane, LedgerError, float]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    proofs: list[EquivocationProof] = field(default_factory=list)
 
 
 class Admission:
@@ -220,6 +223,7 @@ class Admission:
                 self.held.hold(entry, now)
             case Equivocation():
                 self._remember(entry.tx_id, final=False)
+                outcome.proofs.append(error.proof)
             case NotAMember():
                 outcome.blamed.append((entry.lane, error, EARLY))
             case _:

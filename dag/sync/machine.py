@@ -84,6 +84,8 @@ class SyncMachine:
         self._spreading = Spreading(port, config, self._peers, rng)
         self._admission = Admission(port, config, self._peers, needs_check)
         self._next_frontier: float | None = None
+        for proof in port.evidence():
+            self._spreading.accuse(proof)
 
     # -- what the driver tells -------------------------------------------------------------------------------------
 
@@ -331,6 +333,9 @@ class SyncMachine:
             self._spreading.relay(transaction.id, now)
         for parent, entry in outcome.missing:
             self._miss(parent, entry, now)
+        news = [self._spreading.accuse(proof) for proof in outcome.proofs]
+        if any(news):
+            effects += [warning for peer in self._peers for warning in self._spreading.warn(peer, now)]
         if outcome.attached:
             effects.append(Attached(outcome.attached))
         return effects + outcome.effects
@@ -360,7 +365,8 @@ class SyncMachine:
         if not able:
             return []
         peer = self._rng.choice(able)
-        return [Send(peer.name, serving.frontier(self._port, self._rng, reply=True).encode(), asks=True)]
+        frontier = Send(peer.name, serving.frontier(self._port, self._rng, reply=True).encode(), asks=True)
+        return [frontier, *self._spreading.warn(peer, now)]
 
     def _missed(self, name: str, fault: PeerFault, now: float) -> list[Effect]:
         """A peer did not answer in time."""

@@ -9,6 +9,7 @@ from dag.transaction import Transaction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dag.equivocation import EquivocationProof
     from dag.ledger import Ledger, Received
 
 
@@ -41,6 +42,9 @@ class LedgerPort(Protocol):
 
     def receive_many(self, raws: Sequence[bytes]) -> Received:
         """Takes transactions in, in one durable commit. Raises StoreError; nothing entered then."""
+
+    def evidence(self) -> tuple[EquivocationProof, ...]:
+        """Proofs of equivocation that are kept."""
 
 
 class LedgerAccess:
@@ -91,3 +95,7 @@ class LedgerAccess:
     def receive_many(self, raws: Sequence[bytes]) -> Received:
         """See `LedgerPort.receive_many`."""
         return self._ledger.receive_many(raws)
+
+    def evidence(self) -> tuple[EquivocationProof, ...]:
+        """See `LedgerPort.evidence`."""
+        return self._ledger.evidence()

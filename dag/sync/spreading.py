@@ -1,4 +1,9 @@
-"""Telling others: own transactions in full to every peer, others' ids to a few."""
+"""Telling others: own transactions in full to every peer, others' ids to a few, contradictions to everybody.
+
+A node that refuses the second half of a contradiction neither attaches nor relays it, so its neighbours would hear of one
+half only. Whoever finds a contradiction therefore sends both halves to every peer, and again at each comparison of frontiers
+until the peer is known to have both. One proof a member is enough, so this is bounded by the number of members.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable
 
+    from dag.equivocation import EquivocationProof
     from dag.sync.config import SyncConfig
     from dag.sync.effects import Effect
     from dag.sync.peers import Peer, Peers
@@ -33,6 +39,7 @@ class Spreading:
         self._rng = rng
         self._own: OrderedDict[bytes, dict[str, None]] = OrderedDict()
         self._told: dict[str, None] = {}
+        self._proofs: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._own)
@@ -64,6 +71,24 @@ class Spreading:
                 peer.to_announce.popitem(last=False)
             peer.announce_at = min(peer.announce_at, now + self._config.relay_seconds)
             self._told[peer.name] = None
+
+    def accuse(self, proof: EquivocationProof) -> bool:
+        """A member contradicts itself: every peer is to have both halves. False if the member was accused before."""
+        if proof.issuer in self._proofs:
+            return False
+        halves = (proof.first.id, proof.second.id)
+        self._proofs[proof.issuer] = halves, Push((proof.first.raw, proof.second.raw)).encode()
+        return True
+
+    def warn(self, peer: Peer, now: float) -> list[Effect]:
+        """Both halves of each contradiction that the peer is not known to have."""
+        if not self._peers.may_send(peer, now):
+            return []
+        return [
+            Send(peer.name, message, halves)
+            for halves, message in self._proofs.values()
+            if not all(half in peer.known for half in halves)
+        ]
 
     def knows(self, peer: Peer, tx_id: bytes) -> None:
         """A peer turns out to have it: it need not be told."""

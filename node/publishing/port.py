@@ -9,6 +9,7 @@ from dag.sync import LedgerAccess
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dag.equivocation import EquivocationProof
     from dag.ledger import Received
     from dag.transaction import Transaction
     from node.publishing.publisher import Publisher
@@ -57,6 +58,10 @@ class PublisherPort:
     def receive_many(self, raws: Sequence[bytes]) -> Received:
         """See `LedgerPort.receive_many`; the publisher tells its listener of what entered."""
         return self._publisher.receive_many(raws)
+
+    def evidence(self) -> tuple[EquivocationProof, ...]:
+        """See `LedgerPort.evidence`."""
+        return self._under_lock(self._access.evidence)
 
     def _under_lock(self, question: Callable[[], T]) -> T:
         answer: T = self._publisher.read(lambda _ledger: question())
