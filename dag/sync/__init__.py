@@ -2,7 +2,6 @@
 
 from dag.sync.config import SyncConfig
 from dag.sync.effects import Attached, Check, Effect, Misbehaved, Overloaded, Send, Spread, Stuck, Verdict
-from dag.sync.exchange import Sync
 from dag.sync.machine import SyncMachine
 from dag.sync.messages import MAX_MESSAGE_BYTES, MEDIA_TYPE, is_question
 from dag.sync.ports import LedgerAccess, LedgerPort
@@ -21,7 +20,6 @@ __all__ = [
     "Send",
     "Spread",
     "Stuck",
-    "Sync",
     "SyncConfig",
     "SyncMachine",
     "SyncStats",

@@ -151,7 +151,7 @@ class CatchUp:
             peer = self._whom(segment, now)
             if peer is None:
                 continue
-            seconds = min(self._config.longest_seconds, self._config.request_seconds * 2.0 ** min(peer.timeouts, 16))
+            seconds = self._peers.patience(peer)
             segment.peer, segment.number, segment.deadline = peer.name, number, now + seconds
             self._asked[number] = peer.name
             if len(self._asked) > _MAX_PAST:

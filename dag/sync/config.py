@@ -14,7 +14,7 @@ class SyncConfig:
         relay: how many peers are told the id of a transaction that another member made; 0 leaves that to frontiers.
         relay_seconds: how long such ids wait for company.
         frontier_seconds: mean pause between two comparisons of frontiers; each asks one peer.
-        request_seconds: time for an answer; doubled for each one missed in a row, up to `longest_seconds`.
+        request_seconds: time for an answer; doubled for each one missed in a row, up to four times that.
         retry_seconds: first pause before something failed is tried again; doubled each time, half of it by lot.
         longest_seconds: the longest such pause.
         max_attempts: after so many rounds through all peers an id that nobody has is given up until it is met again.
@@ -82,7 +82,7 @@ INVALID = 25.0
 """Penalty for a transaction that the rules refuse: an honest peer would not have it."""
 UNSOLICITED = 10.0
 """Penalty for an answer that was not asked for."""
-UNANSWERED = 8.0
+UNANSWERED = 5.0
 """Penalty for an answer that did not come in time."""
 BARREN = 15.0
 """Penalty for an answer with nothing in it that was asked for."""

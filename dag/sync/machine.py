@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from dag.sync.ports import LedgerPort
     from dag.transaction import Transaction
 
-_TIMEOUTS_BORNE = 3
+_TIMEOUTS_BORNE = 5
 """Answers in a row that a peer may owe before it is blamed: networks lose messages."""
 _MISSING_A_TICK = 64
 """Parents that waiting transactions lack, asked for at each comparison of frontiers."""

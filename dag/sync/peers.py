@@ -284,6 +284,10 @@ class Peers:
         """All that may be asked."""
         return [peer for peer in self._peers.values() if self.may_ask(peer, now)]
 
+    def patience(self, peer: Peer) -> float:
+        """Seconds that a peer has for an answer: more if it was late before, but others may have what is waited for."""
+        return self._config.request_seconds * 2.0 ** min(peer.timeouts, 2)
+
     def pause(self, attempts: int) -> float:
         """A pause before another try, in seconds: doubled each time, half of it by lot."""
         config = self._config

@@ -232,7 +232,7 @@ class Wants:
         self, peer: Peer, ids: tuple[bytes, ...], now: float, numbers: Iterable[int]
     ) -> tuple[str, int, tuple[bytes, ...]]:
         number = next(iter(numbers))
-        seconds = min(self._config.longest_seconds, self._config.request_seconds * 2.0 ** min(peer.timeouts, 16))
+        seconds = self._peers.patience(peer)
         self._asked[number] = Asked(peer.name, ids, now + seconds)
         peer.asked[number] = None
         for tx_id in ids:

@@ -25,7 +25,6 @@ from dag.errors import (
 from dag.ids import sha256
 from dag.ledger import Ledger
 from dag.store import Store
-from dag.sync import Sync
 from dag.transaction import address_of
 from tests.dag.support import close, context, create, key, ledger, post, proposal_body, reveal, update_body
 
@@ -34,9 +33,7 @@ QUIET = AcknowledgementBody(None)
 
 def deliver(source: Ledger, *targets: Ledger) -> None:
     for target in targets:
-        here, there = Sync(source), Sync(target)
-        while there.absorb(here.offer(there.frontier())).attached:
-            pass
+        target.receive_many([transaction.raw for _, transaction in source.since(1, -1)])
 
 
 def play_round(books: list[Ledger], round_: int, rng: random.Random) -> bytes:
@@ -306,12 +303,7 @@ def test_views_agree_with_an_equivocator_in_any_order(seed):
 def exchange(books: list[Ledger], rng: random.Random) -> None:
     for source in rng.sample(books, len(books)):
         for target in books:
-            here, there = Sync(source), Sync(target)
-            for _ in range(20):
-                there.absorb(here.offer(there.frontier()))
-                if not (wanted := there.wanted(here.frontier())):
-                    break
-                there.absorb(here.serve(wanted))
+            deliver(source, target)
 
 
 def test_a_round_settles_without_its_equivocators():

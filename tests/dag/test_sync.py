@@ -438,12 +438,12 @@ def test_penalties_are_forgiven_with_time():
 def test_a_peer_that_leaves_questions_open_is_blamed_only_if_it_does_so_again_and_again():
     machine = lone(peers=("a",))
     blamed = []
-    for number in range(4):
+    for number in range(6):
         now = 1000.0 * number
         told(machine, "a", Announce(ids(1, f"round {number}")), now)
         effects = machine.tick(now + 500.0)
         blamed.append([type(e.error) for e in effects if isinstance(e, Misbehaved)])
-    assert blamed == [[], [], [Unanswered], [Unanswered]]
+    assert blamed == [[], [], [], [], [Unanswered], [Unanswered]]
 
 
 def test_what_is_forged_in_a_peers_name_does_not_count_against_its_answers():
