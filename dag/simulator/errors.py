@@ -4,7 +4,7 @@
     SimulationError
     ├── BadScenario            a setting that no run can have
     └── PropertyBroken         the oracle found the ledger wanting; carries who and what
-        ├── Diverged           two honest nodes disagree about what is confirmed
+        ├── Diverged           two honest nodes disagree about what is confirmed or who is convicted
         ├── ConfirmedLost      what an honest node once held for confirmed is gone
         ├── Reordered          the order below an anchored proposal changed or differs
         ├── InvalidAttached    something that the rules refuse is in an honest ledger
@@ -53,7 +53,7 @@ class PropertyBroken(SimulationError):
 
 
 class Diverged(PropertyBroken):
-    """Two honest nodes do not hold the same transactions for confirmed."""
+    """Two honest nodes do not hold the same transactions for confirmed, or the same members for convicted."""
 
 
 class ConfirmedLost(PropertyBroken):

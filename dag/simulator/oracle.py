@@ -7,6 +7,7 @@
 4. Nothing is attached that the rules refuse.
 5. Every update and head of an honest member is confirmed.
 6. No buffer ever grew beyond its limit.
+7. A member that one honest node can convict of contradicting itself, all can.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def verify_all(world: World) -> None:
     verify_bounded(world)
     verify_nothing_invalid(world)
     verify_settled(world)
+    verify_same_convicted(world)
     verify_same_confirmed(world)
     verify_nothing_lost(world)
     verify_order(world)
@@ -122,6 +124,19 @@ def verify_same_confirmed(world: World) -> None:
     for node in others:
         if different := sorted(wanted.symmetric_difference(confirmed(node.ledger.tangle))):
             raise Diverged(node.name, f"confirmed here or at {first.name}, not at both", tuple(different))
+
+
+def convicted(node: Node) -> list[int]:
+    """Indices of the members that a node holds proofs against."""
+    return [index for index in range(node.world.scenario.nodes) if node.ledger.tangle.is_faulty(index)]
+
+
+def verify_same_convicted(world: World) -> None:
+    """Property 7. Raises Diverged."""
+    first, *others = world.honest
+    for node in others:
+        if (here := convicted(node)) != (there := convicted(first)):
+            raise Diverged(node.name, f"convicted members {here}, at {first.name} {there}")
 
 
 def verify_nothing_lost(world: World) -> None:

@@ -15,7 +15,7 @@ from dag.simulator.member import Member
 from dag.simulator.metrics import Metrics
 from dag.simulator.network import Network
 from dag.simulator.node import Node, sync_config
-from dag.simulator.oracle import Notes, confirmed_count, verify_all
+from dag.simulator.oracle import Notes, confirmed_count, convicted, verify_all
 from dag.simulator.scenario import MINUTE, Behaviour, neighbours
 from dag.simulator.seeds import digest, stream
 from dag.simulator.shared import Decoder
@@ -129,13 +129,13 @@ class World:
             self.notes.look()
 
     def is_quiet(self) -> bool:
-        """Whether every honest node runs, holds all honest transactions, waits for nothing, and confirms as many as the others."""
+        """Whether every honest node runs, holds all honest transactions, waits for nothing, and agrees with the others."""
         wanted = len(self.deeds.honest)
         if not all(
             node.up and node.counts["honest"] == wanted and not node.member.is_waiting() for node in self.honest
         ):
             return False
-        return len({confirmed_count(node.ledger.tangle) for node in self.honest}) == 1
+        return len({(confirmed_count(node.ledger.tangle), *convicted(node)) for node in self.honest}) == 1
 
     # -- what nodes ask and tell -----------------------------------------------------------------------------------
 
