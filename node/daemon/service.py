@@ -101,7 +101,9 @@ class Daemon:
         ledger = Ledger(store, lambda: self.plans.context(self.view))
         self.publisher = Publisher(ledger, store, identity.private_key, members, self._attached)
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
-        self.gossip = Gossip(self.publisher, config.hospital.url, self.peers, checks.check)
+        self.gossip = Gossip(
+            self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
+        )
         self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
         self.conductor: Conductor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -204,6 +206,16 @@ class Daemon:
                     log.warning("%s: %s", what, said)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
             await asyncio.sleep(pause)
+
+    def _over(self, number: int) -> bool:
+        """Whether a round has ended, as far as this node has read the chain."""
+        row = self.view.rounds.get(number)
+        return row is not None and not row.open
+
+    def _anchors(self) -> tuple[bytes, ...]:
+        """Ids of the proposals that finished rounds, oldest first: the chain vouches for what lies under them."""
+        rounds = self.view.rounds
+        return tuple(row.proposal for number in sorted(rounds) if (row := rounds[number]).proposal is not None)
 
     # ---- wiring ----------------------------------------------------------------------------------------------------
 
