@@ -83,10 +83,10 @@ class SealingPool:
     40 MB. With one worker there is no process but this one.
     """
 
-    def __init__(self, joint: JointKey, workers: int = 1) -> None:
-        """Start ``workers`` processes, ≥ 1, when the first vector comes."""
+    def __init__(self, joint: JointKey, workers: int = 1, sealer: Sealer | None = None) -> None:
+        """Start ``workers`` processes, ≥ 1, when the first vector comes; one worker uses ``sealer``, if there is one."""
         self._params = joint.params
-        self._sealer = Sealer(joint) if workers == 1 else Workers(joint, workers)
+        self._sealer = (sealer or Sealer(joint)) if workers == 1 else Workers(joint, workers)
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS promises (round INTEGER, subject TEXT, value BLOB NOT NULL, PRIMARY KEY (round, subject));
 CREATE TABLE IF NOT EXISTS facts (round INTEGER, name TEXT, value TEXT NOT NULL, PRIMARY KEY (round, name));
 CREATE TABLE IF NOT EXISTS models (hash BLOB PRIMARY KEY, epoch INTEGER, round INTEGER, sealed TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lost (counted INTEGER PRIMARY KEY, round INTEGER NOT NULL, data BLOB NOT NULL);
 """
 
 
@@ -93,6 +94,25 @@ class Journal:
         with self._lock:
             row = self._db.execute("SELECT epoch, round, sealed FROM models WHERE hash = ?", (model,)).fetchone()
         return None if row is None else (row[0], row[1], row[2])
+
+    def keep_lost(self, round_number: int, data: bytes) -> None:
+        """Note what a round's update has lost to rounding and clipping, until it is known whether the update counted."""
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO lost VALUES (0, ?, ?)", (round_number, data))
+
+    def lost(self, *, counted: bool) -> tuple[int, bytes] | None:
+        """(round, data) of what the last counted update has lost, or of the one that may still count."""
+        with self._lock:
+            row = self._db.execute("SELECT round, data FROM lost WHERE counted = ?", (int(counted),)).fetchone()
+        return None if row is None else (row[0], bytes(row[1]))
+
+    def settle_lost(self, *, counted: bool) -> None:
+        """The update that might still count did, and what it lost takes the place of what was lost before; or it did not."""
+        with self._lock:
+            if counted:
+                self._db.execute("UPDATE OR REPLACE lost SET counted = 1 WHERE counted = 0")
+            else:
+                self._db.execute("DELETE FROM lost WHERE counted = 0")
 
     def models(self) -> list[tuple[bytes, int, int, str]]:
         """Every model held, oldest round first: (hash, epoch, round, CID)."""

@@ -54,6 +54,9 @@ class Plan(BaseModel):
     value_range: Number = Field(
         default=Decimal("0.0625"), gt=0, le=1000, description="Largest magnitude of one coordinate; beyond is clipped."
     )
+    error_feedback: bool = Field(
+        default=False, description="What rounding and clipping take from a counted update is added to the next one."
+    )
     parameter_set: Literal["standard", "minimal"] = Field(
         default="standard", description="Encryption parameters; `minimal` is for tests and refuses to start elsewhere."
     )

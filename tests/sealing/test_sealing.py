@@ -11,16 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.ceremony import Dealer, Terms, finish, receive
-from crypto.errors import BadEnvelope, CryptoError, MalformedBytes, OpeningFailed, WrongOpeners
+from crypto.errors import BadEnvelope, CryptoError, MalformedBytes, OpeningFailed, ValueOutOfRange, WrongOpeners
+from crypto.feedback import Feedback
 from crypto.locking import UpdateLock, locked_bytes, verify_locked
+from crypto.packing import quantise
 from crypto.parameters import parameter_set
 from crypto.sealing import Sealer
 from crypto.secrets import BoxKey
+from crypto.streaming import pieces
 from node.learning.registry import build
+from node.sealing import updates
 from node.sealing.models import open_model, seal_model
 from node.sealing.openings import OpeningContext, open_sum, release_openings
-from node.sealing.quantising import PPM, plan_layout, quantise_update, step_sizes
-from node.sealing.updates import LockedUpdate, add_updates, store_locked, verify_update
+from node.sealing.quantising import PPM, QuantisedUpdate, plan_layout, step_sizes
+from node.sealing.updates import LockedUpdate, add_updates, seal_update, sealer_of, store_locked, verify_update
 from node.storage import MemoryStore
 
 MINIMAL = parameter_set("minimal", allow_minimal=True)
@@ -261,30 +265,88 @@ def test_the_layout_is_the_architectures():
     assert plan_layout("cnn", 3, Decimal("0.25")).digest != LAYOUT.digest
 
 
+def quantised(delta, weight, members, seed, carried=None):
+    """The whole update's integers, and the object that made them."""
+    made = QuantisedUpdate(delta, weight, LAYOUT, MINIMAL.value_limit(members), seed, carried)
+    return np.concatenate(list(made)), made
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, PPM), st.integers(2, 64))
 def test_quantising_is_off_by_less_than_a_step_and_never_wraps(seed, weight, members):
     rng = np.random.default_rng(seed)
     delta = rng.normal(0, 0.2, LAYOUT.size).astype(np.float32)
     steps = step_sizes(LAYOUT, MINIMAL, members)
-    found = quantise_update(delta, weight, LAYOUT, MINIMAL, members, seed.to_bytes(32, "big"))
+    values, made = quantised(delta, weight, members, seed.to_bytes(32, "big"))
     weighted = delta.astype(np.float64) * (weight / PPM)
     inside = np.clip(weighted, -0.25, 0.25)
-    assert np.abs(found.values * steps - inside).max() <= steps.max() * (1 + 1e-9)
-    assert np.abs(found.values).max() <= MINIMAL.value_limit(members)
+    assert np.abs(values * steps - inside).max() <= steps.max() * (1 + 1e-9)
+    assert np.abs(values).max() <= MINIMAL.value_limit(members)
     beyond = np.abs(weighted) - 0.25
-    assert (beyond > steps).sum() <= found.clipped <= (beyond > -steps).sum()
-    again = quantise_update(delta, weight, LAYOUT, MINIMAL, members, seed.to_bytes(32, "big"))
-    np.testing.assert_array_equal(found.values, again.values)
+    assert (beyond > steps).sum() <= made.clipped <= (beyond > -steps).sum()
+    again, _ = quantised(delta, weight, members, seed.to_bytes(32, "big"))
+    np.testing.assert_array_equal(values, again)
 
 
 def test_rounding_is_unbiased():
     """The mean over many seeds comes back to the value: small updates are not rounded away."""
     steps = step_sizes(LAYOUT, MINIMAL, N)
     delta = (np.full(LAYOUT.size, 0.3) * steps).astype(np.float32)
-    values = quantise_update(delta, PPM, LAYOUT, MINIMAL, N, bytes(32)).values
+    values, _ = quantised(delta, PPM, N, bytes(32))
     assert set(np.unique(values)) == {0, 1}
     assert abs(values.mean() - 0.3) < 6 * (0.21 / LAYOUT.size) ** 0.5
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+def test_pieces_make_what_the_whole_makes(monkeypatch, size):
+    """However the update is cut: the same integers, the same count of clipped values, the same loss carried over."""
+    monkeypatch.setattr("node.sealing.quantising.pieces", lambda vector: pieces(vector[: LAYOUT.size], max(size, 97)))
+    rng, limit = np.random.default_rng(5), MINIMAL.value_limit(N)
+    delta = rng.normal(0, 0.2, LAYOUT.size).astype(np.float32)
+    carried = Feedback(rng.normal(0, 0.01, LAYOUT.size).astype(np.float32))
+    steps = step_sizes(LAYOUT, MINIMAL, N)
+    corrected = carried.correct(delta.astype(np.float64) * 0.5)
+    ints, clipped = quantise(corrected, steps, limit, bytes(32))
+    values, made = quantised(delta, PPM // 2, N, bytes(32), carried)
+    np.testing.assert_array_equal(values, ints)
+    assert made.clipped == clipped > 0
+    np.testing.assert_array_equal(made.lost.lost, carried.after(corrected, ints, steps, limit).lost)
+
+
+def test_nothing_is_carried_over_unless_asked():
+    assert quantised(np.zeros(LAYOUT.size, np.float32), PPM, N, bytes(32))[1].lost is None
+
+
+# ---- sealing a whole update --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["this process", "a pool"])
+def test_an_update_is_quantised_sealed_and_locked_in_one_go(keys, monkeypatch, pooled):
+    monkeypatch.setattr(updates, "POOL_CHUNKS", 1 if pooled else 10**6)
+    monkeypatch.setattr(updates.os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    source, told = Source(), []
+    delta = np.random.default_rng(2).normal(0, 0.05, LAYOUT.size).astype(np.float32)
+    limit = MINIMAL.value_limit(N)
+    values = QuantisedUpdate(delta, PPM, LAYOUT, limit, bytes(32))
+    cids, size = seal_update(values, keys[1], lock(), source.store, told.append)
+    assert size == len(cids) * locked_bytes(MINIMAL)
+    assert len(cids) == MINIMAL.chunks(LAYOUT.size) == len(told)
+    assert told == sorted(told)
+    assert 0 <= told[0] < 1
+    total = add_updates([LockedUpdate(cids, LAYOUT.size, lock())], MINIMAL, source)
+    expected, _ = quantised(delta, PPM, N, bytes(32))
+    np.testing.assert_array_equal(opened(keys, source, total)[: LAYOUT.size], expected)
+
+
+def test_an_update_that_diverged_is_not_sealed(keys):
+    delta = np.zeros(LAYOUT.size, np.float32)
+    delta[-1] = np.nan
+    with pytest.raises(ValueOutOfRange, match="not finite"):
+        seal_update(QuantisedUpdate(delta, PPM, LAYOUT, 9, bytes(32)), keys[1], lock(), Source().store)
+
+
+def test_a_sealer_is_prepared_once_an_epoch(keys):
+    assert sealer_of(keys[1]) is sealer_of(keys[1])
 
 
 def test_more_members_get_coarser_steps():

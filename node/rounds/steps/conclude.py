@@ -222,6 +222,7 @@ def adopt(ports: Ports, state: RoundState, effect: Adopt) -> tuple[Event, ...]:
     Raises:
         LyingPeer: The statement on chain is not about this model, or its sealed bytes are not this model.
     """
+    ports.journal.remember(state.facts.round, "adopted", effect.statement.hex())
     if ports.journal.model(effect.model) is None:
         predicate = Statement.from_bytes(ports.blobs.obtain(raw_cid(effect.statement))).predicate
         if predicate.model.sha256 != effect.model.hex():

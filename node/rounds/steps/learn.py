@@ -8,7 +8,6 @@ import numpy as np
 
 from crypto.locking import UpdateLock
 from crypto.parameters import parameter_set
-from crypto.sealing import Sealer
 from dag.bodies import AcknowledgementBody, Kind, UpdateBody, commit
 from dag.weights import contribution_weight
 from node.errors import PolicyRefusal, RoundProblem
@@ -16,13 +15,15 @@ from node.learning.training import clip_l2
 from node.rounds.plan import Plan
 from node.rounds.records import UpdateManifest
 from node.rounds.state import PlanRead, Sealed, SealedUpdate
+from node.rounds.steps.carrying import keep_lost, lost_before
 from node.rounds.steps.models import keep_genesis, load_model
-from node.sealing.quantising import plan_layout, quantise_update
-from node.sealing.updates import store_locked
+from node.sealing.quantising import QuantisedUpdate, plan_layout
+from node.sealing.updates import seal_update
 from node.storage import raw_cid
 
 if TYPE_CHECKING:
-    from node.learning.training import Progress
+    from numpy.typing import NDArray
+
     from node.rounds.ports import Ports
     from node.rounds.state import Event, RoundState
 
@@ -69,7 +70,7 @@ def reveal_for(ports: Ports, state: RoundState) -> bytes:
 
 
 def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
-    """Train from the base, clip, weight (eq. 19), quantise, encrypt under the joint key, store by CID.
+    """Train from the base, clip, weight (eq. 19), quantise, encrypt under the joint key, lock, store by CID.
 
     Raises:
         MedweaveError: The base model cannot be had, the images do not fit the plan, the disk is full.
@@ -79,47 +80,16 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         return ()
     if known is not None:
         return (Sealed(_sealed_from(known)),)
-
-    def report(progress: Progress) -> None:
-        ports.progress("training", progress.step / progress.steps)
-
     base = load_model(ports, facts.base)
     if ports.journal.recall(facts.round, "test_before") is None:
         before = ports.learner.report(plan, base)
         if before is not None:
             ports.journal.remember(facts.round, "test_before", before.to_json())
-    result = ports.learner.train(plan, base, facts.round, report)
+    result = ports.learner.train(
+        plan, base, facts.round, lambda progress: ports.progress("training", progress.step / progress.steps)
+    )
     delta, norm = clip_l2(result.vector - base, float(plan.clip_norm))
-    weight = own_weight(ports, plan, result.samples)
-    ports.progress("sealing", 0.0)
-    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
-    params, members = ports.keys.joint.params, len(ports.consortium.addresses)
-    seed = ports.secret_for(b"rounding" + facts.round.to_bytes(8, "big") + facts.base)
-    quantised = quantise_update(delta, weight, layout, params, members, seed)
-    if ports.policy.keep_quantised:
-        ports.policy.keep_quantised(facts.round, quantised.values)
-    lock = UpdateLock.from_reveal(reveal_for(ports, state), ports.address, facts.epoch, facts.round)
-    chunks, sent = store_locked(Sealer(ports.keys.joint).seal(quantised.values), lock, ports.blobs.store)
-    manifest = UpdateManifest(
-        consortium=ports.consortium.id,
-        epoch=facts.epoch,
-        round=facts.round,
-        issuer=ports.address,
-        parameter_set=params.id,
-        layout=layout.digest,
-        size=int(quantised.values.size),
-        clipped=quantised.clipped,
-        chunks=chunks,
-    )
-    data = manifest.to_bytes()
-    update = SealedUpdate(
-        manifest=ports.blobs.store.put(data),
-        weight_ppm=weight,
-        samples=result.samples,
-        slots=plan.epochs,
-        layout=layout.digest,
-        parameter_set=params.id,
-    )
+    update, clipped = _seal(ports, state, plan, delta, result.samples)
     ports.journal.remember(
         facts.round,
         "training",
@@ -129,13 +99,56 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
             "samples": result.samples,
             "losses": [float(loss) for loss in result.losses],
             "update_norm": norm,
-            "clipped_values": quantised.clipped,
+            "clipped_values": clipped,
             "largest": float(np.abs(delta).max(initial=0.0)),
         },
     )
-    ports.journal.remember(facts.round, "upload_bytes", sent + len(data))
     ports.journal.remember(facts.round, "sealed", _sealed_json(update))
     return (Sealed(update),)
+
+
+def _seal(
+    ports: Ports, state: RoundState, plan: Plan, delta: NDArray[np.float32], samples: int
+) -> tuple[SealedUpdate, int]:
+    """The stored update, and how many of its values were clipped."""
+    facts, params = state.facts, ports.keys.joint.params
+    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
+    weight = own_weight(ports, plan, samples)
+    seed = ports.secret_for(b"rounding" + facts.round.to_bytes(8, "big") + facts.base)
+    limit = params.value_limit(len(ports.consortium.addresses))
+    carried = lost_before(ports, state, layout) if plan.error_feedback else None
+    values = QuantisedUpdate(delta, weight, layout, limit, seed, carried)
+    lock = UpdateLock.from_reveal(reveal_for(ports, state), ports.address, facts.epoch, facts.round)
+    chunks, sent = seal_update(
+        values, ports.keys.joint, lock, ports.blobs.store, lambda share: ports.progress("sealing", share)
+    )
+    if ports.policy.keep_quantised:
+        again = QuantisedUpdate(delta, weight, layout, limit, seed, carried)
+        ports.policy.keep_quantised(facts.round, np.concatenate(list(again)))
+    if values.lost is not None:
+        keep_lost(ports, state, layout, values.lost)
+    manifest = UpdateManifest(
+        consortium=ports.consortium.id,
+        epoch=facts.epoch,
+        round=facts.round,
+        issuer=ports.address,
+        parameter_set=params.id,
+        layout=layout.digest,
+        size=values.size,
+        clipped=values.clipped,
+        chunks=chunks,
+    )
+    data = manifest.to_bytes()
+    ports.journal.remember(facts.round, "upload_bytes", sent + len(data))
+    update = SealedUpdate(
+        manifest=ports.blobs.store.put(data),
+        weight_ppm=weight,
+        samples=samples,
+        slots=plan.epochs,
+        layout=layout.digest,
+        parameter_set=params.id,
+    )
+    return update, values.clipped
 
 
 def own_weight(ports: Ports, plan: Plan, samples: int) -> int:
