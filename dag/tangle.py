@@ -30,7 +30,8 @@ from dag.index.ids import Ids
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    _Row = tuple[bytes, tuple[bytes, ...], int | None, int, Kind]
+    _Parents = tuple[bytes, ...] | tuple[int, ...]
+    _Row = tuple[bytes, _Parents, int | None, int, Kind]
 
 _KINDS: Final = tuple(Kind)
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
@@ -79,16 +80,14 @@ class Tangle:
             MalformedTransaction: the issuer's index is out of range.
             MissingParent: a parent is not attached.
         """
-        if not self._append(tx_id, parents, issuer_index, round_, kind):
-            return
-        self.graph.choose_engine()
-        self._entry.grew(self.graph.link_newest())
+        self._attach((tx_id, parents, issuer_index, round_, kind))
 
     def attach_many(self, rows: Iterable[_Row]) -> None:
-        """Attaches transactions in the order given, parents before children; each row as `attach` takes it.
+        """Attaches transactions in the order given, parents before children.
 
         Args:
-            rows: id, parents' ids, issuer's member index or None, round, kind.
+            rows: id, parents, issuer's member index or None, round, kind, as `attach` takes them. Parents may also be given
+                by `position`, which a store knows without asking and which costs no search.
 
         Raises:
             LedgerError: what `attach` raises; the rows before it stay.
@@ -101,9 +100,14 @@ class Tangle:
                     self._attach_batch(batch)
                 else:
                     for row in batch:
-                        self.attach(*row)
+                        self._attach(row)
         finally:
             self._entry.stale |= whole
+
+    def _attach(self, row: _Row) -> None:
+        if self._append(*row):
+            self.graph.choose_engine()
+            self._entry.grew(self.graph.link_newest())
 
     def _attach_batch(self, rows: Iterable[_Row]) -> None:
         """Attaches rows but leaves the entry point where it is."""
@@ -115,9 +119,7 @@ class Tangle:
             self.graph.choose_engine()
             self.graph.link_many(start, len(self.graph))
 
-    def _append(
-        self, tx_id: bytes, parents: tuple[bytes, ...], issuer_index: int | None, round_: int, kind: Kind
-    ) -> bool:
+    def _append(self, tx_id: bytes, parents: _Parents, issuer_index: int | None, round_: int, kind: Kind) -> bool:
         """Adds a transaction everywhere but to its parents' links and masks; False if it is attached."""
         above = self._above(tx_id, parents)
         issuer = NONE if issuer_index is None else issuer_index
@@ -133,13 +135,15 @@ class Tangle:
         self._covers.add(at, above, issuer, round_, number)
         return True
 
-    def _above(self, tx_id: bytes, parents: tuple[bytes, ...]) -> tuple[int, ...]:
+    def _above(self, tx_id: bytes, parents: _Parents) -> tuple[int, ...]:
         """The distinct parents' places, ascending. Raises MissingParent."""
         if not parents:
             return ()
-        one, two = self._ids.find(parents[0]), self._ids.find(parents[-1])
-        if NONE in {one, two}:
-            missing = (parent for parent in parents if parent not in self)
+        one, two = (
+            parent if isinstance(parent, int) else self._ids.find(parent) for parent in (parents[0], parents[-1])
+        )
+        if not (0 <= one < len(self._ids) and 0 <= two < len(self._ids)):
+            missing = (parent for parent in parents if isinstance(parent, bytes) and parent not in self)
             raise MissingParent(tx_id, tuple(dict.fromkeys(missing)))
         return (one,) if one == two else (one, two) if one < two else (two, one)
 

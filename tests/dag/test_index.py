@@ -221,6 +221,26 @@ def test_a_batch_that_breaks_keeps_what_came_before(made, at):
     assert list(tangle.ids()) == [row[0] for row in made]
 
 
+@given(rows(most=40))
+@SLOW
+def test_parents_may_be_given_by_place(made):
+    whole, _ = build(made)
+    again = Tangle(3)
+    again.attach_many((i, tuple(whole.position(p) for p in parents), *rest) for i, parents, *rest in made)
+    for tx_id in whole.ids():
+        assert again.parents(tx_id) == whole.parents(tx_id)
+        assert again.approval_weight(tx_id) == whole.approval_weight(tx_id)
+    assert again.entry == whole.entry
+
+
+@pytest.mark.parametrize("parents", [(0, 2), (-1, 0), (1 << 40, 0)])
+def test_a_place_that_is_none_is_refused(parents):
+    tangle = draw("A1:[G]")
+    with pytest.raises(MissingParent):
+        tangle.attach_many([(name_id("B1"), parents, 1, 1, Kind.UPDATE)])
+    assert len(tangle) == 2
+
+
 @pytest.mark.parametrize(
     ("tx_id", "issuer", "error"),
     [
