@@ -9,8 +9,8 @@ kind and says what is wrong; a test holds the two against each other. Ranges and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dag.bodies import BODIES, SIGNATURE_BYTES, Kind
 
@@ -65,23 +65,32 @@ _BODIES: Final[dict[Kind, dict[str, bytes]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """What a pattern found between the fixed bytes.
 
     Attributes:
         kind: the transaction's kind.
         body: its body's fields.
-        values: `consortium`, `epoch`, `round`, `sequence` and `signature`, and `nonce` where there is one.
+        consortium: 32 bytes.
+        epoch: the number.
+        round: the number.
+        sequence: the number.
         parents: the two ids.
         payload: the payload's binary CID, or None.
+        nonce: 8 bytes, or None.
+        signature: 65 bytes.
     """
 
     kind: Kind
     body: dict[str, Any]
-    values: dict[str, Any]
+    consortium: bytes
+    epoch: int
+    round: int
+    sequence: int
     parents: tuple[bytes, bytes]
     payload: bytes | None
+    nonce: bytes | None
+    signature: bytes
 
 
 class _Form:
@@ -105,29 +114,27 @@ class _Form:
             "body": body,
             "signature": _bytes(SIGNATURE_BYTES),
         } | ({"nonce": _bytes(NONCE_BYTES)} if nonce else {})
-        pattern, names = _map(entries)
+        pattern, _ = _map(entries)
         self.match = re.compile(pattern, re.DOTALL).fullmatch
-        captured: list[str] = []
-        for name in names[1:]:  # `body` is the shortest key, so its values come first
-            captured += {"format": [], "kind": [], "parents": ["one", "two"]}.get(name, [name])
-        if not BODIES[kind].carries_payload:
-            captured.remove("payload")
-        self.names = tuple(captured)
+        self.carries_payload, self.carries_nonce = BODIES[kind].carries_payload, nonce
 
     def read(self, raw: bytes) -> Frame | None:
         found = self.match(raw)
         if found is None:
             return None
-        groups = found.groups()
-        size = len(self.body_names)
-        body = dict(zip(self.body_names, groups[:size], strict=True))
-        values: dict[str, Any] = dict(zip(self.names, groups[size:], strict=True))
+        # In the order of the keys; `body`, the shortest, comes first.
+        values = iter(found.groups())
+        body: dict[str, Any] = dict(zip(self.body_names, values, strict=False))
         for name, value_of in self.converted:
             body[name] = value_of(body[name])
-        for name in ("epoch", "round", "sequence"):
-            values[name] = _number(values[name])
-        parents = (values.pop("one"), values.pop("two"))
-        return Frame(self.kind, body, values, parents, values.pop("payload", None))
+        epoch = _number(next(values))
+        nonce = next(values) if self.carries_nonce else None
+        round_ = _number(next(values))
+        parents = (next(values), next(values))
+        payload = next(values) if self.carries_payload else None
+        sequence = _number(next(values))
+        signature, consortium = values
+        return Frame(self.kind, body, consortium, epoch, round_, sequence, parents, payload, nonce, signature)
 
 
 def read_frame(raw: bytes) -> Frame | None:

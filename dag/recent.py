@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from dag.bodies import Kind
+from dag.equivocation import ROUND_BYTES
+
 if TYPE_CHECKING:
     from dag.schema import Row
     from dag.store_port import LedgerStore
@@ -27,7 +30,8 @@ class Recent:
         self._store = store
         self._next: dict[bytes, int] = {}
         self._answers: OrderedDict[bytes, Answers] = OrderedDict()
-        self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
+        self._transactions: OrderedDict[bytes, tuple[Transaction, int]] = OrderedDict()
+        self._newest_round = store.newest_round()
 
     def next_sequence(self, issuer: bytes) -> int:
         """One more than the largest sequence number among the issuer's attached transactions; 0 for a new issuer."""
@@ -45,20 +49,29 @@ class Recent:
 
     def transaction(self, tx_id: bytes) -> Transaction | None:
         """An attached transaction, if it is among those at hand."""
-        return self._transactions.get(tx_id)
+        found = self._transactions.get(tx_id)
+        return None if found is None else found[0]
 
-    def keep(self, transaction: Transaction) -> None:
+    def arrival(self, tx_id: bytes) -> int | None:
+        """An attached transaction's arrival number, if it is among those at hand."""
+        found = self._transactions.get(tx_id)
+        return None if found is None else found[1]
+
+    def keep(self, transaction: Transaction, arrival: int) -> None:
         """Has a transaction at hand; the one kept longest gives way."""
-        self._transactions[transaction.id] = transaction
+        self._transactions[transaction.id] = (transaction, arrival)
         if len(self._transactions) > _TRANSACTIONS:
             self._transactions.popitem(last=False)
 
     def attached(self, row: Row, transaction: Transaction) -> None:
         """Notes what has just been appended to the store."""
-        self.keep(transaction)
+        self.keep(transaction, row.arrival)
         counted = self._next.get(row.issuer)
         if counted is not None and counted <= row.sequence:
             self._next[row.issuer] = row.sequence + 1
+        self._newest_round = max(self._newest_round, row.round)
+        if row.kind == Kind.PROPOSAL:
+            self._remember(row.id, {})  # nobody has answered what was not attached
         if row.subject is not None and row.subject in self._answers:
             answers, key = self._answers[row.subject], (row.issuer, row.kind)
             answers[key] = (*answers.get(key, ()), row.id)
@@ -66,11 +79,19 @@ class Recent:
     def _about(self, subject: bytes) -> Answers:
         found = self._answers.get(subject)
         if found is None:
-            found = self._answers[subject] = {}
-            for issuer, kind, tx_id in self._store.answers(subject):
-                found[issuer, kind] = (*found.get((issuer, kind), ()), tx_id)
-            while len(self._answers) > _SUBJECTS:
-                self._answers.popitem(last=False)
-        else:
-            self._answers.move_to_end(subject)
+            found = self._read(subject)
+            self._remember(subject, found)
+        return found
+
+    def _remember(self, subject: bytes, answers: Answers) -> None:
+        self._answers[subject] = answers
+        if len(self._answers) > _SUBJECTS:
+            self._answers.popitem(last=False)
+
+    def _read(self, subject: bytes) -> Answers:
+        if len(subject) == ROUND_BYTES and int.from_bytes(subject, "big") > self._newest_round:
+            return {}  # a round of which nothing is attached
+        found: Answers = {}
+        for issuer, kind, tx_id in self._store.answers(subject):
+            found[issuer, kind] = (*found.get((issuer, kind), ()), tx_id)
         return found

@@ -68,14 +68,15 @@ class Replica:
     # -- the rules' view -----------------------------------------------------------------------------------------
 
     def __contains__(self, tx_id: bytes) -> bool:
-        return tx_id in self.tangle
+        return self.recent.arrival(tx_id) is not None or tx_id in self.tangle
 
     def get(self, tx_id: bytes) -> Transaction:
         """An attached transaction. Raises UnknownTransaction, StoreCorrupt."""
         found = self.recent.transaction(tx_id)
         if found is None:
-            found = self._restore(self._row(tx_id))
-            self.recent.keep(found)
+            row = self._row(tx_id)
+            found = self._restore(row)
+            self.recent.keep(found, row.arrival)
         return found
 
     def in_cone(self, tx_id: bytes, heads: Iterable[bytes]) -> bool:
@@ -132,7 +133,7 @@ class Replica:
 
     def arrival(self, tx_id: bytes) -> int:
         """The transaction's arrival number. Raises UnknownTransaction."""
-        return self.tangle.position(tx_id) + 1
+        return self.recent.arrival(tx_id) or self.tangle.position(tx_id) + 1
 
     def evidence(self) -> tuple[EquivocationProof, ...]:
         """Every proof of equivocation that was kept."""
@@ -219,7 +220,7 @@ class Replica:
         if not transaction.parents:
             return (0, 0)
         first, second = transaction.parents
-        return (self.tangle.position(first) + 1, self.tangle.position(second) + 1)
+        return (self.arrival(first), self.arrival(second))
 
     def _row(self, tx_id: bytes) -> Row:
         row = self.store.row(self.arrival(tx_id))

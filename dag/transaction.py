@@ -76,9 +76,10 @@ class Unsigned:
             raise MalformedTransaction("body", f"{type(self.body).__name__} is not the body of kind {self.kind}")
         genesis = self.kind is Kind.GENESIS
         check_digest("consortium", self.consortium)
-        for name in ("epoch", "round"):
-            check_integer(name, getattr(self, name), 0 if genesis else 1, 0 if genesis else U53)
-        check_integer("sequence", self.sequence, 0, 0 if genesis else U53)
+        least, most = (0, 0) if genesis else (1, U53)
+        check_integer("epoch", self.epoch, least, most)
+        check_integer("round", self.round, least, most)
+        check_integer("sequence", self.sequence, 0, most)
         check_tuple("parents", self.parents, 0 if genesis else 2, 0 if genesis else 2)
         for number, parent in enumerate(self.parents):
             check_digest(f"parents[{number}]", parent)
@@ -177,11 +178,16 @@ class Transaction(Unsigned):
     @classmethod
     def _of_frame(cls, frame: Frame) -> Self:
         return cls(
-            kind=frame.kind,
-            parents=frame.parents,
-            payload=None if frame.payload is None else blob_cid(frame.payload),
-            body=BODIES[frame.kind](**frame.body),
-            **frame.values,
+            frame.kind,
+            frame.consortium,
+            frame.epoch,
+            frame.round,
+            frame.sequence,
+            frame.parents,
+            None if frame.payload is None else blob_cid(frame.payload),
+            BODIES[frame.kind](**frame.body),
+            frame.signature,
+            nonce=frame.nonce,
         )
 
     @classmethod

@@ -1,0 +1,228 @@
+"""The ledger on disk: signed transactions a second that are durable, a start from disk, bytes on disk, against bare recovery.
+
+Ten members post with five transactions under way, a hundred a round, ten of them updates; everything is signed, decoded,
+verified, committed 256 at a time (SQLite, WAL, synchronous=FULL) and attached, in one thread. The baseline recovers the
+same signatures to addresses and does nothing else; both take turns, a commit's worth each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import sys
+import tempfile
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import coincurve
+from eth_utils.crypto import keccak
+
+from benchmarks import harness
+from benchmarks.errors import NotMeasured
+from benchmarks.harness import Result, Row, Target
+from dag.bodies import AcknowledgementBody, Body, UpdateBody, commit
+from dag.ids import RAW, cid_bytes, cid_text, sha256
+from dag.ledger import Ledger
+from dag.rules import Context, Member, RoundTerms
+from dag.store import Store
+from dag.transaction import Transaction, Unsigned, address_of, sign, signing_digest
+from dag.weights import contribution_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SIZES = (10_000, 100_000, 1_000_000)
+MEMBERS, QUORUM = 10, 7
+IN_FLIGHT = 5
+ROUND = 100
+COMMIT = 256
+SAMPLED = 20_000
+"""The newest transactions of a ledger, whose ingest is timed."""
+CONSORTIUM = sha256(b"benchmark")
+PARAMETERS, LAYOUT = b"p" * 16, sha256(b"layout")
+SAMPLES, SIZE, CAP, SLOTS = 100, 400, 500, 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured of one ledger."""
+
+    ingest: float
+    """Signed transactions a second that became durable and attached."""
+    recovery: float
+    """Signatures a second that were recovered to addresses, and nothing else, in turn with that."""
+    disk: float
+    """Bytes a transaction, with indexes."""
+    starts: tuple[float, ...]
+    """Seconds of a start after a clean end, one a repeat."""
+    unclean: float
+    """Seconds of a start after an unclean end: every signature is recovered again."""
+
+
+def key(member: int) -> bytes:
+    """A member's private key; the same on every machine."""
+    return sha256(f"benchmark {member}".encode())
+
+
+def context(rounds: int) -> Context:
+    """A consortium of ten with so many rounds open."""
+    members = {address_of(key(index)): Member(index, SIZE) for index in range(MEMBERS)}
+    terms = RoundTerms(1, QUORUM, PARAMETERS, CAP, SLOTS, 3, LAYOUT)
+    return Context(CONSORTIUM, 1, b"r" * 20, members, QUORUM, dict.fromkeys(range(1, rounds + 1), terms))
+
+
+def stream(start: bytes, seed: int = 1) -> Iterator[bytes]:
+    """Signed transactions without end, as members post them, on a genesis."""
+    rng = random.Random(seed)
+    under_way = deque([start] * IN_FLIGHT)
+    newest = deque([start], maxlen=IN_FLIGHT)
+    sequences = [0] * MEMBERS
+    weight = contribution_weight(SAMPLES, SIZE, CAP, SLOTS, SLOTS)
+    update = UpdateBody(weight, SAMPLES, SLOTS, commit(key(0)), PARAMETERS, LAYOUT)
+    quiet = AcknowledgementBody(None)
+    number = 0
+    while True:
+        round_, place = 1 + number // ROUND, number % ROUND
+        member = place % MEMBERS
+        body: Body = update if place < MEMBERS else quiet
+        payload = cid_text(cid_bytes(RAW, sha256(number.to_bytes(8, "big")))) if place < MEMBERS else None
+        parents = (rng.choice(newest), rng.choice(newest))
+        unsigned = Unsigned(body.kind, CONSORTIUM, 1, round_, sequences[member], parents, payload, body)
+        posted = sign(unsigned, key(member))
+        sequences[member] += 1
+        number += 1
+        under_way.append(posted.id)
+        newest.append(under_way.popleft())
+        yield posted.raw
+
+
+def fill(path: str, size: int) -> tuple[float, float]:
+    """Grows a ledger to `size`; returns ingest and bare recovery of its newest part, each a second."""
+    here = context(size // ROUND + 1 + -(-COMMIT // ROUND))
+    with Store(path) as store:
+        book = Ledger(store, lambda: here)
+        source = stream(book.genesis_id)
+        ours = baseline = 0.0
+        timed = 0
+        while len(book) <= size:
+            raws = list(islice(source, COMMIT))
+            due = size - len(book) < SAMPLED
+            signed = [(tx.signature, signing_digest(tx)) for tx in map(Transaction.decode, raws)] if due else []
+            took = _take(book, raws)
+            if due:
+                ours += took
+                baseline += _recover(signed)
+                timed += len(raws)
+    return timed / ours, timed / baseline
+
+
+def _take(book: Ledger, raws: list[bytes]) -> float:
+    """Seconds of one batch."""
+    began = perf_counter()
+    received = book.receive_many(raws)
+    took = perf_counter() - began
+    if len(received.attached) != len(raws):
+        raise NotMeasured(f"the ledger refused what it should take: {received.refused[:1]}")
+    return took
+
+
+def _recover(signed: list[tuple[bytes, bytes]]) -> float:
+    """Seconds to recover signatures over digests to addresses; a known key's address is looked up, as the ledger does."""
+    addresses: dict[bytes, bytes] = {}
+    began = perf_counter()
+    for signature, digest in signed:
+        recovered = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
+        public = recovered.format(compressed=False)
+        if public not in addresses:
+            addresses[public] = keccak(public[1:])[-20:]
+    return perf_counter() - began
+
+
+def start_once(path: str, size: int, *, unclean: bool = False) -> float:
+    """Seconds from opening the file to a ledger that answers."""
+    if unclean:
+        Store(path)  # never closed: the mark of a process that died stays
+    here = context(size // ROUND + 1 + -(-COMMIT // ROUND))
+    began = perf_counter()
+    store = Store(path)
+    book = Ledger(store, lambda: here)
+    took = perf_counter() - began
+    if len(book) < size:
+        raise NotMeasured(f"{len(book)} of {size} transactions came back")
+    store.close()
+    return took
+
+
+def measure(size: int, repeats: int) -> Sample:
+    """One ledger, filled and opened again; every step in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "ledger.db")
+        ingest, recovery = alone(fill, path, size)
+        disk = Path(path).stat().st_size / size
+        starts = tuple(alone(start_once, path, size) for _ in range(repeats))
+        return Sample(ingest, recovery, disk, starts, alone(start_once, path, size, unclean=True))
+
+
+def alone(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """``work(*arguments, **options)`` in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments, **options).result()
+
+
+# ---- as a command ----------------------------------------------------------------------------------------------------
+
+INGEST = "ingest, durable, one thread"
+START = "start from disk"
+
+
+def benchmark(sizes: Sequence[int], repeats: int) -> Result:
+    """Every size."""
+    samples = {size: measure(size, repeats) for size in sizes}
+    rows = [row for size, sample in samples.items() for row in _rows(f"{size:,}", sample)]
+    return Result(tuple(rows), tuple(promises(samples)), NOTES)
+
+
+NOTES = (
+    f"{MEMBERS} members, {IN_FLIGHT} transactions under way, {ROUND} a round; ingest of the newest {SAMPLED:,}, {COMMIT} a commit.",
+    "share: of the rate at which the same signatures are recovered to addresses and nothing else is done, in turn.",
+    "start: row seals and ids are checked; after an unclean end every signature is recovered again, on all cores from 50,000.",
+)
+
+
+def _rows(name: str, sample: Sample) -> list[Row]:
+    ingest = {
+        "a_second": sample.ingest,
+        "recoveries_a_second": sample.recovery,
+        "share": sample.ingest / sample.recovery,
+        "disk_a_transaction": sample.disk,
+    }
+    start = {**harness.spread("clean", sample.starts), "unclean_seconds": sample.unclean}
+    return [Row(INGEST, name, ingest), Row(START, name, start)]
+
+
+def promises(samples: dict[int, Sample]) -> list[Target]:
+    """What the project promises of the largest ledger."""
+    size = max(samples)
+    sample = samples[size]
+    return [
+        Target(f"{size:,}: ingest, durable", sample.ingest, "/s", ">=", 5000),
+        Target(f"{size:,}: share of bare recovery", sample.ingest / sample.recovery, "", ">=", 0.5),
+        Target(f"{size:,}: start from disk", harness.median(sample.starts), "s", "<=", 10),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what the arguments ask for."""
+    parser = harness.parser(__doc__ or "")
+    parser.add_argument("--size", type=int, nargs="+", default=list(SIZES), metavar="N", help="default %(default)s")
+    options = parser.parse_args(arguments)
+    return harness.run(lambda: benchmark(sorted(set(options.size)), options.repeats), options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
