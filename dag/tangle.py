@@ -139,10 +139,10 @@ class Tangle:
         """The distinct parents' places, ascending. Raises MissingParent."""
         if not parents:
             return ()
-        one, two = (
-            parent if isinstance(parent, int) else self._ids.find(parent) for parent in (parents[0], parents[-1])
-        )
-        if not (0 <= one < len(self._ids) and 0 <= two < len(self._ids)):
+        first, last, size = parents[0], parents[-1], self.graph.columns.size
+        one = first if isinstance(first, int) else self._ids.find(first)
+        two = last if isinstance(last, int) else self._ids.find(last)
+        if not (0 <= one < size and 0 <= two < size):
             missing = (parent for parent in parents if isinstance(parent, bytes) and parent not in self)
             raise MissingParent(tx_id, tuple(dict.fromkeys(missing)))
         return (one,) if one == two else (one, two) if one < two else (two, one)
