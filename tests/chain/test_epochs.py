@@ -77,3 +77,53 @@ def test_digests_are_checked_before_they_are_sent(consortium: Consortium) -> Non
         epochs.open(PARAMETERS, 256, 2**33)
     with pytest.raises(BadArgument, match="offender"):
         epochs.complain(1, "nobody", digest("x"))
+
+
+def test_a_refresh_from_start_to_switch(consortium: Consortium) -> None:
+    epoch = consortium.activate_epoch()
+    clients = [consortium.client(index) for index in range(N)]
+    start = clients[0].block_number() + 1
+    clients[0].epochs.refresh(clients[0].now() + 1000)
+    record = clients[0].epochs.get(epoch)
+    assert (record.status, record.refreshing, record.refreshes) == (EpochStatus.ACTIVE, True, 1)
+    assert (bitmap_members(record.holders), record.announced) == (frozenset(range(N)), 0)
+    for index, client in enumerate(clients):
+        client.epochs.announce(epoch, digest(f"fresh {index}"))
+    for step in ("commit", "deal", "test", "confirm"):
+        for client in clients:
+            getattr(client.epochs, step)(epoch, record.joint_key if step == "confirm" else digest(step))
+    record = clients[0].epochs.get(epoch)
+    assert (record.generation, record.refreshing, record.joint_key) == (1, False, digest("confirm"))
+    assert clients[0].epochs.active() == epoch
+    events = clients[0].events(start)
+    kinds = [ev.RefreshOpened, *[ev.Announced] * N, *[ev.Committed] * N, *[ev.Dealt] * N, *[ev.Tested] * N]
+    assert [type(event) for event in events] == [*kinds, *[ev.Confirmed] * N, ev.RefreshActivated]
+    first, last = events[0], events[-1]
+    assert isinstance(first, ev.RefreshOpened)
+    assert isinstance(last, ev.RefreshActivated)
+    assert (first.refresh, first.generation, first.opener) == (1, 1, consortium.accounts[0].address)
+    assert (last.epoch, last.refresh, last.generation) == (epoch, 1, 1)
+    clients[0].epochs.refresh(clients[0].now() + 1000)
+    with pytest.raises(ContractReverted) as used:
+        clients[0].epochs.announce(epoch, digest("fresh 0"))
+    assert used.value.name == "BoxKeyUsed"
+
+
+def test_a_refresh_that_is_overdue_ends_without_a_trace(consortium: Consortium) -> None:
+    chain = consortium.client(0)
+    with pytest.raises(ContractReverted) as none:
+        chain.epochs.refresh(chain.now() + 100)
+    assert none.value.name == "NothingToRefresh"
+    epoch = consortium.activate_epoch()
+    chain.epochs.refresh(chain.now() + 100)
+    with pytest.raises(ContractReverted) as running:
+        chain.epochs.open(PARAMETERS, 3, chain.now() + 100)
+    assert running.value.name == "CeremonyRunning"
+    Connection(consortium.url).request("evm_increaseTime", 101)
+    start = chain.block_number() + 1
+    chain.epochs.abort(epoch)
+    (ended,) = chain.events(start)
+    assert isinstance(ended, ev.RefreshAborted)
+    assert (ended.refresh, ended.complained) == (1, 0)
+    record = chain.epochs.get(epoch)
+    assert (record.status, record.generation, record.refreshing) == (EpochStatus.ACTIVE, 0, False)

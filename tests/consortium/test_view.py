@@ -128,6 +128,57 @@ def test_ceremonies():
         assert getattr(active, name) == {a: digest(f"{letter}{k}") for k, a in enumerate(view.addresses)}
 
 
+def refreshed() -> list[ev.Event]:
+    """After that history: a refresh that is aborted, a round's proposal, a refresh that takes effect, another proposal."""
+    roots = {"updates_root": digest("u"), "sums_root": digest("s")}
+    opening = {"epoch": 2, "deadline": 99, "opener": ACCOUNTS[0]}
+    rows = [
+        at(18, ev.RefreshOpened, refresh=1, generation=1, **opening),
+        at(18, ev.Announced, epoch=2, member=ACCOUNTS[0], box_key=digest("spoilt")),
+        at(18, ev.RefreshAborted, epoch=2, refresh=1, complained=0),
+        dataclasses.replace(opened(4, 19, digest("model 1")), epoch=2),
+        at(19, ev.Proposed, round=4, leader=ACCOUNTS[1], proposal=digest("before"), **roots),
+        at(20, ev.RefreshOpened, refresh=2, generation=1, **opening),
+    ]
+    for k, account in enumerate(ACCOUNTS):
+        rows += [
+            at(21, ev.Announced, epoch=2, member=account, box_key=digest(f"box {k}")),
+            at(21, ev.Committed, epoch=2, member=account, commitment=digest(f"c'{k}")),
+            at(22, ev.Confirmed, epoch=2, member=account, joint_key=digest("joint")),
+        ]
+    rows.append(at(22, ev.Complained, epoch=2, member=ACCOUNTS[0], offender=ACCOUNTS[1], evidence=digest("e")))
+    rows.append(at(22, ev.RefreshActivated, epoch=2, refresh=2, generation=1))
+    rows.append(at(23, ev.Proposed, round=4, leader=ACCOUNTS[2], proposal=digest("after"), **roots))
+    return rows
+
+
+def test_what_happens_during_a_refresh_is_the_refreshs_own():
+    before = fold(ConsortiumView(), history()).epochs[2]
+    view = fold(ConsortiumView(), history() + refreshed())
+    epoch = view.epochs[2]
+    assert (epoch.generation, epoch.refreshing, view.ceremony, view.active_epoch) == (1, None, None, 2)
+    assert dataclasses.replace(epoch, generation=0, refreshes=()) == before, "the ceremony's own record stays"
+    aborted, active = epoch.refreshes
+    assert (aborted.refresh, aborted.made, aborted.running, aborted.joint_key) == (1, 1, False, None)
+    assert (active.refresh, active.made, active.running, active.joint_key) == (2, 1, False, digest("joint"))
+    assert active.announcements == {a: digest(f"box {k}") for k, a in enumerate(view.addresses)}
+    assert active.commitments == {a: digest(f"c'{k}") for k, a in enumerate(view.addresses)}
+    assert [c.evidence for c in active.complaints] == [digest("e")]
+    assert epoch.made == 0
+
+
+def test_a_proposal_knows_the_generation_in_force_when_it_was_recorded():
+    view = fold(ConsortiumView(), history() + refreshed())
+    assert {p.proposal: p.generation for p in view.rounds[4].proposals} == {digest("before"): 0, digest("after"): 1}
+    assert view.rounds[1].proposals[0].generation == 0
+
+
+@pytest.mark.parametrize(("rows", "running"), [(1, (2, 1)), (2, (2, 1)), (3, None), (6, (2, 2)), (20, None)])
+def test_the_view_knows_what_runs(rows, running):
+    ceremony = fold(ConsortiumView(), history() + refreshed()[:rows]).ceremony
+    assert (None if ceremony is None else (ceremony.epoch, ceremony.refresh)) == running
+
+
 def test_rounds_and_lineage():
     view = fold(ConsortiumView(), history())
     assert [row.status for row in view.rounds.values()] == ["finalised", "aborted", "finalised"]
