@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import psutil
 
-from benchmarks import harness
+from benchmarks import harness, ledger_store
 from benchmarks.harness import Result, Row, Target
 from dag.bodies import Kind
 from dag.index.engine import COMPILE_FROM, compile_from, compiled
@@ -249,9 +249,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--naive-up-to", type=int, default=SIZES[-1], metavar="N", help="largest size for networkx, default %(default)s"
     )
+    parser.add_argument("--part", choices=("index", "store", "both"), default="both", help="default %(default)s")
     options = parser.parse_args(arguments)
     sizes = sorted(set(options.size))
-    return harness.run(lambda: benchmark(sizes, options.repeats, options.naive_up_to), options.json)
+    return harness.run(lambda: _parts(options.part, sizes, options.repeats, options.naive_up_to), options.json)
+
+
+def _parts(part: str, sizes: Sequence[int], repeats: int, naive_up_to: int) -> Result:
+    """The index in memory, the store on disk, or both."""
+    found = [benchmark(sizes, repeats, naive_up_to)] if part != "store" else []
+    if part != "index":
+        found.append(ledger_store.benchmark(sizes, repeats))
+    return Result(
+        tuple(row for result in found for row in result.rows),
+        tuple(target for result in found for target in result.targets),
+        tuple(note for result in found for note in result.notes),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ledger on disk: signed transactions a second that are durable, a start from disk, bytes on disk, against bare recovery.
+"""The part of `benchmarks.ledger` that is on disk: durable transactions a second, a start from disk, against bare recovery.
 
 Ten members post with five transactions under way, a hundred a round, ten of them updates; everything is signed, decoded,
 verified, committed 256 at a time (SQLite, WAL, synchronous=FULL) and attached, in one thread. The baseline recovers the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-import sys
 import tempfile
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -174,14 +173,19 @@ def alone(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         return pool.submit(work, *arguments, **options).result()
 
 
-# ---- as a command ----------------------------------------------------------------------------------------------------
+# ---- what it says ----------------------------------------------------------------------------------------------------
 
 INGEST = "ingest, durable, one thread"
 START = "start from disk"
 
 
 def benchmark(sizes: Sequence[int], repeats: int) -> Result:
-    """Every size."""
+    """Every size.
+
+    Args:
+        sizes: Transactions in each ledger.
+        repeats: Starts of each.
+    """
     samples = {size: measure(size, repeats) for size in sizes}
     rows = [row for size, sample in samples.items() for row in _rows(f"{size:,}", sample)]
     return Result(tuple(rows), tuple(promises(samples)), NOTES)
@@ -214,15 +218,3 @@ def promises(samples: dict[int, Sample]) -> list[Target]:
         Target(f"{size:,}: share of bare recovery", sample.ingest / sample.recovery, "", ">=", 0.5),
         Target(f"{size:,}: start from disk", harness.median(sample.starts), "s", "<=", 10),
     ]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure what the arguments ask for."""
-    parser = harness.parser(__doc__ or "")
-    parser.add_argument("--size", type=int, nargs="+", default=list(SIZES), metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    return harness.run(lambda: benchmark(sorted(set(options.size)), options.repeats), options.json)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
