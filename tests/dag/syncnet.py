@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from dag.ledger import Ledger
-from dag.sync import Attached, Check, LedgerAccess, Misbehaved, Send, Spread, SyncConfig, SyncMachine, Verdict, messages
-from tests.dag.support import create, ledger
+from dag.sync import Attached, Check, LedgerAccess, Misbehaved, Send, Spread, SyncConfig, SyncMachine, Verdict
+from dag.sync.messages import parse
+from tests.dag.support import create, ledger, post
 from tests.dag.test_ledger import QUIET
 
 
@@ -85,7 +86,7 @@ class Net:
 
     def send(self, sender: str, receiver: str, message: bytes) -> None:
         """Put a message on the network."""
-        kind = messages.parse(message).KIND if len(message) < 100_000 else "large"
+        kind = parse(message).KIND if len(message) < 100_000 else "large"
         self.sent[kind] += 1
         self.bytes += len(message)
         self.log.append((sender, receiver, kind, len(message)))
@@ -149,3 +150,41 @@ class Net:
     def same(self) -> bool:
         """Whether every node that is up holds the same transactions."""
         return len({frozenset(node.contents()) for node in self.nodes.values() if node.up}) == 1
+
+
+SILENT = SyncConfig(relay=0, frontier_seconds=1e9)
+"""Pushes and answers alone."""
+
+
+def chain(book, count: int, member: int = 0) -> list[bytes]:
+    """Transactions of one member, each approving the one before; their bytes."""
+    rows = []
+    parent = book.genesis_id
+    for number in range(count):
+        made = post((parent, parent), QUIET, member, number)
+        book.receive(made.raw)
+        rows.append(made.raw)
+        parent = made.id
+    return rows
+
+
+def lone(book=None, config: SyncConfig = SILENT, peers: tuple[str, ...] = ("a", "b"), **options) -> SyncMachine:
+    """A machine without a network; the test speaks for its peers."""
+    machine = SyncMachine(LedgerAccess(book or ledger()), config, random.Random(1), **options)
+    for peer in peers:
+        machine.connect(peer, 0.0)
+    return machine
+
+
+def said(effects, peer: str | None = None) -> list:
+    """The messages among effects, to one peer if named."""
+    return [parse(e.message) for e in effects if isinstance(e, Send) and peer in {None, e.peer}]
+
+
+def told(machine: SyncMachine, peer: str, message, now: float = 0.0, **options) -> list:
+    """A message arrives and everything that waits is served."""
+    raw = message if isinstance(message, bytes) else message.encode()
+    effects = machine.receive(peer, raw, now, **options)
+    while machine.pending:
+        effects += machine.work(now)
+    return effects

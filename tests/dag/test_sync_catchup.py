@@ -1,0 +1,125 @@
+"""A node that was off for long, and peers that promise what they do not give (DAG-8)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from dag.sync.messages import (
+    Answer,
+    Frontier,
+    Range,
+    RangeRequest,
+    Request,
+    parse,
+)
+from tests.dag.messages import ids
+from tests.dag.support import ledger, post
+from tests.dag.syncnet import Net
+from tests.dag.test_ledger import QUIET
+
+
+def played(rounds: int, books: list) -> list[bytes]:
+    """Rounds in which each of three members approves the others' last transactions; the ids that the chain anchors."""
+    last = [books[0].genesis_id] * 3
+    rows, anchors = [], []
+    for number in range(rounds):
+        for member in range(3):
+            made = post((last[member - 1], last[member - 2]), QUIET, member, number)
+            last[member] = made.id
+            rows.append(made.raw)
+        if number % 3 == 2:
+            anchors.append(last[2])
+    for book in books:
+        assert len(book.receive_many(rows).attached) == len(rows)
+    return anchors
+
+
+@pytest.fixture(scope="module")
+def long_history():
+    books = [ledger() for _ in range(3)]
+    return books, played(1000, books)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_a_node_off_for_a_thousand_rounds_catches_up_by_pages(long_history, anchored):
+    books, anchors = long_history
+    net = Net(4, books=[*books, ledger()], tells_outcome=True)
+    behind = net.nodes["n3"]
+    if anchored:
+        net.carry("n3", behind.machine.anchored(anchors, net.now))
+    most = 0
+
+    def watch() -> bool:
+        nonlocal most
+        stats = behind.machine.stats()
+        most = max(most, stats.paged_bytes + stats.queued_bytes)
+        assert stats.held + stats.parked + stats.wants <= 300
+        return net.same()
+
+    assert net.run(60.0, watch)
+    total = len(books[0])
+    segments = len(anchors) / net.config.anchors_per_segment if anchored else 1
+    assert total == 3001
+    assert net.sent["range"] <= total / net.config.page + segments + 5, "messages go with what is missing"
+    assert net.sent["request"] <= 10
+    assert most <= net.config.segments * 1_100_000
+    served = Counter(receiver for sender, receiver, kind, _ in net.log if sender == "n3" and kind == "range-request")
+    if anchored:
+        assert len(served) == 3, f"segments are fetched of several peers: {served}"
+        assert max(served.values()) <= 0.6 * sum(served.values())
+
+
+def test_catching_up_goes_on_after_a_restart(long_history):
+    books, anchors = long_history
+    net = Net(4, books=[*books, ledger()])
+    half = net.run(60.0, lambda: len(net.nodes["n3"].book) > 1500)
+    assert half
+    spent = net.sent["range"]
+    net.add("n3", net.nodes["n3"].book, seed=99)
+    for peer in ("n0", "n1", "n2"):
+        net.carry("n3", net.nodes["n3"].machine.connect(peer, net.now))
+    net.carry("n3", net.nodes["n3"].machine.anchored(anchors, net.now))
+    assert net.run(60.0, net.same)
+    assert net.sent["range"] - spent < 0.8 * (len(books[0]) / net.config.page + len(anchors) / 8)
+
+
+def empty_range(_sender: str, raw: bytes) -> list[bytes]:
+    """Promises everything and gives nothing."""
+    match parse(raw):
+        case Frontier() as message if message.reply:
+            return [Frontier(10**9, ids(1, "promised"), reply=False).encode()]
+        case RangeRequest() as message:
+            return [Range(message.number, (), more=False).encode()]
+        case Request() as message:
+            return [Answer(message.number, (), message.ids).encode()]
+    return []
+
+
+def silence(_sender: str, _raw: bytes) -> list[bytes]:
+    return []
+
+
+def garbage(_sender: str, raw: bytes) -> list[bytes]:
+    """Well-formed answers full of what is no transaction."""
+    match parse(raw):
+        case RangeRequest() as message:
+            return [Range(message.number, (b"garbage", b"more of it"), more=True).encode()]
+        case Request() as message:
+            return [Answer(message.number, (b"garbage",), ()).encode()]
+        case Frontier() as message if message.reply:
+            return [Frontier(10**9, ids(2, "garbage"), reply=False).encode()]
+    return []
+
+
+@pytest.mark.parametrize("liar", [empty_range, silence, garbage])
+def test_a_liar_does_not_keep_a_node_from_catching_up(long_history, liar):
+    books, anchors = long_history
+    net = Net(2, books=[books[0], ledger()])
+    net.stranger("liar", liar)
+    behind = net.nodes["n1"]
+    net.carry("n1", behind.machine.connect("liar", net.now))
+    net.carry("n1", behind.machine.anchored(anchors, net.now))
+    assert net.run(120.0, net.same)
+    assert {blame.peer for blame in behind.blamed} == {"liar"}
