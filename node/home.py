@@ -14,6 +14,7 @@ HOME/
   data/*.npz              images; they never leave this directory
   blobs/                  content-addressed ciphertexts, manifests, statements
   ledger.sqlite           the DAG
+  log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
   node.log                the daemon's log
   debug/                  quantised updates in the clear, only where [debug] keep_quantised asks for it
@@ -82,6 +83,11 @@ class Home:
     def ledger(self) -> Path:
         """The DAG's database."""
         return self.root / "ledger.sqlite"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The head of the log of rounds that this hospital cosigned last (`dag.checkpoint`)."""
+        return self.root / "log.checkpoint"
 
     @property
     def journal(self) -> Path:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from node.config import NodeConfig
     from node.consortium.view import ConsortiumView
     from node.epochs.keeper import Keeper
+    from node.home import Home
     from node.publishing.gossip import Gossip
     from node.publishing.publisher import Publisher
     from node.rounds.journal import Journal
@@ -28,6 +29,7 @@ class Service(Protocol):
     """A running node, as its API sees it."""
 
     me: int
+    home: Home
     started: float
     config: NodeConfig
     chain: Chain

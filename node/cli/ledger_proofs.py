@@ -12,14 +12,14 @@ import click
 
 from dag.bodies import Kind
 from dag.checkpoint import cosign as cosignature
-from dag.checkpoint import log_head, log_witnesses
-from dag.errors import LedgerError, NotWitnessed
+from dag.checkpoint import key_name, log_head, log_witnesses
+from dag.errors import LedgerError
 from dag.ids import cid_of
 from dag.notes import Note
 from dag.roundlog import RoundLog
-from node.cli.ledger_sources import Source, find, members_of, source_options, view_of
+from node.cli.ledger_sources import Remote, Source, find, members_of, source_options, view_of
 from node.cli.options import password_options, read_password
-from node.errors import BadInput
+from node.errors import BadInput, PeerProblem
 from node.home import Home, unlock_identity, write_private
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from dag.snapshot import Snapshot
     from node.consortium.view import ConsortiumView
-
-CHECKPOINT_FILE = "log.checkpoint"
-"""In a hospital's directory: the head of the log that it signed last."""
 
 _file = click.Path(path_type=Path, dir_okay=False)
 _out = click.option("--out", "-o", type=_file, required=True, help="File to write.")
@@ -83,6 +80,7 @@ def prove(
 @click.option("--out", "-o", type=_file, help="File to write; standard output where not given.")
 @click.option("--rounds", type=click.IntRange(1), help="Sign the head of so many rounds; default: all finalised ones.")
 @click.option("--add", multiple=True, type=_file, help="Head that others signed; their signatures are taken over.")
+@click.option("--collect", is_flag=True, help="Ask the members' nodes for their signatures under the same head.")
 @_json
 def cosign(
     source: Source,
@@ -92,12 +90,14 @@ def cosign(
     rounds: int | None,
     add: tuple[Path, ...],
     *,
+    collect: bool,
     as_json: bool,
 ) -> int:
     """Sign the head of the log of finalised rounds as a witness (needs --home, its password and its chain).
 
     The log is derived from this hospital's own ledger and the chain, and is refused where it does not contain the head that
-    was signed last. Pass the file on to the other members; each adds its line with --add.
+    was signed last. Nodes serve what their hospital signed: once the others have run this too, --collect gathers a quorum. Or
+    pass the file on, and each adds its line with --add, under the same head.
     """
     if source.home is None:
         raise click.UsageError("give --home DIR: a member signs for itself")
@@ -106,7 +106,8 @@ def cosign(
         identity = unlock_identity(Home(source.home), read_password(password_file, password_fd))
         if identity.address not in log.witnesses.by_address:
             raise BadInput(f"{source.home}: its account 0x{identity.address.hex()} is no member of the consortium")
-        note = _signed(source.home, log, identity.private_key, rounds, others)
+        found = _collected(source, log) if collect else []
+        note = _signed(source.home, log, identity.private_key, rounds, others, found)
     if out is not None:
         out.write_text(note.render(), encoding="utf-8")
     names = [witness.name for witness in log_witnesses(note, log.witnesses)]
@@ -160,7 +161,7 @@ def _anchored(view: ConsortiumView) -> Mapping[int, bytes]:
 
 def _held(source: Source, log: RoundLog, wanted: bytes) -> Note | None:
     """The home's own head of the log, where a quorum signed it and it covers the transaction."""
-    path = source.home / CHECKPOINT_FILE if source.home else None
+    path = Home(source.home).checkpoint if source.home else None
     if path is None or not path.is_file():
         return None
     note = read_note(path)
@@ -170,24 +171,43 @@ def _held(source: Source, log: RoundLog, wanted: bytes) -> Note | None:
     return note
 
 
-def _signed(home: Path, log: RoundLog, private_key: bytes, rounds: int | None, others: list[Note]) -> Note:
+def _collected(source: Source, log: RoundLog) -> list[Note]:
+    """The heads that members' nodes serve. What does not fit is said and left out: no node can keep another from signing."""
+    heads = []
+    for hospital in view_of(source.chain()).hospitals:
+        if not hospital.url:
+            continue
+        try:
+            note = Remote(hospital.url).checkpoint()
+            log.verified_size(note)
+            log_witnesses(note, log.witnesses)
+        except (LedgerError, PeerProblem) as error:
+            click.echo(f"note: {hospital.name}: {error}", err=True)
+        else:
+            heads.append(note)
+    return heads
+
+
+def _signed(
+    home: Path, log: RoundLog, private_key: bytes, rounds: int | None, others: list[Note], collected: list[Note]
+) -> Note:
     """The head with this member's line and the others'; it is on disk before anybody sees it."""
-    if not log.rounds or (rounds or 0) > len(log.rounds):
-        raise BadInput(f"--rounds {rounds or 1}: {len(log.rounds)} rounds are final")
-    head = log_head(log.witnesses.consortium, [one.record for one in log.rounds[: rounds or len(log.rounds)]])
-    path = home / CHECKPOINT_FILE
+    path = Home(home).checkpoint
     before = [read_note(path)] if path.is_file() else []
     for note in (*before, *others):
         log.verified_size(note)  # a head that is no prefix of this log is a split view: nothing is signed
         log_witnesses(note, log.witnesses)
+    size = rounds or (log.verified_size(others[0]) if others else len(log.rounds))
+    if not 1 <= size <= len(log.rounds):
+        raise BadInput(f"--rounds {size}: {len(log.rounds)} rounds are final")
+    head = log_head(log.witnesses.consortium, [one.record for one in log.rounds[:size]])
     own = cosignature(head, private_key, int(time.time()))
+    known = {key_name(address) for address in log.witnesses.by_address}
     lines = {own.name: own}
-    for note in (*before, *others):
+    for note in (*before, *others, *collected):
         if note.text == head.render():
-            lines = {line.name: line for line in note.signatures} | lines
+            lines = {line.name: line for line in note.signatures if line.name in known} | lines
     signed = Note(head.render(), tuple(lines[name] for name in sorted(lines)))
-    if len(log_witnesses(signed, log.witnesses)) != len(lines):
-        raise NotWitnessed("one of the heads to add is signed by somebody who is no member")
-    if not before or log.verified_size(before[0]) <= head.size:
+    if not before or log.verified_size(before[0]) <= size:
         write_private(path, signed.render().encode())
     return signed

@@ -22,6 +22,7 @@ from dag.errors import MalformedIdentifier, MalformedNote
 from dag.fields import MAX_MEMBERS
 from dag.ids import cid_of, sha256, tx_id_of
 from dag.jsontext import parse_json
+from dag.notes import MAX_NOTE_BYTES, Note
 from dag.snapshot import Snapshot
 from dag.store import Store
 from dag.transaction import MAX_BYTES, Transaction
@@ -187,6 +188,17 @@ class Remote:
             return Witnesses.from_json(Witnesses(consortium, tuple(named[:MAX_MEMBERS])).to_json().encode())
         except (KeyError, TypeError, ValueError, MalformedNote) as error:
             raise PeerProblem(f"{self._url}/v1/members: not a list of members ({error})") from None
+
+    def checkpoint(self) -> Note:
+        """The head of the log that the node's hospital cosigned last; no signature is checked.
+
+        Raises:
+            PeerProblem: The node does not answer, has none, or sends something else.
+        """
+        try:
+            return Note.parse(self._get("/v1/checkpoint", MAX_NOTE_BYTES))
+        except MalformedNote as error:
+            raise PeerProblem(f"{self._url}/v1/checkpoint: {error}") from None
 
     def _ids(self) -> Iterator[str]:
         after, count = "", 0

@@ -30,6 +30,7 @@ ROUTES = {
     ("GET", "/v1/transactions/tips"),
     ("GET", "/v1/transactions/{cid}"),
     ("GET", "/v1/transactions/{cid}/raw"),
+    ("GET", "/v1/checkpoint"),
     ("GET", "/v1/rounds"),
     ("GET", "/v1/rounds/{number}"),
     ("GET", "/v1/models"),

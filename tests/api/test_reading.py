@@ -1,8 +1,13 @@
 """`medweave ledger --url` against the real routes of a node."""
 
+import pytest
+
+from dag.checkpoint import cosign
 from dag.ids import cid_of
+from dag.notes import Note, TreeHead
 from dag.snapshot import Snapshot
 from node.cli.ledger_sources import Remote, find
+from node.errors import PeerProblem
 
 
 def test_a_ledger_is_read_whole_over_the_api(client, service):
@@ -21,3 +26,19 @@ def test_a_ledger_is_read_whole_over_the_api(client, service):
     confirmed = service.publisher.read(lambda ledger: {tx.id for tx in held if ledger.is_confirmed(tx.id)})
     assert {tx.id for tx in held if snapshot.tangle.is_confirmed(tx.id)} == confirmed
     assert find(snapshot, cid_of(tips[0])) == tips[0]
+
+
+def test_the_cosigned_head_is_served_once_there_is_one(client, service):
+    answer = client.get("/v1/checkpoint")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "cosign" in answer.json()["detail"]
+    head = TreeHead("medweave/x/log", 1, b"r" * 32)
+    note = Note(head.render(), (cosign(head, b"k" * 32, 7),))
+    service.home.checkpoint.write_text(note.render())
+    try:
+        assert Remote("http://testserver", client).checkpoint() == note
+        service.home.checkpoint.write_text("nonsense")
+        with pytest.raises(PeerProblem, match="checkpoint"):
+            Remote("http://testserver", client).checkpoint()
+    finally:
+        service.home.checkpoint.unlink()

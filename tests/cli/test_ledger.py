@@ -15,6 +15,7 @@ import pytest
 from eth_account import Account
 
 from chain.anvil import Anvil
+from chain.client import Chain
 from crypto import secrets
 from dag.bodies import Kind
 from dag.checkpoint import log_head
@@ -25,11 +26,10 @@ from dag.proof import LogGrowth, TransactionProof
 from dag.snapshot import Snapshot
 from dag.store import Store
 from dag.witnesses import Witnesses
-from node.cli.ledger_proofs import CHECKPOINT_FILE
 from node.cli.main import main
 from node.config import ChainSection, NodeConfig
 from node.config import Hospital as HospitalSection
-from node.home import Home
+from node.home import Home, read_deployment, unlock_identity
 from node.storage import FileStore
 from tests.audit.network import write_run
 from tests.dag.played import play, witnesses
@@ -408,7 +408,7 @@ def test_hospitals_witness_the_log_and_a_proof_reaches_it(ask, run, network, tmp
     proof = tmp_path / "tx.proof"
     assert ask("prove", cid_of(update.id), "-o", proof, "--home", homes[0], "--checkpoint", note)["log"] is True
     assert ask("verify", proof, "--members", members)["log"] == 2
-    assert (homes[3] / CHECKPOINT_FILE).is_file()
+    assert Home(homes[3]).checkpoint.is_file()
     assert ask("prove", cid_of(update.id), "-o", proof, "--home", homes[3])["log"] is True
     grown = tmp_path / "grown.proof"
     assert ask("prove", "--since", first, "--checkpoint", note, "-o", grown, "--home", homes[0])["log"] is True
@@ -424,11 +424,34 @@ def test_a_split_view_is_not_signed(run, network, tmp_path):
     consortium = other.text.split("/")[1]
     forged = Note(log_head(bytes.fromhex(consortium), []).render().replace("\n0\n", "\n1\n"), other.signatures)
     (tmp_path / "forged.note").write_bytes(forged.render().encode())
-    before = (homes[2] / CHECKPOINT_FILE).read_bytes()
+    before = Home(homes[2]).checkpoint.read_bytes()
     code, out, err = run("cosign", "--home", homes[2], "--add", tmp_path / "forged.note")
     assert (code, out) == (1, "")
     assert "no prefix" in err
-    assert (homes[2] / CHECKPOINT_FILE).read_bytes() == before
+    assert Home(homes[2]).checkpoint.read_bytes() == before
+
+
+def test_signatures_are_collected_from_the_members_nodes(ask, network, node, tmp_path):
+    """One node serves its hospital's head, one answers nonsense, the others say nothing: the head grows by one line."""
+    homes, url = network
+    for home in homes[:3]:
+        Home(home).checkpoint.unlink(missing_ok=True)
+    ask("cosign", "--home", homes[1])
+    served = Home(homes[1]).checkpoint.read_bytes()
+    node.lie = lambda path, body: served if path == "/v1/checkpoint" else b"nonsense"
+    register(homes[1], url, node.url)
+    register(homes[2], url, f"{node.url}/elsewhere")
+    content = ask("cosign", "--home", homes[0], "--collect", "-o", tmp_path / "log.note")
+    assert (content["rounds"], content["signed_by"]) == (2, ["Hospital 0", "Hospital 1"])
+    assert Note.parse((tmp_path / "log.note").read_bytes()) == Note.parse(Home(homes[0]).checkpoint.read_bytes())
+    content = ask("cosign", "--home", homes[2], "--add", tmp_path / "log.note")
+    assert content["signed_by"] == ["Hospital 0", "Hospital 1", "Hospital 2"]
+
+
+def register(home, rpc: str, url: str) -> None:
+    """What a hospital does whose node moved."""
+    account = unlock_identity(Home(home), PASSWORD).account
+    Chain(rpc, read_deployment(Home(home)), account).registry.set_url(url)
 
 
 def cosigned(run, home, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 
 from dag.bodies import Kind
 from dag.ids import cid_of
@@ -53,5 +53,12 @@ def router(service: Service) -> APIRouter:
     def raw(cid: str) -> Response:
         tx = service.publisher.get(transaction_id(cid))
         return Response(tx.raw, media_type="application/vnd.ipld.dag-cbor")
+
+    @routes.get("/checkpoint", summary="Head of the log of rounds that this hospital cosigned last (a C2SP note)")
+    def checkpoint() -> Response:
+        try:
+            return Response(service.home.checkpoint.read_bytes(), media_type="text/plain; charset=utf-8")
+        except FileNotFoundError:
+            raise HTTPException(404, "this hospital has cosigned no head yet: `medweave ledger cosign`") from None
 
     return routes
