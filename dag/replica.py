@@ -200,13 +200,11 @@ class Replica:
         path, tangle, total = self.store.path, self.tangle, self.store.last_arrival()
         index_of: dict[bytes, int | None] = {address: member.index for address, member in context.members.items()}
         index_of[NO_ISSUER] = None
-        ids: list[bytes] = [b""]  # arrival numbers begin at 1
         with Rechecker(path, total if signatures else 0) as checker:
             for chunk in self.store.chunks():
-                expected = len(ids)
-                ids.extend(row.id for row in chunk)
-                tangle.attach_many(list(_graph_rows(chunk, expected, ids, index_of, path)))
-                if len(tangle) != len(ids) - 1:
+                expected = len(tangle) + 1
+                tangle.attach_many(_graph_rows(chunk, expected, index_of, path))
+                if len(tangle) != expected - 1 + len(chunk):
                     raise StoreCorrupt(path, chunk[-1].arrival, "a transaction is stored twice")
                 if signatures:
                     checker.check([Claim(row, self._named_parents(row)) for row in chunk])
@@ -236,9 +234,9 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 def _graph_rows(
-    chunk: list[Row], expected: int, ids: list[bytes], index_of: dict[bytes, int | None], path: str
-) -> Iterator[tuple[bytes, tuple[bytes, ...], int | None, int, Kind]]:
-    """What `Tangle.attach_many` takes."""
+    chunk: list[Row], expected: int, index_of: dict[bytes, int | None], path: str
+) -> Iterator[tuple[bytes, tuple[int, ...], int | None, int, Kind]]:
+    """What `Tangle.attach_many` takes, parents by place."""
     for row in chunk:
         arrival, first, second = row.arrival, row.first, row.second
         if arrival != expected:
@@ -246,9 +244,8 @@ def _graph_rows(
         if not (0 < first < arrival and 0 < second < arrival) and (arrival, first, second) != (1, 0, 0):
             raise StoreCorrupt(path, arrival, "a parent comes after its child")
         if row.issuer not in index_of:
-            reason = "its issuer is no member; the context must keep former members"
-            raise StoreCorrupt(path, arrival, reason)
-        parents = (ids[first], ids[second]) if first else ()
+            raise StoreCorrupt(path, arrival, "its issuer is no member; the context must keep former members")
+        parents = (first - 1, second - 1) if first else ()
         yield row.id, parents, index_of[row.issuer], row.round, _KINDS[row.kind]
         expected += 1
 
