@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dag.errors import Unsolicited
 from dag.ids import sha256
 from dag.sync import SyncConfig
 from dag.sync.messages import (
@@ -158,6 +159,30 @@ def test_missing_parents_are_asked_of_whoever_sent_the_child_and_then_of_others(
     assert effects[-1].peer in {"a", "c"}
     done = told(machine, effects[-1].peer, Answer(again.number, (rows[0],), ()))
     assert [tx.raw for tx in done[0].transactions] == rows
+
+
+def test_what_did_not_fit_into_an_answer_is_asked_for_again_at_once():
+    rows = chain(ledger(), 2)
+    machine = lone(peers=("a",))
+    (request,) = said(told(machine, "a", Announce(tuple(map(sha256, rows)))))
+    (rest,) = said(told(machine, "a", Answer(request.number, (rows[0],), ())))
+    assert rest.ids == (sha256(rows[1]),)
+
+
+def test_nobody_answers_for_another():
+    rows = chain(ledger(), 1)
+    machine = lone()
+    (request,) = said(told(machine, "a", Announce((sha256(rows[0]),))))
+    effects = told(machine, "b", Answer(request.number, (), request.ids))
+    assert [type(effect.error) for effect in effects] == [Unsolicited]
+    assert machine.tick(0.1) == [], "still awaited of the one that was asked"
+
+
+def test_what_was_asked_of_a_peer_that_left_is_asked_of_the_next():
+    machine = lone()
+    told(machine, "a", Announce(ids(1)))
+    told(machine, "b", Announce(ids(1)))
+    assert [message.ids for message in said(machine.disconnect("a", 0.1), "b")] == [ids(1)]
 
 
 def test_a_request_is_never_under_way_to_two_peers():

@@ -16,7 +16,7 @@ from dag.sync.messages import (
 )
 from tests.dag.messages import ids
 from tests.dag.support import ledger, post
-from tests.dag.syncnet import Net
+from tests.dag.syncnet import Net, chain
 from tests.dag.test_ledger import QUIET
 
 
@@ -83,6 +83,34 @@ def test_catching_up_goes_on_after_a_restart(long_history):
     net.carry("n3", net.nodes["n3"].machine.anchored(anchors, net.now))
     assert net.run(60.0, net.same)
     assert net.sent["range"] - spent < 0.8 * (len(books[0]) / net.config.page + len(anchors) / 8)
+
+
+def test_what_a_peer_attached_before_all_that_is_common_is_found_too():
+    """A long branch that nobody approved since: it lies behind the place where catching up begins, so it goes further back."""
+    books = [ledger(), ledger()]
+    chain(books[0], 100, 3)
+    played(40, books)
+    net = Net(2, books=books)
+    assert net.run(60.0, net.same)
+    assert net.sent["range-request"] > 1
+    net.sent.clear()
+    net.run(20.0)
+    assert not net.sent["range-request"], "and then it is quiet"
+
+
+def test_what_a_peer_holds_and_this_node_refuses_is_not_fetched_for_ever():
+    """A member contradicts itself a hundred times; one node has admitted it all, the other refuses it."""
+    books = [ledger(), ledger()]
+    genesis = books[0].genesis_id
+    books[1].receive(post((genesis, genesis), QUIET, 3, 0, round_=2).raw)
+    played(40, books)
+    chain(books[0], 100, 3)
+    net = Net(2, books=books)
+    net.run(120.0)
+    net.sent.clear()
+    net.run(60.0)
+    assert net.sent["range-request"] <= 1
+    assert net.sent["request"] + net.sent["answer"] <= 130
 
 
 def empty_range(_sender: str, raw: bytes) -> list[bytes]:

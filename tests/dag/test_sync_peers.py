@@ -52,6 +52,30 @@ def test_a_flooding_peer_does_not_delay_an_honest_one():
     assert flooded(config, pages)[0] <= 2
 
 
+@pytest.mark.parametrize(
+    ("limits", "taken"), [({"lane_messages": 7}, 7), ({"lane_bytes": 1000}, 6), ({"total_bytes": 1000}, 6)]
+)
+def test_a_peers_queue_has_a_limit_of_messages_and_of_bytes(limits, taken):
+    machine = lone(config=replace(SILENT, **limits))
+    messages = [Announce(ids(4, f"flood {k}")).encode() for k in range(20)]
+    assert 1000 // 7 < len(messages[0]) <= 1000 // 6
+    assert sum(machine.receive("a", message, 0.0) == [] for message in messages) == taken
+    assert machine.receive("b", messages[0], 0.0) == [], "another peer may always have one message waiting"
+
+
+def test_a_peer_that_was_idle_has_saved_nothing_up():
+    """Credit left over from an emptied queue is forfeited: otherwise quiet years would pay for one long flood."""
+    machine = lone(config=replace(SILENT, work_units=1))
+    small = Request(1, ids(1)).encode()
+    for _ in range(500):
+        told(machine, "a", small)
+    for _ in range(150):
+        machine.receive("a", small, 0.0)
+        machine.receive("b", small, 0.0)
+    served = Counter(effect.peer for _ in range(120) for effect in machine.work(0.0))
+    assert abs(served["a"] - served["b"]) <= SILENT.quantum, served
+
+
 def test_work_is_shared_by_cost_not_by_count():
     """One sends large messages, one small: each gets half of the work (deficit round robin)."""
     machine = lone(config=replace(SILENT, work_units=1, lane_bytes=1 << 30))
