@@ -69,7 +69,7 @@ class RoundRunner:
         """One short line for a person."""
         what, share = self.progress
         if self.phase == "train" and what:
-            return f"{what} {share:.0%}" if what == "training" else what
+            return f"{what} {share:.0%}"
         return describe(self.state)
 
     @property
