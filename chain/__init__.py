@@ -9,8 +9,11 @@ module                 what it is
 ``epochs``             KeyEpochs: the key ceremonies
 ``rounds``             TrainingRounds: open, propose, finalise, abort
 ``models``             ModelLedger: the lineage
+``conduct``            TrainingRounds' part about faults and reputations
 ``outcome``            what a quorum signs at a round's end (EIP-712)
+``votes``              what members decide by vote (EIP-712)
 ``leader``             the leaders' order of a round, from its seed
+``standing``           members and reputations folded from events; a round's ranking
 ``events``             what the contracts emitted, typed
 ``keystore``           keys at rest (Web3 Secret Storage version 3)
 ``anvil``              a local chain as a child process

@@ -44,23 +44,32 @@ def compile_contracts() -> dict[str, str]:
         CompilerMissing: If Node.js, npm's solc or OpenZeppelin's contracts are not installed.
         CompilationFailed: With the compiler's own message.
     """
-    for package in ("solc", "@openzeppelin/contracts"):
-        if not (NODE_MODULES / package / "package.json").is_file():
-            raise CompilerMissing(f"npm package {package}", str(NODE_MODULES))
-    import solcx  # type: ignore[import-untyped, unused-ignore]  # a developer's tool: nodes run without it
-    from solcx.exceptions import SolcError  # type: ignore[import-untyped, unused-ignore]
+    compiled = _compile(SETTINGS)
+    return {name: _artifact(name, compiled) for name in CONTRACTS}
 
-    sources = {
-        path.relative_to(ROOT).as_posix(): {"content": path.read_text("utf-8")}
-        for path in sorted(SOURCES.rglob("*.sol"))
-    }
-    job = {"language": "Solidity", "sources": sources, "settings": SETTINGS}
-    with _node_on_path():
-        try:
-            output = solcx.compile_standard(job, base_path=ROOT, solc_binary=SHIM)
-        except SolcError as error:
-            raise CompilationFailed(str(error.message or error.stderr_data)) from error
-    return {name: _artifact(name, output["contracts"]) for name in CONTRACTS}
+
+def storage_layouts() -> list[tuple[str, int, int, str, str]]:
+    """Where the four contracts keep their state.
+
+    Returns:
+        Contract, slot, offset in bytes from the slot's lower end, name and type of each variable, in order; members of a
+        struct are named ``Struct.member``, with slots counted from the struct's own.
+
+    Raises:
+        CompilerMissing: As ``compile_contracts``.
+        CompilationFailed: As ``compile_contracts``.
+    """
+    compiled = _compile({**SETTINGS, "outputSelection": {"*": {"*": ["storageLayout"]}}})
+    rows = []
+    for name in CONTRACTS:
+        layout = compiled[f"contracts/src/{name}.sol"][name]["storageLayout"]
+        types = layout["types"] or {}
+        structs = sorted((t for t in types.values() if "members" in t), key=lambda t: str(t["label"]))
+        for prefix, entries in [("", layout["storage"]), *((f"{_last(t['label'])}.", t["members"]) for t in structs)]:
+            for entry in entries:
+                place = (int(entry["slot"]), int(entry["offset"]))
+                rows.append((name, *place, prefix + entry["label"], str(types[entry["type"]]["label"])))
+    return rows
 
 
 def stale(fresh: dict[str, str]) -> list[str]:
@@ -95,6 +104,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (ARTIFACTS / f"{name}.json").write_text(fresh[name], "utf-8")
     sys.stdout.write(f"written: {', '.join(outdated) or 'nothing, all artefacts were fresh'}\n")
     return 0
+
+
+def _compile(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the compiler made of ``contracts/src``, by source and contract."""
+    for package in ("solc", "@openzeppelin/contracts"):
+        if not (NODE_MODULES / package / "package.json").is_file():
+            raise CompilerMissing(f"npm package {package}", str(NODE_MODULES))
+    import solcx  # type: ignore[import-untyped, unused-ignore]  # a developer's tool: nodes run without it
+    from solcx.exceptions import SolcError  # type: ignore[import-untyped, unused-ignore]
+
+    sources = {
+        path.relative_to(ROOT).as_posix(): {"content": path.read_text("utf-8")}
+        for path in sorted(SOURCES.rglob("*.sol"))
+    }
+    job = {"language": "Solidity", "sources": sources, "settings": settings}
+    with _node_on_path():
+        try:
+            output = solcx.compile_standard(job, base_path=ROOT, solc_binary=SHIM)
+        except SolcError as error:
+            raise CompilationFailed(str(error.message or error.stderr_data)) from error
+    compiled: dict[str, Any] = output["contracts"]
+    return compiled
+
+
+def _last(label: str) -> str:
+    """``struct TrainingRounds.Entry`` becomes ``Entry``."""
+    return label.rpartition(".")[2]
 
 
 def _artifact(name: str, contracts: dict[str, Any]) -> str:

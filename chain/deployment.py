@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from eth_utils.address import to_checksum_address
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
@@ -91,6 +92,25 @@ class Deployment:
             raise BadDeployment(error.field, "a value as `to_json` writes it", record.get(error.field)) from error
 
 
+def planned_addresses(deployer: str, nonce: int = 0) -> dict[str, str]:
+    """Where ``deploy`` puts the contracts: the addresses follow from account and nonce alone, on every chain (EIP-161).
+
+    Args:
+        deployer: The account that deploys.
+        nonce: Its next nonce; 0 for a fresh account.
+
+    Returns:
+        Checksummed addresses by field of ``Deployment``.
+
+    Raises:
+        BadArgument: If an argument is out of its range.
+    """
+    account = to_checksum_address(checked_address("deployer", deployer))
+    checked_integer("nonce", nonce, 0, 2**64 - 2)
+    order = ("registry", "epochs", "models", "rounds")
+    return {field: str(get_create_address(account, Nonce(nonce + step))) for step, field in enumerate(order)}
+
+
 def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: Sequence[Hospital]) -> Deployment:
     """Deploys the four contracts with their founding members.
 
@@ -117,8 +137,8 @@ def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: S
     members = [(h.account, h.box_key, h.data_size, h.name, h.url) for h in hospitals]
     first, registry = _create(connection, sender, "HospitalRegistry", consortium, members)
     _, epochs = _create(connection, sender, "KeyEpochs", registry)
-    rounds_to_be = get_create_address(connection.w3.to_checksum_address(deployer.address), Nonce(sender.nonce() + 1))
-    _, models = _create(connection, sender, "ModelLedger", rounds_to_be)
+    planned = planned_addresses(deployer.address, sender.nonce() - 2)
+    _, models = _create(connection, sender, "ModelLedger", planned["rounds"])
     _, rounds = _create(connection, sender, "TrainingRounds", registry, epochs, models)
     return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)
 

@@ -12,10 +12,35 @@ from chain.toolchain import ROOT, find_forge, node_first_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+
+def run_forge(command: str, options: Sequence[str] = (), root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs one of forge's commands with npm's compiler (foundry.toml); downloads nothing.
+
+    Args:
+        command: Such as ``test`` or ``coverage``.
+        options: Further options of the command.
+        root: The folder with foundry.toml.
+
+    Returns:
+        Its exit status and output, stderr merged in.
+
+    Raises:
+        CompilerMissing: If forge or Node.js is not installed.
+    """
+    return subprocess.run(
+        [str(find_forge()), command, "--root", str(root), *options],
+        env={**os.environ, "PATH": node_first_path()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def run_tests(options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Runs ``forge test`` over contracts/test with npm's compiler (foundry.toml); downloads nothing.
+    """Runs ``forge test`` over contracts/test.
 
     Args:
         options: Further options of ``forge test``.
@@ -26,14 +51,7 @@ def run_tests(options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     Raises:
         CompilerMissing: If forge or Node.js is not installed.
     """
-    return subprocess.run(
-        [str(find_forge()), "test", "--root", str(ROOT), *options],
-        env={**os.environ, "PATH": node_first_path()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    return run_forge("test", options)
 
 
 def main(options: Sequence[str]) -> int:

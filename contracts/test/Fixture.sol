@@ -61,7 +61,7 @@ abstract contract Fixture {
             VM.prank(member(i));
             epochs.announce(epoch, keccak256(abi.encode("box", epoch, i)));
         }
-        for (uint256 i = 0; i < N; i++) {
+        for (uint256 i = 0; i < n; i++) {
             VM.prank(member(i));
             epochs.commit(epoch, keccak256("commitment"));
         }

@@ -77,6 +77,9 @@ contract LedgerTransactionTest is Ledger {
         Said memory said = update(7, 1);
         said.body = hex"ff";
         expectNone(signed(1, said), "body");
+        bytes memory noNumber = signed(1, update(7, 23)); // "\x17", the one byte before the signature
+        noNumber[noNumber.length - 123] = 0x40;
+        expectNone(noNumber, "sequence");
         said = update(7, 1);
         said.kind = "a kind with far more than the thirty-two bytes";
         expectNone(abi.encodePacked(hex"aa", "\x64body", hex"f6", "\x64kind", hex"782e", said.kind, new bytes(200)), "kind");

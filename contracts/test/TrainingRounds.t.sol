@@ -73,6 +73,13 @@ contract TrainingRoundsTest is Fixture {
         expectBadDeadlines(type(uint64).max - 1, type(uint64).max);
     }
 
+    function test_openNeedsAPlan() external {
+        startLineage();
+        VM.prank(member(0));
+        expectRefusal(abi.encodeWithSelector(ITrainingRounds.EmptyDigest.selector));
+        rounds.open(0, GENESIS, COLLECT, ROUND);
+    }
+
     function test_openRoundShowsItsTerms() external {
         startLineage();
         uint256 round = openRound();

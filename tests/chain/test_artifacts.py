@@ -8,7 +8,7 @@ import pytest
 
 from chain import compile as compiler
 from chain.artifact import CONTRACTS, load
-from chain.compile import compile_contracts, main, stale
+from chain.compile import compile_contracts, main, stale, storage_layouts
 from chain.errors import CompilationFailed, CompilerMissing
 
 
@@ -74,3 +74,10 @@ def test_missing_packages_say_what_to_do(
         compile_contracts()
     assert main(["--check"]) == 2
     assert "npm ci" in capsys.readouterr().err
+
+
+def test_the_storage_layout_is_as_documented() -> None:
+    page = (compiler.ROOT / "contracts" / "README.md").read_text("utf-8")
+    rows = [tuple(cell.strip().strip("`") for cell in line.strip("|").split("|")) for line in page.splitlines()]
+    documented = [row for row in rows if row[0] in CONTRACTS and len(row) == 5]
+    assert documented == [tuple(map(str, row)) for row in storage_layouts()]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chain.anvil import dev_account
 from chain.client import Chain
-from chain.deployment import Deployment, deploy, fund
+from chain.deployment import Deployment, deploy, fund, planned_addresses
 from chain.errors import BadArgument, BadDeployment, NotDeployed, RpcRefused, WrongChain
 from tests.chain.support import digest
 
@@ -106,6 +106,18 @@ def test_contracts_of_two_deployments_do_not_mix(consortium: Consortium, swapped
     mixed = dataclasses.replace(consortium.deployment, **{swapped: getattr(other, swapped)})
     with pytest.raises(NotDeployed, match="another"):
         Chain(consortium.url, mixed).verify()
+
+
+def test_a_fresh_account_deploys_to_the_same_addresses_everywhere(consortium: Consortium) -> None:
+    deployer = Account.from_key(digest("deployer"))
+    planned = planned_addresses(deployer.address)
+    fund(consortium.url, dev_account(0), [deployer.address], 1)
+    deployment = deploy(consortium.url, deployer, digest("consortium"), consortium.hospitals)
+    assert {field: getattr(deployment, field) for field in planned} == planned
+    again = deploy(consortium.url, deployer, digest("consortium"), consortium.hospitals)
+    assert again.rounds == planned_addresses(deployer.address, 4)["rounds"]
+    with pytest.raises(BadArgument, match="nonce"):
+        planned_addresses(deployer.address, -1)
 
 
 def test_fund_gives_each_the_same(consortium: Consortium) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from chain import forge, toolchain
 from chain.errors import CompilerMissing
+from tools import contracts
 
 
 def test_solidity_tests_pass() -> None:
@@ -16,6 +17,11 @@ def test_solidity_tests_pass() -> None:
     passed, failed, skipped = re.findall(r"(\d+) tests passed, (\d+) failed, (\d+) skipped", done.stdout)[-1]
     assert int(passed) >= 110
     assert (int(failed), int(skipped)) == (0, 0)
+
+
+def test_gas_has_not_drifted(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a change that is meant: `python -m tools.contracts gas --write`, and commit what it wrote."""
+    assert contracts.main(["gas"]) == contracts.FINE, capsys.readouterr().out
 
 
 def test_a_missing_forge_says_what_to_do(
