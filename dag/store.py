@@ -109,10 +109,11 @@ class Store:
         Raises:
             StoreFailed: the disk refused, or a row is there already.
         """
-        self._pending.extend(rows)
-        if not self._in_batch:
-            with self.batch():
-                pass  # its end writes what is pending
+        if self._in_batch:
+            self._pending.extend(rows)
+            return
+        with self.batch():
+            self._pending.extend(rows)
 
     def last_arrival(self) -> int:
         """The newest row's arrival number; 0 in an empty ledger."""
@@ -266,9 +267,9 @@ class Store:
                 if found != FORMAT:
                     raise WrongFormat(self.path, found, FORMAT)
                 return False
-            self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             migrations.prepare(self._db, self.path)
+            self._db.execute("PRAGMA journal_mode = WAL")  # last: a file that is refused is not touched
         was_dirty = self.meta("dirty") == b"1"
         self.set_meta("dirty", b"1")
         return was_dirty

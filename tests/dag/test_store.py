@@ -120,8 +120,11 @@ def test_a_database_of_something_else(tmp_path):
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE patients (name TEXT)")
+    before = path.read_bytes()
     with pytest.raises(StoreCorrupt, match="patients"):
         Store(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["other.db"]
 
 
 def test_looking_leaves_no_mark_and_works_beside_a_node(tmp_path):
@@ -235,6 +238,22 @@ def test_a_full_disk_loses_nothing_and_is_survived(tmp_path):
     again = ledger(path)
     again.verify()
     assert len(again) == 301
+
+
+def test_rows_that_could_not_be_written_are_not_written_later(tmp_path):
+    path = tmp_path / "ledger.db"
+    store = Store(path)
+    Ledger(store, context)
+    row = store.row(1)
+    store._db.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreFailed, match="locked"):
+            store.append([row._replace(arrival=2)])
+        other.execute("ROLLBACK")
+    with store.batch():
+        store.set_meta("note", b"written")
+    assert store.last_arrival() == 1
 
 
 @pytest.mark.parametrize("column", ["first", "second"])
