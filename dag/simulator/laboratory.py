@@ -1,8 +1,7 @@
-"""Walks alone, without a network: one graph that everybody sees with the same delay, and one member that attacks.
+"""Walks alone, without a network: every member sees its own transactions at once and all others with the same delay.
 
-*In flight* is Popov's rate times delay: a new transaction chooses its parents without seeing the newest `in_flight` ones.
-That is the only imperfection here, so what is measured is a property of the rating and the walks, not of a network. A
-member does remember which of its own it has just rescued, as a node does, which sees its own transactions at once.
+*In flight* is Popov's rate times delay: a transaction reaches the other members when `in_flight` more have been posted. That
+is the only imperfection here, so what is measured is a property of the rating and the walks, not of a network.
 Source: Popov, "The Tangle", sections 3 and 4.1.
 """
 
@@ -30,7 +29,7 @@ class Setting:
 
     Attributes:
         members: who posts, ≥ 4.
-        in_flight: transactions that nobody sees yet, ≥ 0.
+        in_flight: newest transactions that only their own members see, ≥ 0.
         seed: of all chance.
         alpha: greed of the walks.
         rating: what walks go by.
@@ -46,13 +45,13 @@ class Setting:
 
 
 class Laboratory:
-    """A graph that grows.
+    """A graph that grows, as each member sees it.
 
     Attributes:
         setting: what is tried.
-        tangle: what everybody sees.
-        order: ids in the order in which they became visible.
-        parents: of every transaction that `post` made, visible or not.
+        views: what each member sees, by member.
+        order: ids of honest transactions in the order in which the others came to see them.
+        parents: of every transaction that `post` made, seen by others or not.
         rng: source of chance.
     """
 
@@ -60,44 +59,47 @@ class Laboratory:
         """Genesis alone."""
         self.setting = setting
         self.rng = stream(setting.seed, f"laboratory {setting.members} {setting.in_flight}")
-        self.tangle = Tangle(-(-2 * setting.members // 3))
+        self.views = [Tangle(-(-2 * setting.members // 3)) for _ in range(setting.members)]
         self.order: list[bytes] = []
-        self.parents: dict[bytes, tuple[bytes, bytes]] = {}
+        self.parents: dict[bytes, tuple[bytes, ...]] = {}
+        self._kinds: dict[bytes, Kind] = {}
+        self._updates: list[bytes] = []
         self._made = 0
         self._credibility: dict[bytes, float] = {}
-        self._flying: deque[tuple[bytes, tuple[bytes, bytes], int, Kind]] = deque()
-        self.genesis = self._name()
-        self.tangle.attach(self.genesis, (), None, 0, Kind.GENESIS)
+        self._flying: deque[tuple[bytes, int]] = deque()
+        self.genesis = self._name((), Kind.GENESIS)
+        for view in self.views:
+            view.attach(self.genesis, (), None, 0, Kind.GENESIS)
 
     # -- posting ---------------------------------------------------------------------------------------------------
 
-    def post(self, member: int, kind: Kind = Kind.ACKNOWLEDGEMENT, through: bytes | None = None) -> bytes:
-        """An honest transaction, on parents that the walks choose; visible once `in_flight` more have been posted."""
-        tx_id, parents = self._name(), self.choose(member, through)
-        self.parents[tx_id] = parents
-        self._flying.append((tx_id, parents, member, kind))
-        while len(self._flying) > self.setting.in_flight:
-            self._land()
-        return tx_id
-
-    def choose(self, member: int, through: bytes | None = None) -> tuple[bytes, bytes]:
-        """The parents that an honest member would take now."""
-        return choose_parents(
-            self.tangle,
+    def post(self, member: int, kind: Kind = Kind.ACKNOWLEDGEMENT) -> bytes:
+        """An honest transaction, on parents that the walks choose in its member's view."""
+        view = self.views[member]
+        through = self._behind(member) if kind is Kind.ACKNOWLEDGEMENT else None
+        parents = choose_parents(
+            view,
             self.rng,
             self.setting.alpha,
             self.setting.rating,
             through=through,
-            rescue=self._orphan(member) if self.setting.rescue else None,
+            rescue=orphan_of(view, member) if self.setting.rescue else None,
             member=member,
             round_=ROUND,
             credibility=self._credibility,
         )
+        tx_id = self._name(parents, kind)
+        self._show(tx_id, member, member)
+        self._flying.append((tx_id, member))
+        while len(self._flying) > self.setting.in_flight:
+            self._land()
+        return tx_id
 
     def attack(self, member: int, parents: tuple[bytes, bytes]) -> bytes:
-        """A transaction on any parents, visible at once: the attacker is quicker than everybody."""
-        tx_id = self._name()
-        self.tangle.attach(tx_id, parents, member, ROUND, Kind.ACKNOWLEDGEMENT)
+        """A transaction on any parents, seen by all at once: the attacker is quicker than everybody."""
+        tx_id = self._name(parents, Kind.ACKNOWLEDGEMENT)
+        for viewer in range(self.setting.members):
+            self._show(tx_id, member, viewer)
         return tx_id
 
     def grow(self, count: int, members: Sequence[int]) -> list[bytes]:
@@ -105,59 +107,56 @@ class Laboratory:
         return [self.post(self.rng.choice(members)) for _ in range(count)]
 
     def land_all(self) -> None:
-        """Everything in flight becomes visible."""
+        """Everything in flight arrives."""
         while self._flying:
             self._land()
 
-    def step(self, members: Iterable[int], kind: Kind) -> None:
-        """All of these members post at the same moment: none sees what the others post now."""
-        posted = [(self._name(), self._settling_parents(member), member, kind) for member in members]
-        self._flying.extend(posted)
-        self.land_all()
-
     # -- measuring -------------------------------------------------------------------------------------------------
 
-    def ends(self, walks: int) -> list[bytes]:
-        """Where so many single walks from the entry point end now."""
-        entry = self.tangle.entry
+    def ends(self, walks: int, member: int) -> list[bytes]:
+        """Where so many single walks from a member's entry point end now."""
+        view = self.views[member]
         return [
             choose_parents(
-                self.tangle,
+                view,
                 self.rng,
                 self.setting.alpha,
                 self.setting.rating,
-                through=entry,
+                through=view.entry,
                 credibility=self._credibility,
             )[0]
             for _ in range(walks)
         ]
 
     def orphans(self, ids: Iterable[bytes]) -> float:
-        """Share of these that no other member approves."""
-        weights = [self.tangle.approval_weight(tx_id) for tx_id in ids]
+        """Share of these that no other member approves; everything must have arrived."""
+        weights = [self.views[0].approval_weight(tx_id) for tx_id in ids]
         return sum(weight < 2 for weight in weights) / len(weights)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _settling_parents(self, member: int) -> tuple[bytes, bytes]:
-        """As a node chooses for an acknowledgement: the first walk starts at an update it has not approved."""
-        updates = [tx_id for tx_id in self.order if self.tangle.kind(tx_id) is Kind.UPDATE]
-        behind = [tx_id for tx_id in updates if not self.tangle.approved_by(tx_id, member)]
-        return self.choose(member, self.rng.choice(behind) if behind else None)
+    def _behind(self, member: int) -> bytes | None:
+        """As `dag.ledger.Ledger.create` has it: an update that the member has not approved yet, by lot."""
+        view = self.views[member]
+        behind = [tx_id for tx_id in self._updates if tx_id in view and not view.approved_by(tx_id, member)]
+        return self.rng.choice(behind) if behind else None
 
-    def _orphan(self, member: int) -> bytes | None:
-        orphan = orphan_of(self.tangle, member)
-        return None if any(orphan in parents for _, parents, _, _ in self._flying) else orphan
+    def _show(self, tx_id: bytes, member: int, viewer: int) -> None:
+        self.views[viewer].attach(tx_id, self.parents[tx_id], member, ROUND, self._kinds[tx_id])
 
     def _land(self) -> None:
-        tx_id, parents, member, kind = self._flying.popleft()
-        self.tangle.attach(tx_id, parents, member, ROUND, kind)
+        tx_id, member = self._flying.popleft()
+        for viewer in range(self.setting.members):
+            self._show(tx_id, member, viewer)
         self.order.append(tx_id)
 
-    def _name(self) -> bytes:
+    def _name(self, parents: tuple[bytes, ...], kind: Kind) -> bytes:
         """A fresh id, and the credibility (eq. 20 as printed) that the paper's rating would see."""
         self._made += 1
         tx_id = self._made.to_bytes(32, "big")
+        self.parents[tx_id], self._kinds[tx_id] = parents, kind
+        if kind is Kind.UPDATE:
+            self._updates.append(tx_id)
         accuracy, weight = self.rng.randrange(850_000, 950_000), self.rng.randrange(50_000, 500_000)
         self._credibility[tx_id] = credibility(accuracy, 0, weight, paper_literal=True) / PPM
         return tx_id

@@ -61,11 +61,8 @@ def test_replays_change_nothing():
 
 @pytest.mark.parametrize("behaviour", ["lazy", "parasite"])
 def test_hiding_and_laziness_capture_less_than_their_share(behaviour):
-    captured = posted = 0.0
-    for seed in (3, 4):
-        world = attacked(behaviour, seed=seed)
-        world.run()
-        assert len(world.deeds.byzantine) >= 10
-        captured += world.metrics.figures.capture_ratio
-        posted += world.metrics.figures.byzantine_ratio
-    assert captured < posted
+    world = attacked(behaviour)
+    world.run()
+    figures = world.metrics.figures
+    assert len(world.deeds.byzantine) >= 10
+    assert figures.capture_ratio < figures.byzantine_ratio

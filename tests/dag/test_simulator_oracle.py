@@ -55,7 +55,7 @@ def test_a_false_row_that_was_decoded_for_all_is_found(monkeypatch, finished):
 def test_silence_about_contradictions_is_found(monkeypatch):
     """Nodes that heard one half only never convict the member."""
     monkeypatch.setattr("dag.sync.spreading.Spreading.warn", lambda *_: [])
-    few = replace(PLAIN, nodes=16, peers=4, byzantine=1 / 16, behaviours=("equivocate",), settle_minutes=0.5)
+    few = replace(PLAIN, nodes=10, peers=3, byzantine=0.1, behaviours=("equivocate",), minutes=1.0, settle_minutes=0.2)
     with pytest.raises(Diverged, match="convicted"):
         run_some(few)
 
