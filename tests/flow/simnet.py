@@ -1,4 +1,4 @@
-"""A consortium in one process: real crypto (`minimal`), real ledgers, real training, a simulated chain and network.
+"""A consortium in one process: real crypto (`minimal`), real ledgers and sync, real training, a simulated chain and network.
 
 Deterministic given its seed: messages and effects are delivered in an order drawn from it, on a virtual clock.
 """
@@ -25,6 +25,7 @@ from dag.errors import LedgerError
 from dag.ledger import Ledger
 from dag.rules import Context, Member, RoundTerms
 from dag.store import Store
+from dag.sync import Check, Effect, Send, Spread, SyncConfig, SyncMachine, Verdict
 from dag.transaction import Transaction, address_of
 from node.daemon.learner import settings_of
 from node.errors import MedweaveError
@@ -33,6 +34,7 @@ from node.images.phantom import generate
 from node.learning.metrics import evaluate
 from node.learning.parameters import model_hash
 from node.learning.training import train
+from node.publishing.port import PublisherPort
 from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
@@ -47,6 +49,8 @@ from node.sealing.quantising import plan_layout
 from node.storage import BlobMissing, BlobUnavailable, MemoryStore
 
 STEP_SECONDS = 0.05
+SYNC = SyncConfig(frontier_seconds=0.2, request_seconds=0.2, retry_seconds=0.05)
+"""In proportion to the steps."""
 CONTRACTS = [f"0x{digit * 40}" for digit in "1234"]
 
 
@@ -161,7 +165,7 @@ class SimNode:
     up: bool = True
     runner: RoundRunner | None = None
     quantised: dict[int, np.ndarray] = field(default_factory=dict)
-    held: list[bytes] = field(default_factory=list)
+    sync: SyncMachine | None = None
 
 
 class SimNet:
@@ -297,6 +301,8 @@ class SimNet:
 
     def begin(self, node: SimNode, facts: RoundFacts) -> None:
         """(Re)start a member's part in a round from chain, ledger and journal alone."""
+        if node.runner is None or not node.runner.over:
+            self._start_sync(node)
         ports = replace(node.ports, opened={}, unlocked={})
         node.runner = RoundRunner(
             ports, facts, lambda _r, e, n=node: self.queue.append(("effect", n.index, e)), lambda: self.now
@@ -325,18 +331,9 @@ class SimNet:
         return [self.run(self.open_round()) for _ in range(rounds)]
 
     def _look(self, node: SimNode, number: int) -> None:
-        """What a member reads on chain, and the frontier exchange that fills gaps."""
-        held, node.held = node.held, []
-        for raw in held:
-            self._deliver(node, raw)
-        for other in self.nodes:
-            if other.up and other is not node and not self.dropped(other.index, node.index):
-                missing = [
-                    i for i in other.publisher.read(lambda ledger: ledger.frontier()) if not node.publisher.knows(i)
-                ]
-                for tx_id in [*missing, *node.publisher.read(lambda ledger: ledger.missing())]:
-                    if other.publisher.knows(tx_id):
-                        self._deliver(node, other.publisher.get(tx_id).raw)
+        """What a member reads on chain, and what its sync does by the clock."""
+        if node.sync.next_deadline() <= self.now:
+            self._carry(node, node.sync.tick(self.now))
         events = [Anchored(a) for a in self.chain.anchors[number] if a not in node.runner.state.anchors]
         if number in self.chain.endings and node.runner.state.ending is None:
             events.append(Ended(self.chain.endings[number]))
@@ -348,8 +345,10 @@ class SimNet:
         node = self.nodes[item[1]]
         if not node.up:
             return
-        if item[0] == "deliver":
-            self._deliver(node, item[2])
+        if item[0] == "message":
+            self._carry(node, node.sync.receive(str(item[2]), item[3], self.now))
+        elif item[0] == "posted":
+            self._carry(node, node.sync.created([item[2]], self.now))
         elif not self.stopped_effects(node, item[2]):
             node.runner.feed(carry_out(node.runner.ports, node.runner.state, item[2]))
 
@@ -359,17 +358,40 @@ class SimNet:
         if node.runner is not None and transaction.round == node.runner.state.facts.round:
             node.runner.feed([Attached(transaction, approvals)])
         if transaction.parents and transaction.issuer == self.addresses[index] and not self.replaying:
-            for other in self.nodes:
-                if other is not node and other.up and not self.dropped(index, other.index):
-                    self.queue.append(("deliver", other.index, transaction.raw))
+            self.queue.append(("posted", index, transaction.id))
 
-    def _deliver(self, node: SimNode, raw: bytes) -> None:
-        transaction = Transaction.decode(raw)
-        if node.publisher.knows(transaction.id):
-            return
+    def _start_sync(self, node: SimNode) -> None:
+        """A machine that knows what the ledger knows, as after a start."""
+        node.sync = SyncMachine(
+            PublisherPort(node.publisher),
+            SYNC,
+            random.Random(node.index),
+            needs_check=lambda transaction: transaction.kind is Kind.UPDATE,
+        )
+        for other in self.nodes:
+            if other is not node:
+                self._carry(node, node.sync.connect(str(other.index), self.now))
+        self._carry(node, node.sync.created([tx.id for tx in node.publisher.outbox()], self.now))
+
+    def _carry(self, node: SimNode, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    other = self.nodes[int(effect.peer)]
+                    if other.up and not self.dropped(node.index, other.index):
+                        self.queue.append(("message", other.index, node.index, effect.message))
+                case Check():
+                    self._carry(node, node.sync.checked(effect.transaction.id, self._verdict(node, effect), self.now))
+                case Spread():
+                    for tx_id in effect.ids:
+                        node.publisher.sent(tx_id)
+        while node.sync.pending:
+            self._carry(node, node.sync.work(self.now))
+
+    @staticmethod
+    def _verdict(node: SimNode, check: Check) -> Verdict:
         try:
-            if transaction.kind is Kind.UPDATE:
-                node.checks.check(transaction, None)
-            node.publisher.receive(raw)
+            node.checks.check(check.transaction, None)
         except (LedgerError, MedweaveError):
-            node.held.append(raw)
+            return Verdict.LATER
+        return Verdict.GOOD
