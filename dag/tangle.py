@@ -15,20 +15,23 @@ Here transactions are ids; `dag.index` below knows them as places in the order o
 
 from __future__ import annotations
 
-import heapq
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from dag.bodies import Kind
 from dag.errors import MalformedTransaction, MissingParent, UnknownTransaction
-from dag.index.columns import MAX_ISSUER, NONE
+from dag.index import searches
+from dag.index.bulk import rows_by_places
+from dag.index.columns import MAX_ISSUER, NONE, Rows
 from dag.index.covers import Covers
 from dag.index.entry import Entry
 from dag.index.graph import Graph
 from dag.index.ids import Ids
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     _Parents = tuple[bytes, ...] | tuple[int, ...]
     _Row = tuple[bytes, _Parents, int | None, int, Kind]
@@ -80,66 +83,99 @@ class Tangle:
             MalformedTransaction: the issuer's index is out of range.
             MissingParent: a parent is not attached.
         """
-        self._attach((tx_id, parents, issuer_index, round_, kind))
+        self._attach(tx_id, parents, issuer_index, round_, kind)
 
-    def attach_many(self, rows: Iterable[_Row]) -> None:
-        """Attaches transactions in the order given, parents before children.
-
-        Args:
-            rows: id, parents, issuer's member index or None, round, kind, as `attach` takes them. Parents may also be given
-                by `position`, which a store knows without asking and which costs no search.
-
-        Raises:
-            LedgerError: what `attach` raises; the rows before it stay.
-        """
-        source, whole = iter(rows), False
-        try:
-            while batch := list(islice(source, _BATCH)):
-                if len(batch) * _REBUILD_SHARE >= len(self.graph):
-                    whole = True
-                    self._attach_batch(batch)
-                else:
-                    for row in batch:
-                        self._attach(row)
-        finally:
-            self._entry.stale |= whole
-
-    def _attach(self, row: _Row) -> None:
-        if self._append(*row):
-            self.graph.choose_engine()
-            self._entry.grew(self.graph.link_newest())
-
-    def _attach_batch(self, rows: Iterable[_Row]) -> None:
-        """Attaches rows but leaves the entry point where it is."""
-        start = len(self.graph)
-        try:
-            for row in rows:
-                self._append(*row)
-        finally:
-            self.graph.choose_engine()
-            self.graph.link_many(start, len(self.graph))
-
-    def _append(self, tx_id: bytes, parents: _Parents, issuer_index: int | None, round_: int, kind: Kind) -> bool:
-        """Adds a transaction everywhere but to its parents' links and masks; False if it is attached."""
-        above = self._above(tx_id, parents)
-        issuer = NONE if issuer_index is None else issuer_index
-        if not NONE <= issuer <= MAX_ISSUER:
-            raise MalformedTransaction("issuer", f"member index {issuer} is outside 0…{MAX_ISSUER}")
+    def _attach(self, tx_id: bytes, parents: _Parents, issuer_index: int | None, round_: int, kind: Kind) -> None:
+        above, issuer, number = self._above(tx_id, parents), _issuer(issuer_index), _NUMBERS[kind]
         if not self._ids.add(tx_id):
-            return False
-        number = _NUMBERS[kind]
+            return
         at = self.graph.append(above, issuer, round_, number)
         for parent in above:
             self._tips.pop(parent, None)
         self._tips[at] = None
         self._covers.add(at, above, issuer, round_, number)
-        return True
+        self.graph.choose_engine()
+        self._entry.grew(self.graph.link_newest())
+
+    def attach_many(self, rows: Iterable[_Row]) -> None:
+        """Attaches transactions in the order given, parents before children.
+
+        Args:
+            rows: id, parents' ids, issuer's member index or None, round, kind, as `attach` takes them.
+
+        Raises:
+            LedgerError: what `attach` raises; the rows before it stay.
+        """
+        source = iter(rows)
+        while batch := list(islice(source, _BATCH)):
+            if len(batch) * _REBUILD_SHARE >= len(self.graph):
+                self._attach_batch(batch)
+            else:
+                for row in batch:
+                    self._attach(*row)
+
+    def _attach_batch(self, batch: list[_Row]) -> None:
+        entered: list[tuple[int, int, int, int, int]] = []
+        try:
+            for tx_id, parents, issuer_index, round_, kind in batch:
+                above, issuer = self._above(tx_id, parents), _issuer(issuer_index)
+                if self._ids.add(tx_id):
+                    first, second = (*above, NONE, NONE)[:2]
+                    entered.append((first, second, issuer, round_, _NUMBERS[kind]))
+        finally:
+            if entered:
+                self._enter(Rows(*np.array(entered, np.int64).T))
+
+    def reserve(self, total: int) -> None:
+        """Makes room for so many transactions at once, before that many are attached."""
+        self._ids.reserve(total)
+        self.graph.reserve(total)
+
+    def attach_places(
+        self,
+        ids: Sequence[bytes],
+        firsts: Sequence[int],
+        seconds: Sequence[int],
+        issuers: Sequence[int],
+        rounds: Sequence[int],
+        kinds: Sequence[Kind],
+    ) -> None:
+        """Attaches new transactions column by column, as a store reads them: no parent is searched for.
+
+        Args:
+            ids: their ids, none of them attached.
+            firsts: `position` of each one's first parent, the batch counted on; -1 for genesis.
+            seconds: of its second; -1 for genesis.
+            issuers: member index of each one's issuer; -1 for genesis.
+            rounds: each one's round.
+            kinds: each one's kind.
+
+        Raises:
+            MalformedTransaction: a parent's position is not before its child's, an issuer's index is out of range, or an id
+                is attached already or no id; says which row. Rows before a wrong id stay; otherwise nothing changes.
+        """
+        numbers = [_NUMBERS[kind] for kind in kinds]
+        rows = rows_by_places(len(self.graph), firsts, seconds, issuers, rounds, numbers)
+        added = self._ids.extend(ids)
+        if added:
+            self._enter(Rows(*(column[:added] for column in rows)))
+        if added < len(ids):
+            raise MalformedTransaction(f"rows[{added}]", f"{ids[added].hex()} is attached already, or no id")
+
+    def _enter(self, rows: Rows) -> None:
+        """Adds rows whose ids are in place."""
+        start = self.graph.extend(rows)
+        heads = self.graph.columns.column("head")
+        for parent in np.union1d(rows.first, rows.second).tolist():
+            self._tips.pop(parent, None)
+        self._tips.update(dict.fromkeys((start + np.flatnonzero(heads[start:] == NONE)).tolist()))
+        self._entry.stale = self._covers.stale = True
 
     def _above(self, tx_id: bytes, parents: _Parents) -> tuple[int, ...]:
         """The distinct parents' places, ascending. Raises MissingParent."""
         if not parents:
             return ()
-        first, last, size = parents[0], parents[-1], self.graph.columns.size
+        first, last, size = parents[0], parents[-1], len(self._ids)
         one = first if isinstance(first, int) else self._ids.find(first)
         two = last if isinstance(last, int) else self._ids.find(last)
         if not (0 <= one < size and 0 <= two < size):
@@ -328,7 +364,7 @@ class Tangle:
             UnknownTransaction: the id is not attached.
         """
         halt = {at for known in stop if (at := self._ids.find(known)) != NONE}
-        for at in self._descending([self._at(tx_id)], halt):
+        for at in searches.descending(self.graph, [self._at(tx_id)], halt):
             yield self._ids[at]
 
     def in_cone(self, tx_id: bytes, heads: bytes | Iterable[bytes]) -> bool:
@@ -387,26 +423,7 @@ class Tangle:
         Ids in `known` that are not attached are ignored. Costs what it returns, plus the region around the border.
         """
         theirs = {at for tx_id in known if (at := self._ids.find(tx_id)) != NONE}
-        heap = [-at for at in theirs | self._tips.keys()]
-        heapq.heapify(heap)
-        queued = {-at for at in heap}
-        ours_left = sum(at not in theirs for at in queued)
-        found: list[int] = []
-        while heap and ours_left:
-            at = -heapq.heappop(heap)
-            shared = at in theirs
-            if not shared:
-                ours_left -= 1
-                found.append(at)
-            for parent in self.graph.above(at):
-                if shared and parent not in theirs:
-                    theirs.add(parent)
-                    ours_left -= parent in queued
-                if parent not in queued:
-                    queued.add(parent)
-                    heapq.heappush(heap, -parent)
-                    ours_left += parent not in theirs
-        return [self._ids[at] for at in reversed(found)]
+        return [self._ids[at] for at in searches.beyond(self.graph, self._tips.keys(), theirs)]
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -419,14 +436,9 @@ class Tangle:
     def _places(self, heads: bytes | Iterable[bytes]) -> set[int]:
         return {self._at(head) for head in ((heads,) if isinstance(heads, bytes) else heads)}
 
-    def _descending(self, starts: Iterable[int], halt: Collection[int]) -> Iterator[int]:
-        heap = [-at for at in starts if at not in halt]
-        seen = set(heap)
-        heapq.heapify(heap)
-        while heap:
-            at = -heapq.heappop(heap)
-            yield at
-            for parent in self.graph.above(at):
-                if -parent not in seen and parent not in halt:
-                    seen.add(-parent)
-                    heapq.heappush(heap, -parent)
+
+def _issuer(member_index: int | None) -> int:
+    issuer = NONE if member_index is None else member_index
+    if not NONE <= issuer <= MAX_ISSUER:
+        raise MalformedTransaction("issuer", f"member index {issuer} is outside 0…{MAX_ISSUER}")
+    return issuer

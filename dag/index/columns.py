@@ -92,6 +92,16 @@ class Lots(NamedTuple):
     """One cell: how many ends."""
 
 
+class Rows(NamedTuple):
+    """What `Columns.extend` is given, by columns of `Table`."""
+
+    first: NDArray[np.integer]
+    second: NDArray[np.integer]
+    issuer: NDArray[np.integer]
+    round: NDArray[np.integer]
+    kind: NDArray[np.integer]
+
+
 _TYPES: Final = {
     "first": "i4",
     "second": "i4",
@@ -145,6 +155,22 @@ class Columns:
         t.first[at], t.second[at], t.issuer[at], t.round[at], t.kind[at] = first, second, issuer, round_, kind
         self.size = at + 1
         return at
+
+    def extend(self, rows: Rows) -> int:
+        """Adds many rows as `append` adds one; returns the first one's place."""
+        start, stop = self.size, self.size + len(rows.issuer)
+        if stop > self._rows:
+            self.reserve(max(stop, 2 * self._rows))
+        self.room_for(int(rows.issuer.max(initial=NONE)))
+        for name, values in rows._asdict().items():
+            getattr(self.arrays, name)[start:stop] = values
+        self.size = stop
+        return start
+
+    def reserve(self, rows: int) -> None:
+        """Makes room for so many rows at once."""
+        if rows > self._rows:
+            self._reshape(rows, self.words)
 
     def room_for(self, member: int) -> None:
         """Widens the masks until they have a bit for the member."""

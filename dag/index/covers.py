@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,11 @@ KEPT_ROUNDS: Final = 8
 
 
 class Covers:
-    """A bit mask of members for each transaction of the newest rounds, found on paths through its round alone."""
+    """A bit mask of members for each transaction of the newest rounds, found on paths through its round alone.
+
+    Attributes:
+        stale: set after many rows were attached at once: the newest rounds are gone through before the next question.
+    """
 
     def __init__(self, graph: Graph, update: int) -> None:
         """Nothing yet.
@@ -27,6 +33,7 @@ class Covers:
             graph: where the rest is looked up.
             update: number of that kind.
         """
+        self.stale = False
         self._graph = graph
         self._update = update
         self._rounds: dict[int, dict[int, int]] = {}
@@ -42,6 +49,8 @@ class Covers:
             round_: its round.
             kind: number of its kind.
         """
+        if self.stale:
+            self._rebuild()  # finds this row too, and finding it again changes nothing
         covers = self._rounds.get(round_)
         if covers is None:
             covers = self._open(round_)
@@ -57,6 +66,8 @@ class Covers:
 
     def of(self, at: int, round_: int) -> int:
         """The mask of a transaction of that round; 0 if it is of another."""
+        if self.stale:
+            self._rebuild()
         covers = self._rounds.get(round_)
         if covers is not None:
             return covers.get(at, 0)
@@ -64,8 +75,21 @@ class Covers:
 
     def news(self, at: int, issuer: int, round_: int) -> int:
         """The mask less what the member's own transactions of the round approve."""
+        cover = self.of(at, round_)
         newest, approved = self._approved.get(issuer, (round_, 0))
-        return self.of(at, round_) & ~(approved if newest == round_ else 0)
+        return cover & ~(approved if newest == round_ else 0)
+
+    def _rebuild(self) -> None:
+        self.stale = False
+        self._rounds, self._approved = {}, {}
+        rounds, table = self._graph.columns.column("round"), self._graph.table
+        newest = rounds
+        for _ in range(KEPT_ROUNDS - 1):
+            older = newest[newest < newest.max(initial=0)]
+            newest = older if older.size else newest
+        oldest_kept = newest.max(initial=0)
+        for at in np.flatnonzero(rounds >= oldest_kept).tolist():
+            self.add(at, self._graph.above(at), table.issuer[at], table.round[at], table.kind[at])
 
     def _searched(self, at: int) -> int:
         table, mask = self._graph.table, 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Sequence
 
-    from dag.index.columns import Floats, Lots, Readable
+    from dag.index.columns import Floats, Lots, Readable, Rows
 
 _LAST_STAMP: Final = 2**31 - 3
 
@@ -63,16 +63,27 @@ class Graph:
             self._bind()
         return at
 
+    def reserve(self, rows: int) -> None:
+        """Makes room for so many rows at once."""
+        self.columns.reserve(rows)
+        self._bind()
+
+    def extend(self, rows: Rows) -> int:
+        """Adds and enters many rows, parents before children; returns the first one's place."""
+        start = self.columns.extend(rows)
+        self.choose_engine()
+        if self.columns.arrays is not self._bound:
+            self._bind()
+        words, counts = self.columns.words, self._counts
+        self._engine.attach_rows(self._fast, start, len(self), words, counts, self.quorum, self._scratch)
+        return start
+
     def link_newest(self) -> list[int]:
         """Enters the newest row; returns the places that reached the quorum by it."""
         at = self.columns.size - 1
         crossed = self._engine.attach_row(self._fast, at, self.columns.words, self._counts, self.quorum, self._scratch)
         last = len(self._scratch) - 1
         return [int(self._scratch[last - place]) for place in range(crossed)]
-
-    def link_many(self, start: int, stop: int) -> None:
-        """Enters rows `start` … `stop` - 1."""
-        self._engine.attach_rows(self._fast, start, stop, self.columns.words, self._counts, self.quorum, self._scratch)
 
     def choose_engine(self) -> None:
         """Compiles the kernels once the graph is large enough for that to pay."""

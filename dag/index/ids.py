@@ -14,7 +14,7 @@ from dag.errors import MalformedIdentifier
 from dag.ids import ID_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SHARDS: Final = 64  # a power of two; at a million ids growing one shard moves 16,000 places: 3 ms
 _SHARD_BITS: Final = _SHARDS.bit_length() - 1
@@ -71,7 +71,7 @@ class Ids:
         number = key & (_SHARDS - 1)
         shard = self._shards[number]
         if 2 * self._used[number] >= len(shard):
-            shard = self._widen(number)
+            shard = self._widen(number, 2 * len(shard))
         last = len(shard) - 1
         slot = (key >> _SHARD_BITS) & last
         while (at := shard[slot]) != _FREE:
@@ -84,10 +84,24 @@ class Ids:
         self._bytes += tx_id
         return True
 
-    def _widen(self, number: int) -> array[int]:
+    def extend(self, ids: Sequence[bytes]) -> int:
+        """Adds ids up to the first that is no id or has a place already; returns how many."""
+        for number, tx_id in enumerate(ids):
+            if len(tx_id) != ID_BYTES or not self.add(tx_id):
+                return number
+        return len(ids)
+
+    def reserve(self, total: int) -> None:
+        """Makes room for so many ids at once."""
+        size = 1 << (2 * -(-total // _SHARDS)).bit_length()
+        for number, shard in enumerate(self._shards):
+            if len(shard) < size:
+                self._widen(number, size)
+
+    def _widen(self, number: int, size: int) -> array[int]:
         before = self._shards[number]
-        after = self._shards[number] = array("i", [_FREE]) * (2 * len(before))
-        last = len(after) - 1
+        after = self._shards[number] = array("i", [_FREE]) * size
+        last = size - 1
         for at in before:
             if at != _FREE:
                 slot = (hash(self[at]) >> _SHARD_BITS) & last

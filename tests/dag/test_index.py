@@ -221,24 +221,57 @@ def test_a_batch_that_breaks_keeps_what_came_before(made, at):
     assert list(tangle.ids()) == [row[0] for row in made]
 
 
-@given(rows(most=40))
+def columns_of(made, places):
+    """Rows as `attach_places` takes them."""
+    ids, parents, issuers, rounds, kinds = zip(*made, strict=True)
+    firsts = [places[above[0]] if above else -1 for above in parents]
+    seconds = [places[above[1]] if above else -1 for above in parents]
+    return ids, firsts, seconds, [-1 if who is None else who for who in issuers], rounds, kinds
+
+
+@given(rows(most=40, members=40, rounds=KEPT_ROUNDS + 3), st.integers(1, 41))
 @SLOW
-def test_parents_may_be_given_by_place(made):
+def test_rows_by_places_are_the_rows_by_ids(made, cut):
     whole, _ = build(made)
     again = Tangle(3)
-    again.attach_many((i, tuple(whole.position(p) for p in parents), *rest) for i, parents, *rest in made)
+    places = {tx_id: place for place, tx_id in enumerate(whole.ids())}
+    again.attach_places(*columns_of(made[:cut], places))
+    again.reserve(cut + 300)
+    again.refuse(again.tips()[0])
+    assert [again.is_refused(tx_id) for tx_id in again.tips()].count(True) == 1
+    if made[cut:]:
+        again.attach(*made[cut])
+    if made[cut + 1 :]:
+        again.attach_places(*columns_of(made[cut + 1 :], places))
+    assert list(again.ids()) == list(whole.ids())
+    assert again.tips() == whole.tips()
+    assert again.entry == whole.entry
     for tx_id in whole.ids():
         assert again.parents(tx_id) == whole.parents(tx_id)
+        assert again.approvers(tx_id) == whole.approvers(tx_id)
         assert again.approval_weight(tx_id) == whole.approval_weight(tx_id)
-    assert again.entry == whole.entry
+        assert again.cover(tx_id, again.round(tx_id)) == whole.cover(tx_id, whole.round(tx_id))
+        for member in (0, 1, 39):
+            round_ = whole.round(made[-1][0])
+            assert again.news(tx_id, member, round_) == whole.news(tx_id, member, round_)
 
 
-@pytest.mark.parametrize("parents", [(0, 2), (-1, 0), (1 << 40, 0)])
-def test_a_place_that_is_none_is_refused(parents):
+@pytest.mark.parametrize(("first", "second", "issuer"), [(0, 3, 1), (-2, 0, 1), (1 << 40, 0, 1), (0, 0, 2**15)])
+def test_columns_that_do_not_fit_change_nothing(first, second, issuer):
     tangle = draw("A1:[G]")
-    with pytest.raises(MissingParent):
-        tangle.attach_many([(name_id("B1"), parents, 1, 1, Kind.UPDATE)])
-    assert len(tangle) == 2
+    ids, kinds = [name_id("B1"), name_id("C1")], [Kind.UPDATE] * 2
+    with pytest.raises(MalformedTransaction, match=r"rows\[1\]"):
+        tangle.attach_places(ids, [0, first], [1, second], [1, issuer], [1, 1], kinds)
+    assert list(tangle.ids()) == [name_id("G"), name_id("A1")]
+
+
+@pytest.mark.parametrize("bad", [name_id("A1"), b"short"])
+def test_columns_with_a_wrong_id_keep_what_came_before(bad):
+    tangle = draw("A1:[G]")
+    with pytest.raises(MalformedTransaction, match=r"rows\[1\]"):
+        tangle.attach_places([name_id("B1"), bad], [1, 1], [1, 1], [1, 2], [1, 1], [Kind.UPDATE] * 2)
+    assert tangle.tips() == (name_id("B1"),)
+    assert tangle.approval_weight(name_id("A1")) == 2
 
 
 @pytest.mark.parametrize(
@@ -276,8 +309,10 @@ def test_ids_are_found_where_they_were_put(ids, others):
         found[len(known)]
 
 
-def test_many_ids():
+@pytest.mark.parametrize("reserved", [0, 70, 5000])
+def test_many_ids(reserved):
     found = Ids()
+    found.reserve(reserved)
     for number in range(5000):
         assert found.add(name_id(f"{number}"))
     assert all(found.find(name_id(f"{number}")) == number for number in range(5000))
