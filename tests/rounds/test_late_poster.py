@@ -295,3 +295,36 @@ def test_a_member_nobody_closed_above_keeps_its_lock(played):
     mine = next(u.id for u in net.nodes[late].runner.state.updates if u.issuer == late)
     assert book.closers(mine) == 1
     assert all(member != late for _, member, _ in net.nodes[late].runner.state.reveals)
+
+
+def test_known_gap_an_opened_ciphertext_of_an_earlier_round_can_be_posted_again():
+    """Locks protect an update until its round's list is closed; afterwards its ciphertext can be read, and used in later rounds.
+
+    One Byzantine member adds a multiple of a victim's last update to its own. The sum that is opened then shows it beside the
+    other members' updates of the group. What closes this is a proof of knowledge with each ciphertext (SECURITY.md, 3).
+    """
+    net = SimNet(4, 3, min_group=2, seed=14, augment=False)
+    net.play(1)
+    attacker = net.nodes[0]
+    before, victim = attacker.runner.state, 1
+    seen = next(update for update in before.updates if update.issuer == victim)
+
+    def crafted(node, cids):
+        theirs, params = locked_update(node.ports, before, seen), node.ports.keys.joint.params
+        own = Sealer(node.ports.keys.joint).seal(np.zeros(theirs.size, np.int64))
+        columns = zip(unlocked_chunks(theirs, params, node.ports.blobs), own, strict=True)
+        secret = learn.reveal_for(node.ports, node.runner.state)
+        lock = UpdateLock.from_reveal(secret, node.ports.address, 1, node.runner.state.facts.round)
+        return [lock.lock(i, _fresh(add([c] * TIMES + [zero], params))) for i, (c, zero) in enumerate(columns)]
+
+    number = net.open_round()
+    net.stopped_effects = instead_of_sealing(net, attacker.index, crafted)
+    assert net.run(number).finalised
+    predicate = statement_of(net, number).predicate
+    position = next(i for i, u in enumerate(predicate.updates) if u.issuer == "0x" + attacker.ports.address.hex())
+    group = next(g for g in predicate.groups if position in g.updates)
+    by_address = {"0x" + address.hex(): node for address, node in zip(net.addresses, net.nodes, strict=True)}
+    others = [by_address[predicate.updates[i].issuer] for i in group.updates if i != position]
+    known = sum(node.quantised[number] for node in others)
+    shown = next(iter(net.nodes[1].runner.ports.opened.values()))[predicate.groups.index(group)][: known.size]
+    np.testing.assert_array_equal(shown - known, TIMES * net.nodes[victim].quantised[1])
