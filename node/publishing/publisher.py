@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dag.bodies import AcknowledgementBody, CheckpointBody, Kind, ProposalBody
 from dag.closing import closers_of
 from dag.equivocation import round_subject
-from dag.errors import AlreadyPosted, WrongRound
+from dag.errors import AlreadyPosted
 from dag.gathering import parents_over, tip_over
 from dag.transaction import address_of
 from dag.walks import choose_parents, orphan_of
@@ -101,18 +101,6 @@ class Publisher:
         """Close the ledger's store: the next start need not check every signature again."""
         with self._lock:
             self._store.close()
-
-    def receive(self, raw: bytes) -> Received:
-        """Take in bytes from a peer; `dag.ledger.Ledger.receive`.
-
-        Raises:
-            LedgerError: The bytes are no transaction, the rules refuse it, or the disk does.
-        """
-        with self._lock:
-            received = self._ledger.receive(raw)
-            for transaction in received.attached:
-                self._tell(transaction)
-            return received
 
     def receive_many(self, raws: Sequence[bytes]) -> Received:
         """Take in many, in one durable commit; `dag.ledger.Ledger.receive_many`.
@@ -279,7 +267,3 @@ class Publisher:
             for update in self._updates.get(transaction.round, ())
         }
         self._attached(transaction, approvals)
-
-
-RETRYABLE = (WrongRound,)
-"""Refusals that may turn into acceptance once this node has read more of the chain."""

@@ -485,7 +485,7 @@ def test_known_transactions_are_given_and_unknown_ones_named():
 def test_terms_of_the_support_match_the_rules():
     """The other tests mean something only while an honest update is attached at once."""
     first, second = publisher(0), publisher(1)
-    received = second.receive(post_update(first, 0).raw)
+    received = second.receive_many((post_update(first, 0).raw,))
     assert len(received.attached) == 1
     assert terms().max_slots == update_body(0).slots * 2
     assert isinstance(received.attached[0].body, type(update_body(0)))

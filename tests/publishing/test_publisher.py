@@ -25,7 +25,7 @@ def share_all(books, rows) -> None:
     for book in books:
         for row in rows:
             if not book.knows(row.id):
-                book.receive(row.raw)
+                book.receive_many((row.raw,))
 
 
 def confirmed_round(books) -> list[Transaction]:
@@ -143,10 +143,10 @@ def test_the_listener_hears_everything_once_with_current_approvals():
     book = publisher(0, attached=lambda tx, approvals: heard.append((tx.id, dict(approvals))))
     other = publisher(1)
     update = post_update(book, 0)
-    other.receive(update.raw)
+    other.receive_many((update.raw,))
     answer = acknowledge(other, approve=update.id)
-    book.receive(answer.raw)
-    book.receive(answer.raw)
+    book.receive_many((answer.raw,))
+    book.receive_many((answer.raw,))
     assert [tx_id for tx_id, _ in heard] == [update.id, answer.id]
     assert heard[0][1] == {update.id: 0b0001}
     assert heard[1][1] == {update.id: 0b0011}
@@ -157,7 +157,7 @@ def test_children_that_waited_are_told_after_their_parents():
     book, other = publisher(0, attached=lambda tx, _: heard.append(tx.id)), publisher(1)
     rows = [post_update(other, 1)] + [acknowledge(other) for _ in range(3)]
     for row in reversed(rows):
-        book.receive(row.raw)
+        book.receive_many((row.raw,))
     assert heard == [row.id for row in rows]
 
 
@@ -170,11 +170,11 @@ def test_replaying_after_a_restart_ends_with_the_same_approvals(tmp_path):
     for member, source in enumerate((book, other)):
         post_update(source, member)
     for row in other.read(lambda ledger: ledger.transactions()):
-        book.receive(row.raw)
+        book.receive_many((row.raw,))
     for row in book.read(lambda ledger: ledger.transactions()):
-        other.receive(row.raw)
+        other.receive_many((row.raw,))
     for _ in range(3):
-        book.receive(acknowledge(other).raw)
+        book.receive_many((acknowledge(other).raw,))
     book.close()
     again = publisher(0, attached=lambda tx, approvals: after.append((tx.id, dict(approvals))), path=path)
     again.replay(1)
@@ -213,7 +213,7 @@ def test_a_segment_alone_proves_which_updates_are_listed(seed, leader):
     for _ in range(40):
         book = rng.choice(books)
         for row in rng.sample(rows, min(len(rows), 5)):
-            book.receive(row.raw)
+            book.receive_many((row.raw,))
         rows.append(acknowledge(book))
     share_all(books, rows)
     for book in rng.sample(books, MEMBERS):

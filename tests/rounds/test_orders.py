@@ -76,7 +76,7 @@ def hear(played, told, order: random.Random | None) -> dict:
         if item in events:
             take(item)
         else:
-            book.receive(item.raw)
+            book.receive_many((item.raw,))
     book.replay(1)
     return knowledge(state)
 
