@@ -90,6 +90,10 @@ def test_a_round_cut_in_two_by_a_refresh_is_opened_by_the_next_leader():
     opened = bytes.fromhex(shares_of(net, number).proposal)
     first = next(a.proposal for a in net.chain.anchors[number] if a.proposal != opened)
     assert (net.asked[first], net.asked[opened]) == (0, 1)
+    released = [share.proposal for share in net.nodes[0].runner.state.shares]
+    assert (released.count(first), released.count(opened)) == (1, 3), (
+        "no new share opens what was asked of the old ones"
+    )
 
 
 def test_members_that_do_not_look_at_the_chain_mix_are_named_and_retry(caplog):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from crypto.errors import MixedGenerations
 from crypto.keys import MemberKey
 from crypto.opening import Opener, combine
 from crypto.sealing import Sealer
+from node.consortium.records import ProposedView, RoundView
 from node.epochs import keeper as module
 from node.epochs.facts import epoch_facts
 from node.epochs.start import CEREMONY_SECONDS, open_refresh
@@ -300,6 +302,23 @@ def test_shares_do_not_change_while_a_round_opens_sums(active, monkeypatch):
     assert "waiting for the open round" in net.members[0].keeper.doing
     busy[0] = False
     assert refresh(net) == 1
+
+
+def test_only_an_open_round_of_the_epoch_with_a_proposal_holds_a_refresh_back(active):
+    net = active()
+    open_refresh(net.members[0].chain)
+    view, record = net.epochs.view, net.epochs.view.ceremony
+    recorded = ProposedView(bytes(20), bytes(32), bytes(32), bytes(32), 1)
+    busy = RoundView(1, 1, bytes(32), bytes(32), bytes(32), "", 0, 0, 1, (recorded,))
+    for row, holds in (
+        (busy, True),
+        (replace(busy, proposals=()), False),
+        (replace(busy, finalised=True), False),
+        (replace(busy, epoch=2), False),
+    ):
+        assert module._is_opening(replace(view, rounds={1: row}), record) is holds
+    assert not module._is_opening(view, record)
+    assert not module._is_opening(replace(view, rounds={1: busy}), view.epochs[1]), "a ceremony disturbs no round"
 
 
 def test_a_refresh_is_confirmed_before_its_deadline_even_so(active, monkeypatch):
