@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dag.bodies import Kind
 from dag.closing import closed_by
 from dag.equivocation import EquivocationProof, round_subject, subject_of
-from dag.errors import NotAMember, StoreCorrupt, WrongConsortium
+from dag.errors import MalformedTransaction, NotAMember, StoreCorrupt, WrongConsortium
 from dag.ids import NO_ISSUER
 from dag.recent import Recent
 from dag.rechecking import Claim, Rechecker
@@ -119,8 +119,10 @@ class Replica:
 
     def first_sequence(self, heads: Iterable[bytes], issuer: bytes, round_: int) -> int | None:
         """The smallest sequence number of the issuer's transactions of a round in the heads' past cone, or None."""
-        member = self.provide().members[issuer].index
-        return first_sequence(self.tangle, lambda tx_id: self.get(tx_id).sequence, heads, member, round_)
+        member = self.provide().members.get(issuer)
+        if member is None:
+            return None
+        return first_sequence(self.tangle, lambda tx_id: self.get(tx_id).sequence, heads, member.index, round_)
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -198,14 +200,10 @@ class Replica:
     def _replay(self, context: Context, *, signatures: bool) -> None:
         """Builds the graph from columns; the bytes were compared with their id, and the columns with their seal."""
         path, tangle, total = self.store.path, self.tangle, self.store.last_arrival()
-        index_of: dict[bytes, int | None] = {address: member.index for address, member in context.members.items()}
-        index_of[NO_ISSUER] = None
+        index_of = {address: member.index for address, member in context.members.items()} | {NO_ISSUER: -1}
         with Rechecker(path, total if signatures else 0) as checker:
             for chunk in self.store.chunks():
-                expected = len(tangle) + 1
-                tangle.attach_many(_graph_rows(chunk, expected, index_of, path))
-                if len(tangle) != expected - 1 + len(chunk):
-                    raise StoreCorrupt(path, chunk[-1].arrival, "a transaction is stored twice")
+                _attach_rows(tangle, chunk, index_of, path)
                 if signatures:
                     checker.check([Claim(row, self._named_parents(row)) for row in chunk])
                 if self._progress:
@@ -233,21 +231,36 @@ class Replica:
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
-def _graph_rows(
-    chunk: list[Row], expected: int, index_of: dict[bytes, int | None], path: str
-) -> Iterator[tuple[bytes, tuple[int, ...], int | None, int, Kind]]:
-    """What `Tangle.attach_many` takes, parents by place."""
-    for row in chunk:
-        arrival, first, second = row.arrival, row.first, row.second
-        if arrival != expected:
-            raise StoreCorrupt(path, expected, "the row is missing")
-        if not (0 < first < arrival and 0 < second < arrival) and (arrival, first, second) != (1, 0, 0):
-            raise StoreCorrupt(path, arrival, "a parent comes after its child")
+def _attach_rows(tangle: Tangle, rows: list[Row], index_of: dict[bytes, int], path: str) -> None:
+    """Enters stored rows into the graph, column by column. Raises StoreCorrupt naming the row that cannot be."""
+    expected = len(tangle) + 1
+    arrivals, ids, _, issuers, _, kinds, rounds, _, firsts, seconds = zip(*rows, strict=True)
+    sound = arrivals == tuple(range(expected, expected + len(rows))) and min((*firsts[expected == 1 :], 1)) > 0
+    if not sound or not index_of.keys() >= {*issuers}:
+        raise _fault(rows, expected, index_of, path)
+    try:
+        tangle.attach_places(
+            ids,
+            [first - 1 for first in firsts],
+            [second - 1 for second in seconds],
+            [index_of[issuer] for issuer in issuers],
+            rounds,
+            [_KINDS[kind] for kind in kinds],
+        )
+    except MalformedTransaction:
+        raise _fault(rows, expected, index_of, path) from None
+
+
+def _fault(rows: list[Row], expected: int, index_of: dict[bytes, int], path: str) -> StoreCorrupt:
+    """What is wrong with rows that cannot follow one another."""
+    for number, row in enumerate(rows, expected):
+        if row.arrival != number:
+            return StoreCorrupt(path, number, "the row is missing")
+        if not (0 < row.first < number and 0 < row.second < number) and number > 1:
+            return StoreCorrupt(path, number, "a parent comes after its child")
         if row.issuer not in index_of:
-            raise StoreCorrupt(path, arrival, "its issuer is no member; the context must keep former members")
-        parents = (first - 1, second - 1) if first else ()
-        yield row.id, parents, index_of[row.issuer], row.round, _KINDS[row.kind]
-        expected += 1
+            return StoreCorrupt(path, number, "its issuer is no member; the context must keep former members")
+    return StoreCorrupt(path, rows[-1].arrival, "a transaction is stored twice, here or in the rows before")
 
 
 def _row(transaction: Transaction, arrival: int, parents: tuple[int, int]) -> Row:

@@ -7,7 +7,7 @@ import dag_cbor
 import pytest
 
 from dag.bodies import AcknowledgementBody, Kind
-from dag.errors import MalformedTransaction, WorkCancelled, WrongWork
+from dag.errors import MalformedTransaction, NotAMember, WorkCancelled, WrongWork
 from dag.ledger import Ledger
 from dag.rules import Context
 from dag.store import Store
@@ -132,6 +132,11 @@ def test_mining_can_be_watched_and_given_up():
         create(here, 0, QUIET, progress=lambda tries: False)
     assert len(here) == 1
     assert here.outbox() == ()
+
+
+def test_work_does_not_make_a_member():
+    with pytest.raises(NotAMember):
+        create(book(), 9, QUIET)
 
 
 @pytest.mark.parametrize("nonce", [b"", bytes(7), bytes(9), 5, "nonce678"])
