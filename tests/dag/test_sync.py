@@ -185,6 +185,17 @@ def test_what_was_asked_of_a_peer_that_left_is_asked_of_the_next():
     assert [message.ids for message in said(machine.disconnect("a", 0.1), "b")] == [ids(1)]
 
 
+def test_a_busy_sender_is_still_asked_first():
+    rows = chain(ledger(), 2)
+    machine = lone(config=replace(SILENT, requests_per_peer=1))
+    (first,) = said(told(machine, "a", Announce(ids(1))), "a")
+    assert said(told(machine, "a", Push((rows[1],)))) == [], (
+        "it has a question to answer; the other is not asked instead"
+    )
+    (parent,) = said(told(machine, "a", Answer(first.number, (), first.ids)), "a")
+    assert parent.ids == (sha256(rows[0]),)
+
+
 def test_a_request_is_never_under_way_to_two_peers():
     """Over a lossy network and every interleaving it has: the log says who asked whom for what, and when."""
     net = Net(4, seed=11, loss=0.3, config=SyncConfig(relay=3))

@@ -16,7 +16,7 @@ from dag.sync.messages import (
 )
 from tests.dag.messages import ids
 from tests.dag.support import ledger, post
-from tests.dag.syncnet import Net, chain
+from tests.dag.syncnet import SILENT, Net, chain
 from tests.dag.test_ledger import QUIET
 
 
@@ -83,6 +83,17 @@ def test_catching_up_goes_on_after_a_restart(long_history):
     net.carry("n3", net.nodes["n3"].machine.anchored(anchors, net.now))
     assert net.run(60.0, net.same)
     assert net.sent["range"] - spent < 0.8 * (len(books[0]) / net.config.page + len(anchors) / 8)
+
+
+def test_parents_missing_through_many_generations_are_fetched_by_pages():
+    """One push shows that two hundred generations are missing: asking for one at a time would take as many trips."""
+    books = [ledger(), ledger()]
+    chain(books[0], 200)
+    net = Net(2, books=books, config=SILENT)
+    net.post(0)
+    assert net.run(10.0, net.same)
+    assert net.sent["request"] <= SILENT.chase + 2
+    assert net.sent["range-request"] >= 1
 
 
 def test_what_a_peer_attached_before_all_that_is_common_is_found_too():

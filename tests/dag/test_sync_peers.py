@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dag.errors import MalformedMessage, Unanswered
+from dag.errors import MalformedMessage, Unanswered, Unsolicited
 from dag.ids import sha256
 from dag.sync import Misbehaved, Overloaded, SyncConfig, SyncMachine
 from dag.sync.messages import (
@@ -61,6 +61,14 @@ def test_a_peers_queue_has_a_limit_of_messages_and_of_bytes(limits, taken):
     assert 1000 // 7 < len(messages[0]) <= 1000 // 6
     assert sum(machine.receive("a", message, 0.0) == [] for message in messages) == taken
     assert machine.receive("b", messages[0], 0.0) == [], "another peer may always have one message waiting"
+
+
+def test_what_one_peer_announces_leaves_room_for_the_others():
+    machine = lone(config=replace(SILENT, wants_per_peer=60, max_wants=200))
+    told(machine, "a", Announce(ids(1000, "made up")))
+    assert machine.stats().wants == 60
+    (request,) = said(told(machine, "b", Announce(ids(5))), "b")
+    assert request.ids == ids(5)
 
 
 def test_a_peer_that_was_idle_has_saved_nothing_up():
@@ -135,9 +143,11 @@ def test_what_is_forged_in_a_peers_name_does_not_count_against_its_answers():
     for _ in range(10):
         machine.receive("a", b"\xff", 0.0, vouched=False)
     assert isinstance(machine.receive("a", Announce(ids(1)).encode(), 0.0, vouched=False)[0], Overloaded)
-    (request,) = said(told(machine, "a", Announce(ids(1)), 0.0), "a")
-    forged = told(machine, "a", Answer(request.number, (), request.ids), 0.0, vouched=False)
-    assert said(forged) == [], "a forged answer ends no request"
+    (row,) = chain(ledger(), 1)
+    (request,) = said(told(machine, "a", Announce((sha256(row),)), 0.0), "a")
+    forged = told(machine, "a", Answer(request.number, (row,), ()), 2e3, vouched=False)
+    assert [type(effect.error) for effect in forged] == [Unsolicited]
+    assert len(machine._port) == 1, "a forged answer is not taken, whatever is in it"
 
 
 def test_unsolicited_answers_are_blamed_and_not_taken():
