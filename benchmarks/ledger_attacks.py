@@ -39,7 +39,7 @@ WARM_UP: Final = 1300
 WALKS: Final = 120
 """Of each of nine honest members."""
 OUTSPENT: Final = 3
-"""Attacking transactions for each honest one that is left out."""
+"""Attacking transactions for each honest one that came after the oldest that the attacker builds on."""
 ATTACKER: Final = MEMBERS - 1
 HONEST: Final = tuple(range(MEMBERS - 1))
 RATINGS: Final[tuple[Rating, ...]] = ("approval", "paper")
@@ -62,7 +62,7 @@ def parasite(laboratory: Laboratory, behind: int, *, ladder: bool) -> list[bytes
     order = laboratory.order
     roots = order[-(behind + DOORS) : -behind] if ladder else [order[-behind - 1]]
     hidden: list[bytes] = []
-    for number in range(max(OUTSPENT * behind, len(roots))):
+    for number in range(OUTSPENT * (behind + len(roots) - 1)):
         root = roots[min(number, len(roots) - 1)]
         hidden.append(laboratory.attack(ATTACKER, (root, hidden[-1] if hidden else root)))
     return hidden
