@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from chain.standing import Standing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -108,6 +110,17 @@ class RoundView:
     """Bitmap of the member indices that signed the outcome."""
     ended_in: int | None = None
     next_seed: bytes | None = None
+    standing: Standing = field(default_factory=Standing)
+    """How the members stood when it was opened: the weights of its leaders' ranking."""
+
+    @property
+    def ranking(self) -> tuple[int, ...]:
+        """Member indices in the order in which they lead.
+
+        Raises:
+            BadArgument: The chain told of no member before the round, or its seed is malformed.
+        """
+        return self.standing.ranking(self.seed)
 
     @property
     def open(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chain import events as ev
 from chain.records import Hospital
+from chain.standing import Standing, follow
 from node.consortium.records import ComplaintView, EpochView, ModelView, ProposedView, RoundView
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ConsortiumView:
     """Models by hash, in the order they were recorded; the first is the genesis model."""
     active_epoch: int = 0
     """0 while there is none."""
+    standing: Standing = field(default_factory=Standing)
+    """Who the members are and how they stand."""
 
     @property
     def addresses(self) -> tuple[bytes, ...]:
@@ -78,7 +81,7 @@ class ConsortiumView:
 def fold(view: ConsortiumView, events: Iterable[Event]) -> ConsortiumView:
     """The view after these events, in chain order."""
     for event in events:
-        view = _fold_one(view, event)
+        view = _fold_one(replace(view, standing=follow(view.standing, event)), event)
     return view
 
 
@@ -178,6 +181,7 @@ def _round(
             collect_by=event.collect_by,
             finalise_by=event.finalise_by,
             opened_in=event.block,
+            standing=view.standing,
         )
     known = view.rounds[event.round]
     match event:

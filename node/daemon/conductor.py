@@ -6,7 +6,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from chain.leader import ranking
 from node.rounds.runner import RoundRunner
 from node.rounds.state import Anchor, Anchored, Attached, Ended, Ending, Failed, RoundFacts, Tick
 from node.rounds.worker import LONGEST_PAUSE_SECONDS, carry_out
@@ -56,7 +55,7 @@ class Conductor:
     def look(self, view: ConsortiumView) -> None:
         """The chain may have told something new."""
         for row in view.rounds.values():
-            runner = self.runners.get(row.round) or self._begin(row, view)
+            runner = self.runners.get(row.round) or self._begin(row)
             if runner is not None:
                 runner.feed(self._told(row, view))
 
@@ -73,7 +72,7 @@ class Conductor:
         if runner is not None:
             runner.feed([Attached(transaction, approvals)])
 
-    def _begin(self, row: RoundView, view: ConsortiumView) -> RoundRunner | None:
+    def _begin(self, row: RoundView) -> RoundRunner | None:
         """Take part in a round, or fetch the model of one that ended without this node."""
         missed = row.finalised and row.model is not None and not self._holds_model(row.model)
         ports = self._ports_for(row.epoch) if row.open or missed else None
@@ -85,7 +84,7 @@ class Conductor:
             plan=row.plan,
             base=row.base,
             seed=row.seed,
-            ranking=ranking(row.seed, view.addresses, [1] * len(view.addresses)),
+            ranking=row.ranking,
             collect_by=row.collect_by,
             finalise_by=row.finalise_by,
         )

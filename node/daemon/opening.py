@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
-from chain.leader import ranking
 from node.learning.parameters import model_hash
 from node.rounds.steps.models import genesis_model
 
@@ -54,7 +53,8 @@ class RoundOpener:
     def open_if_due(self, view: ConsortiumView) -> None:
         """Record the genesis model, or open the next round, where that is called for and it is this member's turn."""
         current = view.current
-        if not view.active_epoch or view.finalised >= self._target or (current is not None and current.open):
+        due = view.active_epoch and view.finalised < self._target and self._me in view.standing.members
+        if not due or (current is not None and current.open):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
@@ -76,7 +76,7 @@ class RoundOpener:
 
     def _rank(self, view: ConsortiumView) -> int:
         seed = (view.current.next_seed if view.current else None) or keccak(self._chain.deployment.consortium)
-        return ranking(seed, view.addresses, [1] * len(view.addresses)).index(self._me)
+        return view.standing.ranking(seed).index(self._me)
 
     def _try(self, what: str, send: Callable[[], Receipt]) -> Receipt | None:
         """What it took; None where somebody was faster."""

@@ -286,3 +286,17 @@ def test_a_chain_that_does_not_answer_leaves_the_view_and_misses_nothing():
     chain.up, chain.head = True, 17
     follower.look()
     assert follower.view == fold(ConsortiumView(), history())
+
+
+def test_a_rounds_leaders_follow_from_how_members_stood_when_it_opened() -> None:
+    def fault(index: int, block: int) -> ev.Event:
+        told = {"round": 1, "index": index, "fault": 0, "evidence": digest("e"), "points": 100, "reputation": 0}
+        return at(block, ev.FaultRecorded, **told)
+
+    before = [admitted(index) for index in range(4)]
+    first = opened(1, 3, digest("genesis")), *finalised(1, 4, digest("genesis"), digest("model"))
+    clean = fold(ConsortiumView(), [*before, *first])
+    charged = fold(ConsortiumView(), [*before, *first[:1], fault(clean.rounds[1].ranking[0], 3), *first[1:]])
+    assert charged.rounds[1].ranking == clean.rounds[1].ranking, "a running round keeps its leaders"
+    late = fold(charged, [opened(2, 5, digest("model"))])
+    assert late.rounds[2].ranking[-1] == clean.rounds[1].ranking[0], "who has no reputation leads last"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import BadArgument
-from chain.leader import ranking
 from node.consortium.view import address_bytes
 
 if TYPE_CHECKING:
@@ -61,11 +60,15 @@ def check(dossier: Dossier, link: Link) -> None:
         link.unchecked(leader, "whether it acted in turn: its proposal could not be read")
         return
     try:
-        order = ranking(here.row.seed, here.members, [1] * len(here.members))
+        order = here.row.ranking
     except BadArgument as error:
         link.falsified(leader, f"no ranking follows from the seed: {error}")
         return
-    rank, attempt = order.index(here.members.index(address)), dossier.ledger.proposal.attempt
+    place = here.members.index(address)
+    if place not in order:
+        link.falsified(leader, "was no member any more when the round was opened")
+        return
+    rank, attempt = order.index(place), dossier.ledger.proposal.attempt
     if attempt < rank:
         link.falsified(
             leader, f"has rank {rank} by the round's seed and proposed in time slot {attempt}, before its turn"
