@@ -55,7 +55,9 @@ ANYBODY = ""
 ANSWER_SECONDS = 8.0
 """How long a question waits for its turn."""
 MAX_CALLERS = 32
-"""Most messages of one caller that wait to be queued."""
+"""Most messages of one caller that wait to be queued or answered."""
+MAX_HEARING_BYTES = 64 * 1024 * 1024
+"""Most bytes of such messages of all callers; beyond it only a caller with nothing waiting is heard."""
 LONGEST_PAUSE_SECONDS = 0.5
 """So soon a peer that was admitted on chain is noticed."""
 
@@ -125,6 +127,7 @@ class Gossip:
         self._marks = count(1)
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self._callers: Counter[str] = Counter()
+        self._hearing = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -173,15 +176,18 @@ class Gossip:
             PeerBusy: The caller has too much waiting here.
         """
         peer = caller or ANYBODY
-        if self._callers[peer] >= MAX_CALLERS:
-            raise PeerBusy(f"{MAX_CALLERS} calls of {peer or 'strangers'} are waiting here; call again later")
+        crowded = self._callers[peer] and self._hearing + len(message) > MAX_HEARING_BYTES
+        if crowded or self._callers[peer] >= MAX_CALLERS:
+            raise PeerBusy(f"too many calls of {peer or 'strangers'} are waiting here; call again later")
         self._callers[peer] += 1
+        self._hearing += len(message)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._admit(peer, message)
         except TimeoutError:
             raise PeerBusy("this node has no time for an answer; call again later") from None
         finally:
+            self._hearing -= len(message)
             self._callers[peer] -= 1
             if not self._callers[peer]:
                 del self._callers[peer]
@@ -193,7 +199,7 @@ class Gossip:
         try:
             asks = is_question(message)
         except MalformedMessage:
-            self._put(Arrival(peer, message))  # it counts against the caller
+            self._put(Arrival(peer, b""))  # no message either, and shorter: it counts against the caller
             raise
         if not asks:
             self._put(Arrival(peer, message, admitted=admitted))

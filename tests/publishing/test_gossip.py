@@ -388,6 +388,20 @@ async def test_a_caller_with_too_much_waiting_is_told_so(monkeypatch):
         await asyncio.gather(*waiting, other)
 
 
+async def test_callers_together_have_a_limit_of_bytes(monkeypatch):
+    monkeypatch.setattr(module, "MAX_HEARING_BYTES", 100)
+    node = Node(0)
+    message = Announce((sha256(b"x"),)).encode()
+    assert 50 < len(message) <= 100
+    waiting = [asyncio.ensure_future(node.gossip.hear(message, url(k))) for k in (1, 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(PeerBusy):
+        await node.gossip.hear(message, url(1))
+    async with running(node):
+        await asyncio.gather(*waiting)
+        await node.gossip.hear(message, url(1))
+
+
 async def test_a_forger_cannot_make_a_node_stop_asking_a_member():
     """Who calls only says who it is. What comes in a member's name counts against that name's calls, not its answers."""
     first, second = pair()
