@@ -122,8 +122,6 @@ class Scenario:
         ack_seconds: mean pause between a member's acknowledgements while something is unconfirmed.
         work_seconds: pause between messages coming in and their being taken in: one durable commit each time.
         frontier_seconds: pause between two comparisons of frontiers.
-        listed: most updates in a proposal, 2 … 256; verifying a proposal costs each node in proportion.
-        witnesses: how many members post a checkpoint; 0 for all. All of them vote on the simulated chain.
         alpha: greed of the walks.
         observers: honest nodes whose confirmed sets are followed while the run goes on; 0 for all.
         settle_minutes: longest time after `minutes` until nothing may be missing anywhere.
@@ -148,8 +146,6 @@ class Scenario:
     ack_seconds: float = 10.0
     work_seconds: float = 0.05
     frontier_seconds: float = 5.0
-    listed: int = 256
-    witnesses: int = 0
     alpha: float = 2.0
     observers: int = 0
     settle_minutes: float = 30.0
@@ -160,7 +156,6 @@ class Scenario:
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise BadScenario(name, f"{value!r}: expected a finite number, not negative")
         _within("nodes", self.nodes, 4, MAX_NODES)
-        _within("listed", self.listed, 2, 256)
         for name in ("duplication", "crashes"):
             _within(name, getattr(self, name), 0, 1)
         for name, limit in (("loss", 1.0), ("byzantine", 1 / 3)):
