@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 VERDICT_GRACE_SECONDS = 2.0
 """Once a quorum has scored, the slower members get this long before the statement is written without them."""
-REVEAL_GRACE_SLOTS = 0.25
-"""The leader waits this share of a slot for the last reveals before proposing without them."""
+REVEAL_GRACE_SLOTS = 0.5
+"""The leader waits this share of a slot for the last reveals before proposing without these members' updates."""
 MAX_ATTEMPT = 255
 """Largest slot number a proposal can carry; later slots share it."""
 TURN_SECONDS = 2.0

@@ -134,7 +134,7 @@ def _reveals(transaction) -> bool:
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_what_is_made_after_a_reveal_is_never_closed_by_a_quorum(seed):
     """Whatever cone a leader picks: fewer than a quorum of members have any close above the late update."""
     play = Schedule(seed)

@@ -133,7 +133,18 @@ def test_too_few_updates_abort_the_round_and_the_base_carries_over():
 
 
 @pytest.mark.parametrize(
-    "step", [do.PostUpdate, do.Reveal, do.ReleaseShare, do.PostVerdict, do.PostCheckpoint, do.Finalise]
+    "step",
+    [
+        do.PostUpdate,
+        do.Close,
+        do.Reveal,
+        do.Unlock,
+        do.Propose,
+        do.ReleaseShare,
+        do.PostVerdict,
+        do.PostCheckpoint,
+        do.Finalise,
+    ],
 )
 def test_a_crash_before_any_step_is_resumed_from_disk(step: type):
     """A member that dies as it is about to act starts again from chain, ledger and journal, and the round finalises."""

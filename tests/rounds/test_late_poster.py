@@ -227,6 +227,9 @@ def test_what_was_locked_and_is_no_update_is_left_out_by_all(chunks, caplog):
         state = node.runner.state
         wrong = {u.issuer for u in state.updates if state.unlocked.get(u.id)}
         assert wrong == {bad}
+        (noted,) = node.journal.recall(number, "left_out")
+        assert noted["member"] == bad
+        assert all(node.publisher.knows(bytes.fromhex(noted[name])) for name in ("update", "reveal"))
     assert f"of member {bad} is left out, what it locked is no update" in caplog.text
 
 

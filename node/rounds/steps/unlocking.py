@@ -20,13 +20,20 @@ log = logging.getLogger("medweave.rounds")
 
 
 def unlock(ports: Ports, state: RoundState, update: bytes) -> tuple[Event, ...]:
-    """Look at a revealed update's ciphertexts.
+    """Look at a revealed update's ciphertexts; what is wrong with them is remembered with who locked it.
 
     Raises:
         LyingPeer: The update is not in this ledger.
         StorageError: Its blobs cannot be had yet.
     """
-    return (Unlocked(update, problem_of(ports, state, update)),)
+    problem = problem_of(ports, state, update)
+    if problem:
+        number, issuer = state.facts.round, seen_update(state, update).issuer
+        reveal = next(tx_id for tx_id, member, _ in state.reveals if member == issuer)
+        found = {"member": issuer, "update": update.hex(), "reveal": reveal.hex(), "problem": problem}
+        others = [row for row in ports.journal.recall(number, "left_out") or [] if row["update"] != update.hex()]
+        ports.journal.remember(number, "left_out", [*others, found])
+    return (Unlocked(update, problem),)
 
 
 def problem_of(ports: Ports, state: RoundState, update: bytes) -> str:
