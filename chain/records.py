@@ -31,7 +31,7 @@ class Hospital:
 
     Attributes:
         account: Its chain account, which also signs its ledger transactions; checksummed hex.
-        box_key: Its X25519 public key, 32 bytes, to which peers seal key shares.
+        box_key: Its X25519 public key, 32 bytes. Key shares are sealed to keys announced for each ceremony instead.
         data_size: The training images it declares, 1 to 2^32 - 1; caps its weight (eq. 19).
         name: Its display name, 1 to 64 bytes of UTF-8.
         url: Where peers reach its node, at most 256 bytes of UTF-8; empty if not known yet.

@@ -13,7 +13,7 @@ same bytes, so nobody can average the smudging away and a member that crashed re
 import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -47,7 +47,7 @@ class PartialOpening:
     """Bitmap of the members that open together."""
     digest: bytes
     """SHA-256 of the chunk that was opened."""
-    d: Words
+    d: Words = field(repr=False)
     """d_k, uint64 [L, n]."""
 
     @classmethod

@@ -50,7 +50,7 @@ class Secret:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class BoxKey(Secret):
-    """A member's X25519 secret key, to which dealers seal its shares. Made on the member's own site."""
+    """An X25519 secret key of a member; dealers seal its shares to one made for each ceremony. Made on the member's own site."""
 
     private: bytes
     """32 bytes."""

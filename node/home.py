@@ -5,7 +5,7 @@ HOME/
   consortium.json         addresses of the contracts
   plan.toml               plan this hospital opens rounds with
   secrets/account.json    chain account, Ethereum keystore v3
-  secrets/box.sealed      X25519 key, sealed under the keystore password
+  secrets/box.sealed      registered X25519 key, sealed under the keystore password
   secrets/epoch-E.member.sealed   this member's share of epoch E's key, sealed likewise; member-G after the G-th refresh
   secrets/epoch-E.dealer.sealed   seed of this member's dealing, until the epoch is active
   secrets/epoch-E.box.sealed      X25519 key of this ceremony alone, as long
@@ -119,7 +119,7 @@ class Identity:
     account: LocalAccount
     """Signs chain and ledger transactions."""
     box: BoxKey
-    """X25519; opens what the key ceremony seals to this hospital."""
+    """X25519; the registered key. Key shares are sealed to keys made for each ceremony instead."""
     password: str
     """Opens and seals the rest of `secrets/`."""
 

@@ -140,6 +140,19 @@ def test_a_member_that_dies_at_every_single_step_still_gets_there(active):
         assert secrets_left(member) == {"epoch-1.member-1.sealed"}
 
 
+def test_the_key_announced_is_the_key_kept_even_on_an_old_view(active):
+    """The announcement went in, the answer was lost, the view lags: drawing another key would lose the share."""
+    net = active()
+    open_refresh(net.members[0].chain)
+    stale, member = net.epochs.view, net.members[0]
+    for _ in range(2):
+        member.keeper.step(stale)
+        member.start()
+    announced = net.epochs.view.ceremony.announcements[net.epochs.view.addresses[0]]
+    assert member.vault.box(1, 1).public == announced
+    assert member.vault.box(1) is None
+
+
 def test_refreshes_follow_each_other_under_one_joint_key(active):
     net = active(3)
     joint = net.members[0].vault.keys(1).joint
