@@ -91,3 +91,24 @@ def test_a_full_disk_loses_nothing(monkeypatch):
     while len(book) < 4:
         machine.tick(machine.next_deadline())
         machine.work(0.0)
+
+
+def test_one_issuer_has_one_check_at_a_time():
+    """A member could sign any number of updates, each pointing to a payload that takes long to fetch."""
+    book, machine, _ = checking_machine()
+    twice = [post((book.genesis_id, book.genesis_id), update_body(2), 2, number) for number in range(2)]
+    (first,) = told(machine, "a", Push(tuple(tx.raw for tx in twice)))
+    (second,) = machine.checked(first.transaction.id, Verdict.LATER, 0.0)
+    assert {first.transaction.id, second.transaction.id} == {tx.id for tx in twice}
+
+
+def test_what_one_peer_sends_too_early_does_not_push_out_what_others_sent():
+    book = ledger()
+    machine = lone(book, replace(SILENT, held_per_peer=5, max_held=20))
+    early = [post((book.genesis_id, book.genesis_id), QUIET, 1, number, round_=9) for number in range(30)]
+    told(machine, "b", Push((early[0].raw,)))
+    told(machine, "a", Push(tuple(tx.raw for tx in early[1:])))
+    assert machine.stats().held == 6
+    assert said(told(machine, "a", Announce((early[0].id,)))) == [], "the other's is still held"
+    assert said(told(machine, "a", Announce((early[29].id,)))) == [], "of its own the newest"
+    assert said(told(machine, "a", Announce((early[1].id,)))), "not the oldest"
