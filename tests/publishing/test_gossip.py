@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 
@@ -276,6 +277,29 @@ async def test_a_slow_check_holds_up_nothing_else():
         await push(second, quick, url(2))
         assert await until(lambda: second.has(quick), 0.4)
         assert not second.has(update)
+
+
+async def test_the_event_loop_waits_for_no_disk(monkeypatch):
+    """Everything that reads or writes the ledger's file happens in the machine's own thread."""
+    first, second = pair()
+    used: dict[str, set[str]] = {}
+
+    def watched(name, call):
+        def noted(*args):
+            used.setdefault(name, set()).add(threading.current_thread().name)
+            return call(*args)
+
+        return noted
+
+    for book in (first.book, second.book):
+        for name in ("receive_many", "outbox", "sent", "read"):
+            monkeypatch.setattr(book, name, watched(name, getattr(book, name)))
+    async with running(first, second):
+        rows = [await asyncio.to_thread(acknowledge, first.book) for _ in range(3)]
+        assert await until(lambda: len(second.gossip._machine._port._access) == 4 and not first.book._ledger.outbox())
+    assert {name for threads in used.values() for name in threads} == {"gossip_0"}
+    assert set(used) == {"receive_many", "outbox", "sent", "read"}
+    assert second.has(*rows)
 
 
 async def test_a_full_disk_is_waited_out(monkeypatch):
