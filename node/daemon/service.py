@@ -98,7 +98,7 @@ class Daemon:
         self.plans.read_all(self.view)
         members = {address: index for index, address in enumerate(self.view.addresses)}
         store = Store(home.ledger)
-        ledger = Ledger(store, lambda: self.plans.context(self.view))
+        ledger = Ledger(store, lambda: self.plans.context(self.view), progress=_read_so_far)
         self.publisher = Publisher(ledger, store, identity.private_key, members, self._attached)
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
@@ -316,3 +316,9 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port} ({error.strerror}): choose another [hospital] host or port"
         ) from None
     return listener
+
+
+def _read_so_far(done: int, total: int) -> None:
+    """Says how far the start of a large ledger is; rows come 2,048 at a time."""
+    if total > 100_000 and (done == total or done % (50 * 2048) == 0):
+        log.info("ledger: %d of %d transactions read", done, total)
