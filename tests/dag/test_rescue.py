@@ -26,7 +26,7 @@ def book_with_an_orphan(body=None, **options):
 
 
 def test_the_next_acknowledgement_approves_it():
-    book, late = book_with_an_orphan()
+    book, late = book_with_an_orphan(alpha=50.0)
     assert late in book.tips()
     said = create(book, 0, TEXT)
     assert said.parents[1] == late
