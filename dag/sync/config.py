@@ -31,7 +31,8 @@ class SyncConfig:
         held_per_peer: most of them from one peer.
         max_checks: most payload checks under way, and at most one of an issuer.
         max_unchecked: most transactions that wait for their payload to be checked.
-        max_remembered: most ids remembered as refused, as waiting for parents, and as known to one peer (each).
+        max_remembered: most ids remembered as refused, and as waiting for parents (each).
+        max_known: most ids that one peer is remembered to have.
         max_own: most own transactions whose spreading is followed.
         half_life_seconds: in which half of a peer's penalties are forgiven.
         floor: penalty points from which on a peer is ignored.
@@ -65,6 +66,7 @@ class SyncConfig:
     max_checks: int = 8
     max_unchecked: int = 256
     max_remembered: int = 8192
+    max_known: int = 1024
     max_own: int = 4096
     half_life_seconds: float = 60.0
     floor: float = 100.0

@@ -233,7 +233,7 @@ class SyncMachine:
             raise Unsolicited(f"{message.KIND} {message.number} came in the name of {lane.peer}, not from it")
         match message:
             case Announce():
-                self._heard(lane.peer, message.ids)
+                self._heard(lane, message.ids)
             case Push():
                 self._brought(lane, message.transactions)
             case Answer():
@@ -258,14 +258,15 @@ class SyncMachine:
     def _reply(turn: Turn, message: Message) -> Send:
         return Send(turn.lane.peer, message.encode(), reply_to=turn.mark)
 
-    def _heard(self, name: str, ids: Iterable[bytes]) -> None:
+    def _heard(self, lane: Lane, ids: Iterable[bytes]) -> None:
         """A peer has these: those that are news are wanted."""
-        peer = self._peers.get(name)
+        peer = self._peers.get(lane.peer)
+        if peer is None:
+            return
         for tx_id in ids:
-            if peer is not None:
-                self._spreading.knows(peer, tx_id)
-            if peer is not None and not self._admission.is_settled(tx_id):
-                self._wants.add(tx_id, name)
+            self._spreading.knows(peer, tx_id, vouched=lane.vouched)
+            if not self._admission.is_settled(tx_id):
+                self._wants.add(tx_id, lane.peer)
 
     def _brought(self, lane: Lane, raws: Iterable[bytes], *, paged: bool = False) -> None:
         """Transactions to judge at the end of this turn."""
@@ -273,7 +274,7 @@ class SyncMachine:
         for raw in raws:
             tx_id = sha256(raw)
             if peer is not None:
-                self._spreading.knows(peer, tx_id)
+                self._spreading.knows(peer, tx_id, vouched=lane.vouched)
             self._admission.bring(Entry(tx_id, raw, lane, self._wants.chase(tx_id), paged))
             self._wants.drop(tx_id)
 
@@ -305,7 +306,7 @@ class SyncMachine:
         if self._catchup.is_behind(lane.peer, message.count):
             self._catchup.start(now, lane.peer, message.count)
         if not self._catchup.active:
-            self._heard(lane.peer, message.tips)
+            self._heard(lane, message.tips)
 
     # -- taking in -------------------------------------------------------------------------------------------------
 

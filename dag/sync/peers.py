@@ -265,7 +265,7 @@ class Peers:
 
     def add(self, name: str) -> Peer:
         """A peer that is connected from now on."""
-        return self._peers.setdefault(name, Peer(name, Recent(self._config.max_remembered)))
+        return self._peers.setdefault(name, Peer(name, Recent(self._config.max_known)))
 
     def remove(self, name: str) -> Peer | None:
         """A peer is gone; what it was about to be told is forgotten, its standing is not."""

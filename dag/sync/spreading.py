@@ -38,6 +38,7 @@ class Spreading:
         self._peers = peers
         self._rng = rng
         self._own: OrderedDict[bytes, dict[str, None]] = OrderedDict()
+        self._spread: list[bytes] = []
         self._told: dict[str, None] = {}
         self._proofs: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
 
@@ -90,13 +91,19 @@ class Spreading:
             if not all(half in peer.known for half in halves)
         ]
 
-    def knows(self, peer: Peer, tx_id: bytes) -> None:
-        """A peer turns out to have it: it need not be told."""
+    def knows(self, peer: Peer, tx_id: bytes, *, vouched: bool = True) -> None:
+        """A peer turns out to have it: it need not be told. Of own transactions that is believed only if it is vouched for."""
+        if not vouched and tx_id in self._own:
+            return
         peer.known.add(tx_id)
         peer.to_push.pop(tx_id, None)
         peer.to_announce.pop(tx_id, None)
-        if tx_id in self._own:
-            self._own[tx_id][peer.name] = None
+        having = self._own.get(tx_id)
+        if having is not None:
+            having[peer.name] = None
+            if len(having) > len(self._peers) // 3:
+                self._spread.append(tx_id)
+                del self._own[tx_id]
 
     def undelivered(self, peer: Peer, ids: Iterable[bytes]) -> None:
         """A push did not arrive: it is due again."""
@@ -106,10 +113,7 @@ class Spreading:
 
     def spread(self) -> list[Effect]:
         """Which own transactions enough peers have by now: more than a third, so one honest peer at least."""
-        enough = len(self._peers) // 3 + 1
-        done = tuple(tx_id for tx_id, having in self._own.items() if len(having) >= enough)
-        for tx_id in done:
-            del self._own[tx_id]
+        done, self._spread = tuple(self._spread), []
         return [Spread(done)] if done else []
 
     def flush(self, now: float) -> list[Effect]:

@@ -150,6 +150,16 @@ def test_what_is_forged_in_a_peers_name_does_not_count_against_its_answers():
     assert len(machine._port) == 1, "a forged answer is not taken, whatever is in it"
 
 
+def test_a_forger_cannot_keep_a_transaction_from_a_peer_by_announcing_it_in_its_name():
+    book = ledger()
+    (row,) = chain(book, 1)
+    machine = lone(book, peers=("a",))
+    (send,) = machine.created([sha256(row)], 0.0)
+    machine.outcome(send, arrived=False, now=0.0)
+    told(machine, "a", Announce((sha256(row),)), 0.0, vouched=False)
+    assert said(machine.tick(machine.next_deadline()), "a") == [Push((row,))]
+
+
 def test_unsolicited_answers_are_blamed_and_not_taken():
     source, book = ledger(), ledger()
     rows = chain(source, 2)
