@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from dag.archive import Archive
-from dag.bodies import GenesisBody, Kind, UpdateBody
+from dag.bodies import GenesisBody, UpdateBody
 from dag.equivocation import EquivocationProof, contradiction, subject_of
 from dag.errors import LedgerError, StoreCorrupt
 from dag.fields import U53
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 _MOST_NAMED = 20
+_STEP = 256
 _PROOF_MARK = b"\xa2"  # a proof of equivocation is a map of two; a transaction has ten keys or eleven
 
 
@@ -155,51 +156,12 @@ def check_snapshot(
         context: what the chain says, if known.
         progress: told the check, and how many of how many transactions are done.
     """
-    return (
-        _check_genesis(snapshot),
-        _check_members(snapshot),
-        _check_contradictions(snapshot, evidence),
-        *_check_rules(snapshot, context, progress),
-    )
-
-
-def derived_context(snapshot: Snapshot) -> Context | None:
-    """A context in which the ledger's own rounds are known; None without a genesis to start from.
-
-    Sizes, caps, thresholds, smallest groups and the price of work are not in the ledger; they are set so that they forbid
-    nothing that the round's other transactions did.
-    """
-    first = next(snapshot.transactions(), None)
-    if first is None or not isinstance(first.body, GenesisBody):
-        return None
-    epochs: dict[int, Counter[int]] = {}
-    terms: dict[int, RoundTerms] = {}
-    work: dict[int, int] = {}
-    for tx in snapshot.transactions():
-        epochs.setdefault(tx.round, Counter())[tx.epoch] += 1
-        if tx.nonce is not None:
-            work[tx.round] = min(work.get(tx.round, 256), work_bits(work_seed(tx, tx.issuer), tx.nonce))
-        if isinstance(tx.body, UpdateBody) and tx.round not in terms:
-            terms[tx.round] = RoundTerms(1, 1, tx.body.parameter_set, 1, 1, 1, tx.body.layout)
-    unknown = RoundTerms(1, 1, bytes(16), 1, 1, 1)
-    rounds = {
-        number: replace(
-            terms.get(number, unknown),
-            epoch=count.most_common(1)[0][0],
-            pow_bits=max(1, work[number]) if number in work else 0,
-            pow_free=U53,
-        )
-        for number, count in epochs.items()
-        if number
-    }
-    return Context(
-        consortium=first.consortium,
-        chain_id=first.body.chain_id,
-        registry=first.body.registry,
-        members={member.address: Member(member.index, 1) for member in snapshot.members.members},
-        quorum=snapshot.members.quorum,
-        rounds=rounds,
-    )
+    survey = _Survey(snapshot, evidence)
+    for done, tx in enumerate(snapshot.transactions(), 1):
+        survey.take(tx)
+        if progress and (done % _STEP == 0 or done == len(snapshot)):
+            progress("reading", done, len(snapshot))
+    return (*survey.findings(), *_check_rules(snapshot, context, survey, progress))
 
 
 def _check_rows(store: Store, snapshot: Snapshot, progress: Progress | None) -> Finding:
@@ -218,56 +180,106 @@ def _check_rows(store: Store, snapshot: Snapshot, progress: Progress | None) -> 
     return Finding("rows", State.VERIFIED, done)
 
 
-def _check_genesis(snapshot: Snapshot) -> Finding:
-    found = [tx for tx in snapshot.transactions() if tx.kind is Kind.GENESIS]
-    wrong = [f"{len(found)} genesis transactions, expected 1"] if len(found) != 1 else []
-    consortium = snapshot.members.consortium
-    wrong += [
-        f"transaction {tx.id.hex()} is of consortium {tx.consortium.hex()}, not {consortium.hex()}"
-        for tx in snapshot.transactions()
-        if tx.consortium != consortium
-    ]
-    return _finding("genesis", len(snapshot), wrong)
+class _Survey:
+    """What one pass over the transactions tells."""
 
+    def __init__(self, snapshot: Snapshot, evidence: Iterable[EquivocationProof] = ()) -> None:
+        self._snapshot = snapshot
+        self._known = snapshot.members.by_address
+        self._convicted = {proof.issuer for proof in evidence}
+        self._said: dict[tuple[Any, ...], bytes] = {}
+        self._genesis: list[Transaction] = []
+        self._foreign: list[str] = []
+        self._strangers: list[str] = []
+        self._contradictions: list[str] = []
+        self._epochs: dict[int, Counter[int]] = {}
+        self._updates: dict[int, UpdateBody] = {}
+        self._work: dict[int, int] = {}
 
-def _check_members(snapshot: Snapshot) -> Finding:
-    count = len(snapshot.members.members)
-    if not snapshot.members_known:
-        return Finding(
-            "members", State.UNCHECKED, count, ("who is a member was not said; everybody who posted counts",)
-        )
-    known = snapshot.members.by_address
-    wrong = [
-        f"transaction {tx.id.hex()} is by 0x{tx.issuer.hex()}, no member"
-        for tx in snapshot.transactions()
-        if tx.parents and tx.issuer not in known
-    ]
-    return _finding("members", len(snapshot), wrong)
-
-
-def _check_contradictions(snapshot: Snapshot, evidence: Iterable[EquivocationProof]) -> Finding:
-    """An equivocator is no fault of the ledger; an equivocator without a kept proof is."""
-    convicted = {proof.issuer for proof in evidence}
-    said: dict[tuple[Any, ...], Transaction] = {}
-    wrong = []
-    for tx in snapshot.transactions():
+    def take(self, tx: Transaction) -> None:
+        """Notes a transaction."""
+        if tx.consortium != self._snapshot.members.consortium:
+            self._foreign.append(f"transaction {tx.id.hex()} is of consortium {tx.consortium.hex()}")
         if not tx.parents:
-            continue
+            self._genesis.append(tx)
+            return
+        if tx.issuer not in self._known:
+            self._strangers.append(f"transaction {tx.id.hex()} is by 0x{tx.issuer.hex()}, no member")
+        self._compare(tx)
+        self._epochs.setdefault(tx.round, Counter())[tx.epoch] += 1
+        if tx.nonce is not None:
+            self._work[tx.round] = min(self._work.get(tx.round, 256), work_bits(work_seed(tx, tx.issuer), tx.nonce))
+        if isinstance(tx.body, UpdateBody):
+            self._updates.setdefault(tx.round, tx.body)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Genesis, members, contradictions."""
+        count = len(self._genesis)
+        wrong = [f"{count} genesis transactions, expected 1"] if count != 1 else []
+        total = len(self._snapshot)
+        members = _finding("members", total, self._strangers)
+        if not self._snapshot.members_known:
+            reason = "who is a member was not said; everybody who posted counts"
+            members = Finding("members", State.UNCHECKED, len(self._known), (reason,))
+        return (
+            _finding("genesis", total, wrong + self._foreign),
+            members,
+            _finding("contradictions", total, self._contradictions),
+        )
+
+    def context(self) -> Context | None:
+        """A context in which the ledger's own rounds are known; None without a genesis to start from.
+
+        Sizes, caps, thresholds, smallest groups and the price of work are not in the ledger; they are set so that they
+        forbid nothing that the round's other transactions did.
+        """
+        first = self._genesis[0] if self._genesis else None
+        if first is None or not isinstance(first.body, GenesisBody):
+            return None
+        return Context(
+            consortium=first.consortium,
+            chain_id=first.body.chain_id,
+            registry=first.body.registry,
+            members={member.address: Member(member.index, 1) for member in self._snapshot.members.members},
+            quorum=self._snapshot.members.quorum,
+            rounds={number: self._terms(number) for number in self._epochs},
+        )
+
+    def _terms(self, number: int) -> RoundTerms:
+        update = self._updates.get(number)
+        return RoundTerms(
+            epoch=self._epochs[number].most_common(1)[0][0],
+            threshold=1,
+            parameter_set=update.parameter_set if update else bytes(16),
+            cap=1,
+            max_slots=1,
+            min_group=1,
+            layout=update.layout if update else None,
+            pow_bits=max(1, self._work[number]) if number in self._work else 0,
+            pow_free=U53,
+        )
+
+    def _compare(self, tx: Transaction) -> None:
+        """An equivocator is no fault of the ledger; an equivocator without a kept proof is."""
         keys: list[tuple[Any, ...]] = [(tx.issuer, tx.sequence)]
         if (subject := subject_of(tx)) is not None:
             keys.append((tx.issuer, tx.kind, subject))
         for key in keys:
-            before = said.setdefault(key, tx)
-            if before is not tx and (why := contradiction(before, tx)) and tx.issuer not in convicted:
-                convicted.add(tx.issuer)
-                wrong.append(f"0x{tx.issuer.hex()}: {why} ({before.id.hex()}, {tx.id.hex()}); no proof of it is kept")
-    return _finding("contradictions", len(snapshot), wrong)
+            before = self._said.setdefault(key, tx.id)
+            if before == tx.id or tx.issuer in self._convicted:
+                continue
+            if why := contradiction(self._snapshot.get(before), tx):
+                self._convicted.add(tx.issuer)
+                pair = f"({before.hex()}, {tx.id.hex()})"
+                self._contradictions.append(f"0x{tx.issuer.hex()}: {why} {pair}; no proof of it is kept")
 
 
-def _check_rules(snapshot: Snapshot, context: Context | None, progress: Progress | None) -> tuple[Finding, ...]:
+def _check_rules(
+    snapshot: Snapshot, context: Context | None, survey: _Survey, progress: Progress | None
+) -> tuple[Finding, ...]:
     if context is None and not snapshot.members_known:
         return _unasked("quorums and the members' indices are not known: name the members")
-    known = context or derived_context(snapshot)
+    known = context or survey.context()
     if known is None:
         return _unasked("there is no genesis to start from")
     wrong: list[str] = []
@@ -280,7 +292,7 @@ def _check_rules(snapshot: Snapshot, context: Context | None, progress: Progress
                 verify_transaction(tx, known, snapshot)
             except (LedgerError, KeyError) as error:
                 wrong.append(str(error))
-        if progress and (done % 256 == 0 or done == len(snapshot)):
+        if progress and (done % _STEP == 0 or done == len(snapshot)):
             progress("rules", done, len(snapshot))
     rules = _finding("rules", checked, wrong)
     if context is not None:

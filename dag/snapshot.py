@@ -7,7 +7,7 @@ the rules ask of a ledger (`dag.rules.LedgerView`), so that a ledger can be chec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from dag.bodies import AcknowledgementBody, Kind
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
+_CACHED: Final = 4096
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
@@ -46,6 +47,7 @@ class Snapshot:
     members_known: bool
     where: str
     _fetch: Callable[[bytes], Transaction]
+    _stream: Callable[[], Iterator[Transaction]]
     _indices: Mapping[bytes, int]
 
     # -- taking --------------------------------------------------------------------------------------------------
@@ -91,7 +93,11 @@ class Snapshot:
                 raise StoreCorrupt(store.path, tangle.position(tx_id) + 1, "the row is missing or another one")
             return restore(found.raw, found.issuer)
 
-        return cls(tangle, named, members is not None, store.path, fetch, indices)
+        def stream() -> Iterator[Transaction]:
+            for chunk in store.chunks():
+                yield from (restore(row.raw, row.issuer) for row in chunk if row.arrival <= len(tangle))
+
+        return cls(tangle, named, members is not None, store.path, lru_cache(_CACHED)(fetch), stream, indices)
 
     @classmethod
     def of_transactions(
@@ -124,7 +130,7 @@ class Snapshot:
                 raise UnknownTransaction(tx_id)
             return held[tx_id]
 
-        return cls(tangle, named, members is not None, where, fetch, indices)
+        return cls(tangle, named, members is not None, where, fetch, lambda: iter(held.values()), indices)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -145,7 +151,7 @@ class Snapshot:
 
     def transactions(self, kind: Kind | None = None, round_: int | None = None) -> Iterator[Transaction]:
         """Transactions in the order they were attached, of one kind or round if given."""
-        return map(self.get, self.ids(kind, round_))
+        return self._stream() if kind is None and round_ is None else map(self.get, self.ids(kind, round_))
 
     def ids(self, kind: Kind | None = None, round_: int | None = None) -> Iterator[bytes]:
         """Like `transactions`, the ids alone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dag.errors import MalformedNote
@@ -54,7 +55,7 @@ class Witnesses:
         """Members that confirm together: ⌈2N/3⌉."""
         return -(-2 * len(self.members) // 3)
 
-    @property
+    @cached_property
     def by_address(self) -> Mapping[bytes, Witness]:
         """Members by address."""
         return {member.address: member for member in self.members}
