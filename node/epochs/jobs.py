@@ -6,6 +6,7 @@ A job is made anew from the chain's view and the vault whenever it is needed; ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from crypto.ceremony import Dealer, ReceivedShare, finish, receive
@@ -62,9 +63,9 @@ class Ceremony:
 
     dealer_kind: ClassVar[type[Dealer]] = Dealer
 
-    @property
+    @cached_property
     def box(self) -> BoxKey:
-        """The key this member announced.
+        """The key this member announced; unsealed once for all dealers.
 
         Raises:
             BadConfig: It is lost.
