@@ -33,8 +33,7 @@ from dag.index.ids import Ids
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    _Parents = tuple[bytes, ...] | tuple[int, ...]
-    _Row = tuple[bytes, _Parents, int | None, int, Kind]
+    _Row = tuple[bytes, tuple[bytes, ...], int | None, int, Kind]
 
 _KINDS: Final = tuple(Kind)
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
@@ -83,9 +82,6 @@ class Tangle:
             MalformedTransaction: the issuer's index is out of range.
             MissingParent: a parent is not attached.
         """
-        self._attach(tx_id, parents, issuer_index, round_, kind)
-
-    def _attach(self, tx_id: bytes, parents: _Parents, issuer_index: int | None, round_: int, kind: Kind) -> None:
         above, issuer, number = self._above(tx_id, parents), _issuer(issuer_index), _NUMBERS[kind]
         if not self._ids.add(tx_id):
             return
@@ -112,7 +108,7 @@ class Tangle:
                 self._attach_batch(batch)
             else:
                 for row in batch:
-                    self._attach(*row)
+                    self.attach(*row)
 
     def _attach_batch(self, batch: list[_Row]) -> None:
         entered: list[tuple[int, int, int, int, int]] = []
@@ -171,15 +167,13 @@ class Tangle:
         self._tips.update(dict.fromkeys((start + np.flatnonzero(heads[start:] == NONE)).tolist()))
         self._entry.stale = self._covers.stale = True
 
-    def _above(self, tx_id: bytes, parents: _Parents) -> tuple[int, ...]:
+    def _above(self, tx_id: bytes, parents: tuple[bytes, ...]) -> tuple[int, ...]:
         """The distinct parents' places, ascending. Raises MissingParent."""
         if not parents:
             return ()
-        first, last, size = parents[0], parents[-1], len(self._ids)
-        one = first if isinstance(first, int) else self._ids.find(first)
-        two = last if isinstance(last, int) else self._ids.find(last)
-        if not (0 <= one < size and 0 <= two < size):
-            missing = (parent for parent in parents if isinstance(parent, bytes) and parent not in self)
+        one, two = self._ids.find(parents[0]), self._ids.find(parents[-1])
+        if NONE in {one, two}:
+            missing = (parent for parent in parents if parent not in self)
             raise MissingParent(tx_id, tuple(dict.fromkeys(missing)))
         return (one,) if one == two else (one, two) if one < two else (two, one)
 
