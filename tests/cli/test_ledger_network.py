@@ -87,15 +87,18 @@ def test_a_split_view_is_not_signed(run, network, tmp_path):
 
 
 def test_signatures_are_collected_from_the_members_nodes(ask, network, node, tmp_path):
-    """One node serves its hospital's head, one answers nonsense, the others say nothing: the head grows by one line."""
+    """One node serves its hospital's head, one a head of another history, one nonsense: the head grows by one line."""
     homes, url = network
     for home in homes[:3]:
         Home(home).checkpoint.unlink(missing_ok=True)
     ask("cosign", "--home", homes[1])
     served = Home(homes[1]).checkpoint.read_bytes()
-    node.lie = lambda path, body: served if path == "/v1/checkpoint" else b"nonsense"
-    register(homes[1], url, node.url)
-    register(homes[2], url, f"{node.url}/elsewhere")
+    note = Note.parse(served)
+    forged = log_head(bytes.fromhex(note.text.split("/")[1]), []).render().replace("\n0\n", "\n1\n")
+    answers = {"/v1/checkpoint": served, "/forged/v1/checkpoint": Note(forged, note.signatures).render().encode()}
+    node.lie = lambda path, body: answers.get(path, b"nonsense")
+    for home, place in zip(homes[1:], ("", "/forged", "/nonsense"), strict=True):
+        register(home, url, node.url + place)
     content = ask("cosign", "--home", homes[0], "--collect", "-o", tmp_path / "log.note")
     assert (content["rounds"], content["signed_by"]) == (2, ["Hospital 0", "Hospital 1"])
     assert Note.parse((tmp_path / "log.note").read_bytes()) == Note.parse(Home(homes[0]).checkpoint.read_bytes())
