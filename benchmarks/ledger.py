@@ -192,7 +192,7 @@ def benchmark(sizes: Sequence[int], repeats: int, naive_up_to: int) -> Result:
     samples = {size: alone(measure, size, repeats, 0) for size in sizes}
     rows = [row for size, sample in samples.items() for row in _rows(f"{size:,}", sample, size)]
     if sizes[0] < COMPILE_FROM:
-        rows += _rows(f"{sizes[0]:,}, plain Python", alone(measure, sizes[0], repeats, COMPILE_FROM), sizes[0])
+        rows += _rows(f"{sizes[0]:,}, plain Python", alone(measure, sizes[0], repeats, sys.maxsize), sizes[0])
     for size in sizes:
         if size <= naive_up_to:
             microseconds, taken = alone(naive, size)
