@@ -136,19 +136,27 @@ class Conduct(DeployedContract):
         return self._send("proveWrongOrder", proposal.to_abi(), _size(size), left.to_abi(), right.to_abi())
 
     def prove_omission(
-        self, proposal: ProposalOnRecord, history: Sequence[bytes], size: int, around: Sequence[Place]
+        self,
+        proposal: ProposalOnRecord,
+        history: Sequence[bytes],
+        size: int,
+        around: Sequence[Place],
+        earlier: Sequence[ProposalOnRecord] = (),
     ) -> Receipt:
-        """Proves that a leader left out an update that was confirmed and revealed in its proposal's own past.
+        """Proves that a leader left out an update that its proposal's own past shows closed over by a quorum, and revealed.
 
         Args:
             proposal: The proposal on record.
-            history: Ledger transactions, ancestors first: the update, what shows a quorum's approvals and the
-                update's reveal, the proposal itself; each but the last is a parent of a later one.
+            history: Ledger transactions, ancestors first: the update, a quorum's closes with what links them to it, the
+                acknowledgement that reveals it, the proposal itself; each but the last is a parent of a later one.
             size: The length of the list.
             around: The leaves between which the update would stand; one alone at either end.
+            earlier: The round's proposals before it, in the order of their events: who repeats a list does not answer
+                for it.
         """
         places = [place.to_abi() for place in around]
-        return self._send("proveOmission", proposal.to_abi(), list(history), _size(size), places)
+        before = [other.to_abi() for other in earlier]
+        return self._send("proveOmission", proposal.to_abi(), before, list(history), _size(size), places)
 
     def annul_omission(self, round: int, index: int) -> Receipt:  # noqa: A002
         """Takes an omission back, once too many who approved the update are proven equivocators.

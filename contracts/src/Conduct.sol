@@ -100,20 +100,19 @@ abstract contract Conduct is IConduct, EIP712 {
     }
 
     /// @inheritdoc IConduct
-    function proveOmission(Proposal calldata proposal, bytes[] calldata history, uint256 size, Place[] calldata around)
-        external
-    {
-        (uint256 epoch, uint256 quorum) = _pledged(proposal);
+    function proveOmission(
+        Proposal calldata proposal,
+        Proposal[] calldata earlier,
+        bytes[] calldata history,
+        uint256 size,
+        Place[] calldata around
+    ) external {
+        (uint256 epoch,) = _pledged(proposal);
+        _requireFirst(proposal, earlier);
         History memory h = _walk(history, proposal.id);
         if (!_isUpdate(h.update, proposal.round, epoch)) revert BadTransaction(0);
         _requireAbsent(proposal.updatesRoot, h.update.id, size, around);
-        uint256 author = registry.indexOf(h.update.issuer);
-        if (equivocators.has(author)) revert VoidUpdate(h.update.id);
-        uint256 closes = (h.closers & ~equivocators).count();
-        if (closes < quorum) revert NotCovered(closes, quorum);
-        uint256 index = registry.indexOf(proposal.leader);
-        uint256 points = _record(proposal.round, index, Fault.Omission, h.update.id);
-        _omissions[proposal.round][index] = Omitted(h.closers, uint128(points), uint128(author));
+        _recordOmission(proposal, h);
     }
 
     /// @inheritdoc IConduct
@@ -169,6 +168,9 @@ abstract contract Conduct is IConduct, EIP712 {
     /// @dev The same for the round of a proposal; reverts if its leader did not put it on record.
     function _pledged(Proposal calldata proposal) internal view virtual returns (uint256 epoch, uint256 quorum);
 
+    /// @dev How many proposals of its round were on record before it; reverts if it is not.
+    function _orderOf(Proposal calldata proposal) internal view virtual returns (uint256);
+
     /// @dev A point back for everyone who signed a finalised outcome and lacks one, proven equivocators aside.
     function _giveBack(uint256 signers) internal {
         for (uint256 word = 0; signers >> (LANES * word) != 0; word++) {
@@ -193,6 +195,17 @@ abstract contract Conduct is IConduct, EIP712 {
         if (points > reputation) points = reputation;
         _setLost(index, FULL - reputation + points);
         emit FaultRecorded(round, index, fault, evidence, points, reputation - points);
+    }
+
+    function _recordOmission(Proposal calldata proposal, History memory h) private {
+        uint256 author = registry.indexOf(h.update.issuer);
+        if (equivocators.has(author)) revert VoidUpdate(h.update.id);
+        (, uint256 quorum) = _termsOf(proposal.round);
+        uint256 closes = (h.closers & ~equivocators).count();
+        if (closes < quorum) revert NotCovered(closes, quorum);
+        uint256 index = registry.indexOf(proposal.leader);
+        uint256 points = _record(proposal.round, index, Fault.Omission, h.update.id);
+        _omissions[proposal.round][index] = Omitted(h.closers, uint128(points), uint128(author));
     }
 
     function _setLost(uint256 index, uint256 lost) private {
@@ -252,6 +265,15 @@ abstract contract Conduct is IConduct, EIP712 {
         bytes32 reveal = history[pos].digestAt(history[pos].field(t.body, "\x66reveal", 7));
         uint256 place = history[0].field(update.body, "\x6acommitment", 11);
         return reveal != 0 && sha256(abi.encodePacked("medweave/reveal", reveal)) == history[0].digestAt(place);
+    }
+
+    function _requireFirst(Proposal calldata proposal, Proposal[] calldata earlier) private view {
+        uint256 order = _orderOf(proposal);
+        if (earlier.length != order) revert NotFirst(order);
+        for (uint256 i = 0; i < order; i++) {
+            bool before = earlier[i].round == proposal.round && _orderOf(earlier[i]) == i;
+            if (!before || earlier[i].updatesRoot == proposal.updatesRoot) revert NotFirst(order);
+        }
     }
 
     function _requireAbsent(bytes32 root, bytes32 update, uint256 size, Place[] calldata around) private pure {

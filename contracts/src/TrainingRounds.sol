@@ -19,6 +19,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         uint48 collectBy;
         uint48 finaliseBy;
         uint16 quorum;
+        uint16 proposals; // how many were put on record
         Status status;
     }
 
@@ -48,8 +49,9 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     uint32 private _planCount;
 
     mapping(uint256 round => Entry) private _rounds;
-    /// @dev By index, not account: a member that rotates its keys proposes once all the same.
-    mapping(uint256 round => mapping(uint256 index => bytes32 digest)) private _pledges;
+    /// @dev By index, not account: a member that rotates its keys proposes once all the same. The last byte is the
+    ///      proposal's place among the round's; the digest gives way to it.
+    mapping(uint256 round => mapping(uint256 index => bytes32 digestAndOrder)) private _pledges;
     mapping(bytes32 plan => Plan) private _plans;
     mapping(uint256 number => bytes32 plan) private _planAt;
 
@@ -124,8 +126,10 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         Entry storage entry = _requireOpen(round);
         if (proposal == bytes32(0) || updatesRoot == bytes32(0) || sumsRoot == bytes32(0)) revert EmptyDigest();
         if (_pledges[round][index] != 0) revert AlreadyProposed(round, msg.sender);
-        _pledges[round][index] = _pledgeDigest(proposal, updatesRoot, sumsRoot);
-        if (entry.status == Status.Collecting) entry.status = Status.Proposed;
+        uint256 order = entry.proposals;
+        _pledges[round][index] = _pledgeDigest(proposal, updatesRoot, sumsRoot) | bytes32(order);
+        entry.proposals = uint16(order + 1);
+        entry.status = Status.Proposed;
         emit Proposed(round, msg.sender, proposal, updatesRoot, sumsRoot);
     }
 
@@ -256,12 +260,20 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         if (block.timestamp > entry.finaliseBy) revert RoundExpired(round, entry.finaliseBy);
     }
 
+    function _orderOf(Proposal calldata proposal) internal view override returns (uint256) {
+        return _requirePledge(
+            proposal.round, proposal.leader, proposal.id, proposal.updatesRoot, proposal.sumsRoot
+        );
+    }
+
     function _requirePledge(uint256 round, address leader, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot)
         private
         view
+        returns (uint256 order)
     {
         bytes32 pledge = _pledges[round][registry.indexOf(leader)];
-        if (pledge != _pledgeDigest(proposal, updatesRoot, sumsRoot)) revert NotProposed(round, leader);
+        order = uint8(uint256(pledge));
+        if (pledge != _pledgeDigest(proposal, updatesRoot, sumsRoot) | bytes32(order)) revert NotProposed(round, leader);
     }
 
     function _isOpen(Entry storage entry) private view returns (bool) {
@@ -269,6 +281,6 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     }
 
     function _pledgeDigest(bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) private pure returns (bytes32) {
-        return keccak256(abi.encode(proposal, updatesRoot, sumsRoot));
+        return keccak256(abi.encode(proposal, updatesRoot, sumsRoot)) & ~bytes32(uint256(0xff));
     }
 }

@@ -108,9 +108,39 @@ contract ChallengesTest is Ledger {
             IConduct.Proposal memory p = proposeAs(past.proposal, leaves);
             VM.expectEmit();
             emit IConduct.FaultRecorded(1, LEADER, IConduct.Fault.Omission, past.update, 50, 50);
-            rounds.proveOmission(p, past.history, leaves.length, around);
+            rounds.proveOmission(p, first(), past.history, leaves.length, around);
             VM.revertToState(clean);
         }
+    }
+
+    function test_whoRepeatsAnEarlierListDoesNotAnswerForIt() external {
+        Past memory past = pastOf(true);
+        (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
+        IConduct.Proposal[] memory earlier = new IConduct.Proposal[](1);
+        earlier[0] = IConduct.Proposal(1, member(2), PLAN, rootOf(leaves), PLAN);
+        VM.prank(member(2));
+        rounds.propose(1, PLAN, earlier[0].updatesRoot, PLAN);
+        IConduct.Proposal memory p = proposeAs(past.proposal, leaves);
+        bytes memory refusal = abi.encodeWithSelector(IConduct.NotFirst.selector, 1);
+        expectRefusal(refusal);
+        rounds.proveOmission(p, earlier, past.history, 3, around);
+        expectRefusal(refusal);
+        rounds.proveOmission(p, first(), past.history, 3, around);
+        earlier[0] = p;
+        expectRefusal(refusal);
+        rounds.proveOmission(p, earlier, past.history, 3, around);
+    }
+
+    function test_whoProposesAnotherListAfterwardsAnswersForIt() external {
+        Past memory past = pastOf(true);
+        (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
+        IConduct.Proposal[] memory earlier = new IConduct.Proposal[](1);
+        earlier[0] = IConduct.Proposal(1, member(2), PLAN, PLAN, PLAN);
+        VM.prank(member(2));
+        rounds.propose(1, PLAN, PLAN, PLAN);
+        IConduct.Proposal memory p = proposeAs(past.proposal, leaves);
+        rounds.proveOmission(p, earlier, past.history, 3, around);
+        require(rounds.reputationOf(LEADER) == 50, "charged");
     }
 
     function test_aListedUpdateIsNotOmitted() external {
@@ -204,7 +234,7 @@ contract ChallengesTest is Ledger {
     function test_anOmissionIsTakenBackWhenThoseWhoClosedContradictThemselves() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
-        rounds.proveOmission(proposeAs(past.proposal, leaves), past.history, leaves.length, around);
+        rounds.proveOmission(proposeAs(past.proposal, leaves), first(), past.history, leaves.length, around);
         bytes memory stands = abi.encodeWithSelector(IConduct.FaultStands.selector, 1, LEADER);
         expectRefusal(stands);
         rounds.annulOmission(1, LEADER);
@@ -222,7 +252,7 @@ contract ChallengesTest is Ledger {
     function test_anOmissionIsTakenBackWhenTheOmittedContradictsItself() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
-        rounds.proveOmission(proposeAs(past.proposal, leaves), past.history, leaves.length, around);
+        rounds.proveOmission(proposeAs(past.proposal, leaves), first(), past.history, leaves.length, around);
         rounds.proveEquivocation(past.history[0], signed(0, update(1, 8)));
         rounds.annulOmission(1, LEADER);
         require(rounds.reputationOf(LEADER) == 100, "given back");
@@ -231,7 +261,7 @@ contract ChallengesTest is Ledger {
     function test_noMoreComesBackThanIsLost() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
-        rounds.proveOmission(proposeAs(past.proposal, leaves), past.history, leaves.length, around);
+        rounds.proveOmission(proposeAs(past.proposal, leaves), first(), past.history, leaves.length, around);
         finaliseAs(past.proposal, leaves, 14);
         rounds.proveEquivocation(signed(1, update(1, 7)), signed(1, update(1, 8)));
         VM.expectEmit();
@@ -330,7 +360,12 @@ contract ChallengesTest is Ledger {
         bytes memory refusal
     ) private {
         expectRefusal(refusal);
-        rounds.proveOmission(p, history, 3, around);
+        rounds.proveOmission(p, first(), history, 3, around);
+    }
+
+    /// @dev No proposal came before.
+    function first() private pure returns (IConduct.Proposal[] memory) {
+        return new IConduct.Proposal[](0);
     }
 
     function remove(uint256 who) private {

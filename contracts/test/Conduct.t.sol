@@ -66,6 +66,8 @@ contract ConductTest is Ledger {
         bytes memory one = signed(2, update(1, 5));
         expectNoContradiction(one, one);
         expectNoContradiction(one, signed(1, update(1, 5)));
+        expectNoContradiction(one, signed(1, update(1, 6)));
+        expectNoContradiction(one, signed(1, acknowledgement(1, 5, PLAN, hex"f6")));
         expectNoContradiction(
             signed(2, acknowledgement(1, 5, PLAN, hex"f6")), signed(2, acknowledgement(1, 6, PLAN, hex"f6"))
         );
@@ -215,6 +217,10 @@ contract LanesTest is Conduct {
 
     function _termsOf(uint256) internal pure override returns (uint256, uint256) {
         return (1, 1);
+    }
+
+    function _orderOf(Proposal calldata) internal pure override returns (uint256) {
+        return 0;
     }
 
     function _pledged(Proposal calldata) internal pure override returns (uint256, uint256) {

@@ -83,7 +83,7 @@ contract GasTest is Ledger {
         IConduct.Place[] memory around = new IConduct.Place[](2);
         around[0] = IConduct.Place(leaves[3], 3, pathOf(leaves, 3));
         around[1] = IConduct.Place(leaves[4], 4, pathOf(leaves, 4));
-        rounds.proveOmission(p, history, 10, around);
+        rounds.proveOmission(p, new IConduct.Proposal[](0), history, 10, around);
         VM.snapshotGasLastCall("contracts", "TrainingRounds.proveOmission");
     }
 

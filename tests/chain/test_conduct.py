@@ -83,7 +83,10 @@ def test_what_an_honest_member_signs_convicts_nobody(consortium: Consortium, pen
     for at, one in enumerate(said):
         for two in said[at:]:
             refused("NoContradiction", rounds.prove_equivocation, one.raw, two.raw)
-    refused("NoContradiction", rounds.prove_equivocation, update.raw, pens[0].update().raw)
+    others = [pens[0].update(), pens[0].update()]
+    assert others[1].sequence != update.sequence
+    for other in others:
+        refused("NoContradiction", rounds.prove_equivocation, update.raw, other.raw)
     refused("BadTransaction", rounds.prove_equivocation, update.raw, update.raw[:-1])
 
 
@@ -121,6 +124,21 @@ def test_an_omitted_update(consortium: Consortium, pens: list[Writer]) -> None:
     (event,) = chain.events(receipt.block)
     assert isinstance(event, FaultAnnulled)
     assert chain.rounds.reputation_of(LEADER) == 100
+
+
+def test_a_leader_that_repeats_a_list_does_not_answer_for_it(consortium: Consortium, pens: list[Writer]) -> None:
+    past = past_of(pens)
+    listed = tuple(sorted(pens[LEADER].update().id for _ in range(3)))
+    before, again = pens[1].propose(listed, past[0]), pens[LEADER].propose(listed, past[-1])
+    first = on_record(before, consortium.accounts[1].address)
+    consortium.client(1).rounds.propose(1, first.id, first.updates_root, first.sums_root)
+    chain = propose(consortium, again)
+    record = on_record(again, consortium.accounts[LEADER].address)
+    after = sum(leaf < past[0].id for leaf in listed)
+    around = [place(listed, at) for at in (after - 1, after) if 0 <= at < len(listed)]
+    history = [transaction.raw for transaction in [*past, again]]
+    refused("NotFirst", chain.rounds.prove_omission, record, history, 3, around, [first])
+    refused("NotFirst", chain.rounds.prove_omission, record, history, 3, around)
 
 
 def test_a_history_must_reach_the_leaders_own_proposal(consortium: Consortium, pens: list[Writer]) -> None:

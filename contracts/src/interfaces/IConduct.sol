@@ -80,6 +80,8 @@ interface IConduct {
     error NotInPast(uint256 which);
     /// @notice The closes of fewer members than the round's quorum are shown to cover the update.
     error NotCovered(uint256 closes, uint256 quorum);
+    /// @notice The proposals before this one are not all shown, in order, or one of them has the same list of updates.
+    error NotFirst(uint256 order);
     /// @notice The update's issuer contradicted itself: it is right to leave the update out.
     error VoidUpdate(bytes32 update);
     /// @notice No acknowledgement shown opens the update's commitment.
@@ -124,14 +126,21 @@ interface IConduct {
         external;
 
     /// @notice Proves that a leader left out an update which its proposal's own past shows covered by the closes of a quorum
-    ///         and revealed by its issuer.
+    ///         and revealed by its issuer. A leader may repeat an earlier proposal's list with other openers; the first
+    ///         that put a list on record answers for it.
     /// @param proposal The proposal on record.
+    /// @param earlier The round's proposals before it, in the order in which they were put on record.
     /// @param history Signed transactions, ancestors first: the update, a quorum's closes with what links them to it, the
     ///        acknowledgement that reveals it, then the proposal itself. Each but the last is a parent of a later one.
     /// @param size The length of the list.
     /// @param around The leaves between which the update would stand; one alone at either end of the list.
-    function proveOmission(Proposal calldata proposal, bytes[] calldata history, uint256 size, Place[] calldata around)
-        external;
+    function proveOmission(
+        Proposal calldata proposal,
+        Proposal[] calldata earlier,
+        bytes[] calldata history,
+        uint256 size,
+        Place[] calldata around
+    ) external;
 
     /// @notice Takes an omission back, if the update's issuer, or so many who closed over it that no quorum remains, are proven
     ///         equivocators: the leader may have known, and was right to leave the update out.
