@@ -41,12 +41,12 @@ def read_dicom(file: Path, window: Window | None = None) -> Slices:
             warnings.simplefilter("ignore")  # pydicom warns about values that break the standard; we check those we use
             header = pydicom.dcmread(file)
             values = _measured(header)
-            grey = _grey(header, values, window)
+            found = Slices(np.stack([square(f) for f in _grey(header, values, window)]), _pseudonym(header))
     except Unusable:
         raise
     except Exception as error:  # noqa: BLE001  (pydicom raises nearly anything on hostile bytes)
         raise Unusable(f"no readable DICOM image: {type(error).__name__}: {error}") from None
-    return Slices(np.stack([square(frame) for frame in grey]), _pseudonym(header))
+    return found
 
 
 def _verify_size(file: Path) -> None:
