@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ MAX_REMOTE = 200_000
 """Transactions read from a node at most; a larger ledger is read from its file."""
 _CONNECTIONS = 8
 _SECONDS = 20.0
+_CALL_SECONDS = 60.0
+"""For one answer to its last byte, however it drips."""
 _LEAST_PREFIX = 8
 
 
@@ -160,7 +163,7 @@ class Remote:
     def __init__(self, url: str, client: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
         limits = httpx.Limits(max_connections=_CONNECTIONS)
-        self._client = client or httpx.Client(timeout=_SECONDS, limits=limits)
+        self._client = client or httpx.Client(timeout=_SECONDS, limits=limits, trust_env=False)
 
     def transactions(self, report: Report | None = None) -> Iterator[Transaction]:
         """All transactions in the order the node attached them.
@@ -238,6 +241,7 @@ class Remote:
 
     def _get(self, path: str, most: int) -> bytes:
         data = bytearray()
+        deadline = time.monotonic() + _CALL_SECONDS
         try:
             with self._client.stream("GET", self._url + path) as response:
                 if response.status_code != httpx.codes.OK:
@@ -246,6 +250,8 @@ class Remote:
                     data += part
                     if len(data) > most:
                         raise PeerProblem(f"{self._url}{path}: more than {most} bytes")
+                    if time.monotonic() > deadline:
+                        raise PeerProblem(f"{self._url}{path}: not whole after {_CALL_SECONDS:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise PeerProblem(f"{self._url}{path}: {error or type(error).__name__}") from None
         return bytes(data)

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -77,7 +78,7 @@ class Node:
     """What `/v1` of a node answers, from a snapshot; `lie` changes an answer. The real routes: tests/api/test_reading.py."""
 
     def __init__(self, held: Snapshot) -> None:
-        self.held, self.lie = held, None
+        self.held, self.lie, self.drip = held, None, 0.0
         self.ids = [cid_of(tx_id) for tx_id in held.tangle.ids()]
 
     def answer(self, path: str) -> bytes:
@@ -110,7 +111,9 @@ def node(held):
                 body = served.lie(self.path, body)
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(body)
+            for piece in [body] if not served.drip else [body[at : at + 1] for at in range(len(body))]:
+                time.sleep(served.drip)
+                self.wfile.write(piece)
 
         def log_message(self, *_) -> None:
             pass

@@ -198,3 +198,11 @@ def test_a_nodes_rest_is_read_and_not_believed(ask, run, node, held):
         assert (code, out) == (5, ""), err
         assert said in err
     assert run("show", "--url", "http://127.0.0.1:1")[0] == 5
+
+
+def test_an_answer_that_drips_is_given_up(run, node, monkeypatch):
+    monkeypatch.setattr("node.cli.ledger_sources._CALL_SECONDS", 0.3)
+    node.drip = 0.05
+    code, _, err = run("show", "--url", node.url)
+    assert code == 5
+    assert "not whole after 0.3 s" in err
