@@ -61,7 +61,7 @@ def draw(scenario: Scenario, samples: Sequence[Sample], title: str) -> str:
 
 def _panel(scenario: Scenario, samples: Sequence[Sample], curve: _Curve, top: int, last: float) -> list[str]:
     values = [float(getattr(sample, curve.field)) for sample in samples]
-    highest = max(*values, 1e-9) if len(values) > 1 else max(values[0], 1e-9)
+    highest = max(values) or 1.0
 
     def across(minute: float) -> float:
         return round(_LEFT + _WIDTH * minute / last, 2)
