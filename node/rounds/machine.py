@@ -22,6 +22,7 @@ from dag.bodies import (
 )
 from node.rounds import effects as do
 from node.rounds import state as ev
+from node.rounds.state import REVEAL_GRACE_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 VERDICT_GRACE_SECONDS = 2.0
 """Once a quorum has scored, the slower members get this long before the statement is written without them."""
-REVEAL_GRACE_SLOTS = 0.5
-"""The leader waits this share of a slot for the last reveals before proposing without these members' updates."""
 MAX_ATTEMPT = 255
 """Largest slot number a proposal can carry; later slots share it."""
 TURN_SECONDS = 2.0
@@ -243,6 +242,8 @@ def _propose(state: RoundState) -> Iterator[Effect]:
     if any(isinstance(effect, do.Propose) for effect in state.running):
         return
     stalled = [p for p in state.proposals.values() if p.id in state.verified and anchored(state, p)]
+    if not stalled and state.slot == state.rank and _unjudged(state):
+        return  # another partition would split the openers; a slot is left to the proposal that stands on chain
     if not stalled:
         looked_at = all(u.id in state.unlocked for u in state.revealed)
         sound = tuple(u.id for u in state.revealed if not state.unlocked.get(u.id))
@@ -253,6 +254,16 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         return
     # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
     yield do.Propose(min(state.slot, MAX_ATTEMPT), stalled[0].updates, stalled[0].reveals, repeats=True)
+
+
+def _unjudged(state: RoundState) -> bool:
+    """Whether the chain records a proposal, by a leader in its turn, of which this member does not know yet what it is."""
+    return any(
+        anchor.proposal not in state.verified
+        and anchor.proposal not in state.refused
+        and state.facts.ranking.index(anchor.leader) <= state.slot
+        for anchor in state.anchors
+    )
 
 
 def _verify(state: RoundState) -> Iterator[Effect]:
@@ -280,6 +291,20 @@ def _judge(state: RoundState) -> Iterator[Effect]:
         yield do.PostVerdict()
 
 
+def _turn(state: RoundState) -> float:
+    """Seconds to leave to others before writing or sending what all wait for.
+
+    First of all the best-ranked leader whose proposal named the sums that were opened: several may have proposed the same,
+    and two statements at once would split the signatures.
+    """
+    opened, ranking = _opened(state), state.facts.ranking
+    same = [
+        p for p in state.proposals.values() if opened and p.sums_root == opened.sums_root and p.id in state.verified
+    ]
+    first = min((ranking.index(p.leader) for p in same), default=None)
+    return 0.0 if first == state.rank else TURN_SECONDS * (state.rank + 1)
+
+
 def _write(state: RoundState) -> Iterator[Effect]:
     opened = _opened(state)
     if opened is None or state.quorum_at is None or state.endorsed:
@@ -287,8 +312,7 @@ def _write(state: RoundState) -> Iterator[Effect]:
     verdicts = state.verdicts_for(opened.sums_root)
     waited = state.now - state.quorum_at
     everyone = len(verdicts) == len(state.members.addresses)
-    turn = 0.0 if opened.leader == state.members.me else TURN_SECONDS * (state.rank + 1)
-    if (everyone or waited >= VERDICT_GRACE_SECONDS) and waited >= turn:
+    if (everyone or waited >= VERDICT_GRACE_SECONDS) and waited >= _turn(state):
         yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
 
 
@@ -309,9 +333,7 @@ def _endorse(state: RoundState) -> Iterator[Effect]:
 def _finalise(state: RoundState) -> Iterator[Effect]:
     if state.endorsed is None or state.sendable_at is None:
         return
-    opened = _opened(state)
-    turn = 0.0 if opened and opened.leader == state.members.me else TURN_SECONDS * (state.rank + 1)
-    if state.now - state.sendable_at >= turn:
+    if state.now - state.sendable_at >= _turn(state):
         yield do.Finalise(state.endorsed)
 
 

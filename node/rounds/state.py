@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from node.rounds.plan import Plan
 
 
+REVEAL_GRACE_SLOTS = 0.5
+"""The leader waits this share of a slot for the last reveals before proposing without these members' updates."""
+
+
 @dataclass(frozen=True)
 class Members:
     """The consortium as the chain knows it, in index order."""
@@ -243,10 +247,10 @@ class RoundState:
 
     @property
     def slot(self) -> int:
-        """The leader slot now: 0 while collecting and for the first slot after, then 1, 2, …"""
+        """The leader slot now: 0 while collecting, while reveals are waited for and for the first slot after, then 1, 2, …"""
         if self.closed_at is None or self.plan is None:
             return 0
-        return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds))
+        return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds - REVEAL_GRACE_SLOTS))
 
     def shares_for(self, proposal: Proposal) -> tuple[Share, ...]:
         """One share per opener of a proposal, in opener order; shorter while some are missing."""

@@ -93,7 +93,7 @@ class RoundModel(RuleBasedStateMachine):
     def slot(self) -> int:
         if self.closed_at is None or self.plan is None:
             return 0
-        return int((self.now - self.closed_at) // self.plan.slot_seconds)
+        return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds - REVEAL_GRACE_SLOTS))
 
     @property
     def opened(self) -> Transaction | None:
@@ -166,6 +166,9 @@ class RoundModel(RuleBasedStateMachine):
         if stalled:
             yield do.Propose(self.slot, stalled[0].body.updates, stalled[0].body.reveals, repeats=True)
             return
+        standing = [a for a in self.anchors if s.RANKING.index(a.leader) <= self.slot]
+        if self.slot == self.rank and any(a.proposal not in self.verified | self.refused for a in standing):
+            return
         sound = tuple(update for update in self.readable() if not self.unlocked.get(update))
         waited = self.now - self.revealable_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds
         known = set(self.readable()) <= self.unlocked.keys()
@@ -211,9 +214,10 @@ class RoundModel(RuleBasedStateMachine):
             yield do.PostVerdict()
 
     def turn(self) -> float:
-        """Whoever's proposal was opened goes first, the others by rank."""
-        mine = self.opened and self.opened.issuer == s.ADDRESSES[self.me]
-        return 0.0 if mine else TURN_SECONDS * (self.rank + 1)
+        """Of those whose proposals named the opened sums the best-ranked goes first, the others by rank."""
+        same = [p for p in self.proposals if self.opened and p.body.sums_root == self.opened.body.sums_root]
+        ranks = [s.RANKING.index(s.ADDRESSES.index(p.issuer)) for p in same if p.id in self.verified]
+        return 0.0 if self.rank == min(ranks, default=None) else TURN_SECONDS * (self.rank + 1)
 
     def write(self):
         if self.opened is None or self.quorum_at is None or self.endorsed:

@@ -96,6 +96,31 @@ def test_a_leader_makes_one_proposal_at_a_time(news):
     assert not any(isinstance(e, do.Propose) for e in more)
 
 
+def test_a_leader_leaves_a_slot_to_a_proposal_it_has_not_judged():
+    """Another partition beside it would split the openers; one that never shows up must not hold the round for ever."""
+    state = replace(leading(), members=replace(leading().members, me=1))
+    start = state.closed_at + s.PLAN.slot_seconds * (1 + REVEAL_GRACE_SLOTS)
+    state = replace(state, now=start + 1)
+    assert (state.rank, state.slot) == (1, 1)
+    assert do.Propose in effects_of(state)
+    unseen = ev.Anchor(2, s.digest("a proposal nobody showed"), bytes(32), bytes(32))
+    standing = replace(state, anchors=(unseen,))
+    assert do.Propose not in effects_of(standing)
+    assert do.Propose in effects_of(replace(standing, refused={unseen.proposal: "a lie"}))
+    assert do.Propose in effects_of(replace(standing, now=start + s.PLAN.slot_seconds))
+    early = replace(state, anchors=(replace(unseen, leader=3),))
+    assert do.Propose in effects_of(early), "out of its turn it holds up nobody"
+
+
+def test_of_two_leaders_of_the_same_sums_the_better_ranked_writes():
+    state, _ = with_proposal(collected(0), leader=2, openers=(1, 3))
+    state, second = with_proposal(state, leader=0, openers=(0, 3), attempt=2)
+    state = replace(state, scores=ev.Scores(second.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, second, (True,)) for k in range(s.N)))
+    assert do.WriteStatement not in effects_of(state), "the first leader writes, although this member's shares opened"
+    assert do.WriteStatement in effects_of(replace(state, now=state.now + 3 * TURN_SECONDS))
+
+
 def test_nobody_reveals_before_a_quorum_has_closed():
     """Not at the deadline either, and not before it has closed itself."""
     state = s.fresh(plan=s.PLAN)
