@@ -84,7 +84,7 @@ def _verify_proof(source: Source, file: Path, *, as_json: bool) -> int:
         click.echo(json.dumps(content, indent=2))
     else:
         for name, value in content.items():
-            click.echo(f"{name:<12} {', '.join(value) if isinstance(value, list) else value}")
+            click.echo(f"{name:<12} {(', '.join(value) if isinstance(value, list) else value) or '-'}")
     return 0 if content["verdict"] == State.VERIFIED else 1
 
 
