@@ -185,6 +185,16 @@ def test_what_was_asked_of_a_peer_that_left_is_asked_of_the_next():
     assert [message.ids for message in said(machine.disconnect("a", 0.1), "b")] == [ids(1)]
 
 
+def test_each_sender_of_a_batch_is_asked_for_its_own_childs_parent():
+    one, two = chain(ledger(), 2, 0), chain(ledger(), 2, 1)
+    machine = lone()
+    machine.receive("a", Push((one[1],)).encode(), 0.0)
+    machine.receive("b", Push((two[1],)).encode(), 0.0)
+    effects = machine.work(0.0)
+    assert [message.ids for message in said(effects, "a")] == [(sha256(one[0]),)]
+    assert [message.ids for message in said(effects, "b")] == [(sha256(two[0]),)]
+
+
 def test_a_busy_sender_is_still_asked_first():
     rows = chain(ledger(), 2)
     machine = lone(config=replace(SILENT, requests_per_peer=1))
