@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from dag import checking
 from dag.bodies import AcknowledgementBody, Kind
 from dag.checking import Finding, State, check_file, check_snapshot
 from dag.equivocation import EquivocationProof
@@ -15,7 +16,7 @@ from dag.snapshot import Snapshot
 from dag.store import Store
 from dag.work import work_bits, work_seed
 from tests.dag.played import play, witnesses
-from tests.dag.support import context, post, proposal_body, update_body
+from tests.dag.support import context, create, post, proposal_body, update_body
 
 MEMBERS = 4
 
@@ -71,6 +72,17 @@ def test_reading_leaves_no_mark_and_works_beside_a_running_node(played, copy):
     with Store(played, read_only=True) as store:
         Snapshot.of_store(store)
     assert played.read_bytes() == before
+
+
+def test_a_ledger_may_grow_while_it_is_checked(copy):
+    with Store(copy) as writer, Store(copy, read_only=True) as store:
+        snapshot = Snapshot.of_store(store, witnesses(MEMBERS))
+        book = Ledger(writer, lambda: context(MEMBERS))
+        for member in range(MEMBERS):
+            create(book, member, AcknowledgementBody(None), round_=3)
+        findings = (checking._check_rows(store, snapshot, None), *check_snapshot(snapshot))
+        assert {finding.state for finding in findings} == {State.VERIFIED, State.UNCHECKED}
+        assert findings[0].count == len(snapshot) == len(book) - MEMBERS
 
 
 def test_progress_ends_at_the_whole(played):
