@@ -197,11 +197,10 @@ contract Agreeable {
 
 /// @dev Points in their packed words, against one number a member.
 contract LanesTest is Conduct {
-    uint256[256] private lost;
-
-    constructor() Conduct(IHospitalRegistry(address(new Agreeable()))) {}
+        constructor() Conduct(IHospitalRegistry(address(new Agreeable()))) {}
 
     function testFuzz_lanesDoNotMix(uint256[3] calldata charged, uint256[3] calldata signed) external {
+        uint256[256] memory lost;
         uint256[3] memory prices = [uint256(50), 10, 50];
         IConduct.Fault[3] memory faults = [Fault.WrongProposal, Fault.Unrevealed, Fault.BadUpdate];
         for (uint256 step = 0; step < 3; step++) {
@@ -210,8 +209,10 @@ contract LanesTest is Conduct {
             for (uint256 i = 0; i < 256; i++) {
                 if ((charged[step] >> i) & 1 == 1) lost[i] = lost[i] + prices[step] > 100 ? 100 : lost[i] + prices[step];
                 if ((signed[step] >> i) & 1 == 1 && lost[i] != 0) lost[i]--;
-                require(reputationOf(i) == 100 - lost[i], "lane");
             }
+        }
+        for (uint256 i = 0; i < 256; i++) {
+            require(reputationOf(i) == 100 - lost[i], "lane");
         }
     }
 

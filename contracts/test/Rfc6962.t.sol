@@ -59,6 +59,7 @@ contract Rfc6962Test is Ledger {
         require(!this.includes(root, leaves[1], 1, 4, longer), "too long");
         require(!this.includes(root, leaves[1], 4, 4, path), "beyond the end");
         require(!this.includes(root, leaves[1], 0, 0, path), "empty list");
+        require(!this.includes(root, leaves[3], 0, 1, pathOf(leaves, 3)), "the last is not the first of one");
     }
 
     function includes(bytes32 root, bytes32 leaf, uint256 index, uint256 size, bytes32[] calldata path)

@@ -200,20 +200,6 @@ contract TrainingRoundsTest is Fixture {
         rounds.finalise(o, 7, signatures);
     }
 
-    function testFuzz_aChangedSignatureIsRefused(uint16 place, uint8 flip) external {
-        startLineage();
-        uint256 round = openRound();
-        propose(round, 2);
-        ITrainingRounds.Outcome memory o = outcomeOf(round, 2, MODEL);
-        bytes memory signatures = signAll(o, 7);
-        uint256 pos = uint256(place) % signatures.length;
-        signatures[pos] ^= bytes1(flip == 0 ? 1 : flip);
-        uint256 victim = pos / 65;
-        VM.prank(member(0));
-        expectRefusal(abi.encodeWithSelector(IHospitalRegistry.BadSignature.selector, victim, member(victim)));
-        rounds.finalise(o, 7, signatures);
-    }
-
     function test_onlyMembersProposeAndAnybodyBringsTheOutcome() external {
         startLineage();
         uint256 round = openRound();
@@ -268,5 +254,34 @@ contract TrainingRoundsTest is Fixture {
         VM.prank(member(0));
         expectRefusal(revertData);
         rounds.finalise(o, signers, signatures);
+    }
+}
+
+/// @dev A round that waits for its outcome, and the signatures that would end it.
+contract SignaturesTest is Fixture {
+    ITrainingRounds.Outcome private outcome;
+    bytes private good;
+
+    function setUp() external {
+        deployAll(N);
+        startLineage();
+        uint256 round = openRound();
+        propose(round, 2);
+        outcome = outcomeOf(round, 2, keccak256("model"));
+        good = signAll(outcome, 7);
+    }
+
+    function test_theUnchangedEndTheRound() external {
+        rounds.finalise(outcome, 7, good);
+        require(models.head() == keccak256("model"), "finalised");
+    }
+
+    function testFuzz_aChangedSignatureIsRefused(uint16 place, uint8 flip) external {
+        bytes memory signatures = good;
+        uint256 pos = uint256(place) % signatures.length;
+        signatures[pos] ^= bytes1(flip == 0 ? 1 : flip);
+        uint256 victim = pos / 65;
+        expectRefusal(abi.encodeWithSelector(IHospitalRegistry.BadSignature.selector, victim, member(victim)));
+        rounds.finalise(outcome, 7, signatures);
     }
 }
