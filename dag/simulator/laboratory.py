@@ -113,8 +113,8 @@ class Laboratory:
 
     # -- measuring -------------------------------------------------------------------------------------------------
 
-    def ends(self, walks: int, member: int) -> list[bytes]:
-        """Where so many single walks from a member's entry point end now."""
+    def ends(self, walks: int, member: int, entry: bytes | None = None) -> list[bytes]:
+        """Where so many single walks of a member end now, from its entry point or from another place."""
         view = self.views[member]
         return [
             choose_parents(
@@ -122,7 +122,7 @@ class Laboratory:
                 self.rng,
                 self.setting.alpha,
                 self.setting.rating,
-                through=view.entry,
+                through=entry or view.entry,
                 credibility=self._credibility,
             )[0]
             for _ in range(walks)

@@ -138,13 +138,15 @@ class Member:
         if unseen is None and not self._news:
             return
         self._news = False
-        rescue = orphan_of(tangle, me)
+        if unseen is None:
+            self.node.post(QUIET)
+            return
         parents = choose_parents(
             tangle,
             self.node.rng,
             self.world.scenario.alpha,
             through=unseen,
-            rescue=rescue,
+            rescue=orphan_of(tangle, me),
             member=me,
             round_=self.world.chain.round,
         )

@@ -279,4 +279,6 @@ def sync_config(scenario: Scenario) -> SyncConfig:
         frontier_seconds=scenario.frontier_seconds,
         request_seconds=usual.request_seconds + 4 * scenario.work_seconds,
     )
-    return config if scenario.nodes < LARGE else replace(config, relay=2, relay_seconds=10.0, coalesce_seconds=0.5)
+    if scenario.nodes < LARGE:
+        return config
+    return replace(config, relay=2, relay_seconds=10.0, coalesce_seconds=0.5, max_known=256)
