@@ -460,3 +460,41 @@ def test_member_lists_come_back_and_wrong_ones_name_the_key():
     for raw in (b"[" * 100_000, b" " * (256 * 1024 + 1), b'{"consortium": "", "members": []}', b"\xff"):
         with pytest.raises(MalformedNote):
             Witnesses.from_json(raw)
+
+
+@pytest.mark.slow
+def test_fifty_thousand_mutations_of_files(scene):
+    """Proofs, heads, rounds' checkpoints and member lists: a typed error, or the same file in the same bytes."""
+    update = scene.book.transactions(Kind.UPDATE, 2)[1]
+    samples = {
+        scene.log.prove(update, scene.head()).render(): lambda raw: verified(
+            TransactionProof.parse(raw), scene.members
+        ),
+        scene.log.grown(scene.head(1), scene.head(3)).render(): lambda raw: verified(
+            LogGrowth.parse(raw), scene.members
+        ),
+        scene.head().render().encode(): lambda raw: witnessed(raw, log_witnesses, scene.members),
+        scene.log.rounds[0].note.render().encode(): lambda raw: witnessed(raw, round_witnesses, scene.members),
+        scene.members.to_json().encode(): lambda raw: Witnesses.from_json(raw) and raw,
+    }
+    random_ = random.Random(11)
+    refused = 0
+    for raw, read in samples.items():
+        for _ in range(10_000):
+            mutated = mutate(raw, random_)
+            try:
+                assert read(mutated) == mutated
+            except LedgerError:
+                refused += 1
+    assert refused > 45_000
+
+
+def verified(proof, members: Witnesses) -> bytes:
+    proof.verify(members)
+    return proof.render()
+
+
+def witnessed(raw: bytes, read, members: Witnesses) -> bytes:
+    note = Note.parse(raw)
+    read(note, members)
+    return note.render().encode()
