@@ -9,6 +9,7 @@ when a ledger crosses the line.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 COMPILE_FROM: Final = 20_000
 """Transactions from which compiling pays: plain walks take a millisecond there, and a restart a second."""
+
+_PREPARE_FROM: Final = 0.75
+"""Share of that line from which a thread compiles ahead, so that no caller waits where the line is crossed."""
 
 _HELPERS: Final = (kernels.attach_row, kernels.walk, kernels.gather)
 """Kernels that other kernels call."""
@@ -102,15 +106,33 @@ def compile_from(transactions: int) -> None:
 
 def engine_for(transactions: int) -> Engine:
     """The engine for a graph of this size."""
-    return PLAIN if transactions < _line.transactions else compiled()
+    if transactions >= _line.transactions:
+        return compiled()
+    if transactions >= _PREPARE_FROM * _line.transactions:
+        _prepare()
+    return PLAIN
 
 
-@cache
 def compiled() -> Engine:
     """The kernels compiled by numba, kept on disk for the next process where some directory may be written.
 
-    `PLAIN` where numba cannot be imported: slower, nothing else.
+    Waits while another thread compiles them. `PLAIN` where numba cannot be imported: slower, nothing else.
     """
+    with _compiling:
+        return _compiled()
+
+
+_compiling: Final = threading.Lock()
+
+
+@cache
+def _prepare() -> None:
+    """Compiles in a thread of its own, once a process; whoever comes before it is done waits for the rest."""
+    threading.Thread(target=compiled, name="ledger-kernels", daemon=True).start()
+
+
+@cache
+def _compiled() -> Engine:
     try:
         return _compile(keep=True)
     except ImportError:

@@ -185,7 +185,7 @@ def test_importing_does_not_import_numba(module):
 
 def test_without_numba_everything_stays_plain(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert engine.compiled.__wrapped__() is engine.PLAIN
+    assert engine._compiled.__wrapped__() is engine.PLAIN
     assert "numba cannot be imported" in caplog.text
 
 
@@ -197,7 +197,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_compiling(monkeypatch, cap
 
     monkeypatch.setattr(caching.IndexDataCacheFile, "load", full)
     monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
-    assert engine.compiled.__wrapped__().compiled
+    assert engine._compiled.__wrapped__().compiled
     assert "No space left" in caplog.text
 
 
@@ -367,3 +367,14 @@ def test_an_anchored_checkpoint_stands_whatever_happens_to_weights():
 def test_covers_of_the_newest_rounds_are_at_hand():
     covers = draw("; ".join(f"A{n}@{n}:[{'G' if n == 1 else f'A{n - 1}'}]" for n in range(1, 20)))._covers
     assert sorted(covers._rounds) == list(range(12, 20))
+
+
+def test_a_graph_that_nears_the_line_is_compiled_ahead(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine, "_prepare", lambda: asked.append(True))
+    with compiling_from(100):
+        tangle = Tangle(2)
+        for number in range(80):
+            tangle.attach(bytes([number]) * 32, (), None, 0, Kind.GENESIS)
+            assert bool(asked) == (number + 1 >= 75)
+    assert not tangle.graph._engine.compiled
