@@ -121,11 +121,11 @@ class Source:
         if self.members is not None:
             return read_members(self.members)
         if self.rpc is not None:
-            return members_of(self.chain())
+            return seats_of(self.chain())
         if ask_home and self.home is not None and Home(self.home).config_file.is_file():
             config = Home(self.home).config()
             try:
-                return members_of(Chain(config.chain.rpc, read_deployment(Home(self.home)), timeout=2.0, attempts=1))
+                return seats_of(Chain(config.chain.rpc, read_deployment(Home(self.home)), timeout=2.0, attempts=1))
             except ChainError:
                 note = f"note: the chain at {config.chain.rpc} does not answer; names are unknown, everybody who posted counts"
                 click.echo(note, err=True)
@@ -310,7 +310,15 @@ def view_of(chain: Chain) -> ConsortiumView:
 
 
 def members_of(chain: Chain) -> Witnesses:
-    """The members as the chain's registry lists them. Raises ChainError."""
+    """The present members as the chain's registry lists them: whose signatures convince now. Raises ChainError."""
+    present = chain.registry.member_set()
+    seats = chain.registry.members()
+    members = [Witness(index, seats[index].name, address_bytes(seats[index].account)) for index in sorted(present)]
+    return Witnesses(chain.deployment.consortium, tuple(members))
+
+
+def seats_of(chain: Chain) -> Witnesses:
+    """Everybody who ever was a member: whose transactions the ledger may hold. Raises ChainError."""
     hospitals = view_of(chain).hospitals
     members = [Witness(index, row.name, address_bytes(row.account)) for index, row in enumerate(hospitals)]
     return Witnesses(chain.deployment.consortium, tuple(members))

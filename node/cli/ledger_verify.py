@@ -16,7 +16,7 @@ from dag.ids import cid_of
 from dag.notes import Note
 from dag.proof import CONSISTENCY_HEADER, MAX_FILE_BYTES, PROOF_HEADER, LogGrowth, TransactionProof
 from node.audit.evidence import open_evidence
-from node.cli.ledger_sources import Source, progress_bar, source_options, view_of
+from node.cli.ledger_sources import Source, members_of, progress_bar, read_members, source_options, view_of
 from node.config import TESTING_VARIABLE
 from node.daemon.plans import PlanBook
 from node.errors import BadInput
@@ -71,8 +71,11 @@ def _head(file: Path) -> bytes:
 def _verify_proof(source: Source, file: Path, *, as_json: bool) -> int:
     if file.stat().st_size > MAX_FILE_BYTES:
         raise BadInput(f"{file}: larger than {MAX_FILE_BYTES} bytes: no proof or checkpoint")
-    members = source.witnesses(ask_home=True)
-    if members is None:
+    if source.members is not None:
+        members = read_members(source.members)
+    elif source.rpc or source.home:
+        members = members_of(source.chain())
+    else:
         raise click.UsageError(
             "give --members FILE (`medweave ledger members` writes it): proofs are checked against it"
         )

@@ -56,6 +56,7 @@ def test_hospitals_witness_the_log_and_a_proof_reaches_it(ask, run, network, tmp
             assert (content["checkpoint"], content["rounds"]) == (out.read_text(), rounds)
             added = ["--add", out]
         assert len(Note.parse(out.read_bytes()).signatures) == len(homes)
+    assert ask("verify", note, "--home", homes[1]) == ask("verify", note, "--members", members)
     content = ask("verify", note, "--members", members)
     assert (content["size"], len(content["witnesses"])) == (2, len(homes))
     with Store(Home(homes[0]).ledger, read_only=True) as store:
