@@ -6,6 +6,8 @@ import json
 import shutil
 
 from chain.client import Chain
+from chain.connection import Connection
+from chain.votes import Removal
 from dag.bodies import Kind
 from dag.checkpoint import log_head
 from dag.ids import cid_of
@@ -167,3 +169,23 @@ def test_nothing_is_written_beside_a_running_node(run, network, node, tmp_path):
     code, _, err = run("prune", "--home", home, "--keep", 1)
     assert code == 4
     assert "stop the node first" in err
+
+
+def test_a_removed_hospital_convinces_no_longer_but_its_history_stays(ask, network, tmp_path):
+    homes, url = network
+    identities = [unlock_identity(Home(home), PASSWORD) for home in homes]
+    chains = [Chain(url, read_deployment(Home(homes[0])), identity.account) for identity in identities]
+    connection = Connection(url)
+    mark = connection.request("evm_snapshot")
+    try:
+        registry = chains[0].registry
+        vote = Removal(account=identities[3].account.address, decision=registry.decisions(), deadline=2**40)
+        registry.remove(vote, {k: chains[k].registry.sign_vote(vote) for k in range(3)})
+        content = ask("members", "--home", homes[0], "-o", tmp_path / "members.json")
+        assert (content["members"], content["quorum"]) == (3, 2)
+        known = Witnesses.from_json((tmp_path / "members.json").read_bytes())
+        assert identities[3].address not in known.by_address
+        assert [member.index for member in known.members] == [0, 1, 2]
+        assert ask("verify", "--home", homes[0], "--rpc", url)["verdict"] == "verified"
+    finally:
+        connection.request("evm_revert", mark)
