@@ -38,6 +38,9 @@ DOORS: Final = 100
 WARM_UP: Final = 1300
 WALKS: Final = 120
 """Of each of nine honest members."""
+BUSHES: Final = 10
+LEAVES: Final = 50
+"""Of a bush: a member's transactions under one honest one."""
 OUTSPENT: Final = 3
 """Attacking transactions for each honest one that came after the oldest that the attacker builds on."""
 ATTACKER: Final = MEMBERS - 1
@@ -104,6 +107,23 @@ def parasites(
             for seen in laboratory.views:
                 seen.refuse(tx_id)
     return found
+
+
+def bushes(flight: int, back: int, seed: int) -> tuple[float, float]:
+    """Fifty transactions under each of ten honest ones, of which the newest has `back` after it.
+
+    Returns:
+        Share of honest members' walks that end there; and of walks by members with all candidates.
+    """
+    laboratory = Laboratory(Setting(MEMBERS, flight, seed))
+    laboratory.grow(WARM_UP, HONEST)
+    view = laboratory.views[0]
+    entry = view.entry or laboratory.genesis
+    roots = laboratory.order[-back - BUSHES : -back]
+    leaves = [laboratory.attack(ATTACKER, (root, root)) for root in roots for _ in range(LEAVES)]
+    ends = [end for member in HONEST for end in laboratory.ends(WALKS, member, entry)]
+    others = naive_walks(laboratory, view.graph.table.weight.__getitem__, WALKS, entry)
+    return captured(ends, leaves), captured(others, leaves)
 
 
 def naive_walks(
@@ -208,6 +228,20 @@ def _parasite_rows(seeds: range) -> tuple[list[Row], list[Target]]:
     return rows, targets
 
 
+def _bush_rows(seeds: range) -> list[Row]:
+    title = f"{BUSHES} bushes of {LEAVES}: share of walks that end on a leaf, by what came after their roots"
+    rows = []
+    for flight in FLIGHTS:
+        for back in (5, 10, 20):
+            found = [bushes(flight, back, seed) for seed in seeds]
+            figures = _spread("captured", [one[0] for one in found]) | {
+                "spent": BUSHES * LEAVES,
+                "by members, all candidates": statistics.median(one[1] for one in found),
+            }
+            rows.append(Row(title, f"{flight} in flight, {back} after", figures))
+    return rows
+
+
 def _lazy_rows(seeds: range) -> tuple[list[Row], list[Target]]:
     rows, targets = [], []
     for flight in FLIGHTS:
@@ -244,7 +278,7 @@ def benchmark(repeats: int) -> Result:
     parasite_rows, parasite_targets = _parasite_rows(seeds)
     lazy_rows, lazy_targets = _lazy_rows(seeds)
     return Result(
-        rows=(*orphan_rows, *parasite_rows, *lazy_rows, *_lag_rows(seeds)),
+        rows=(*orphan_rows, *parasite_rows, *_bush_rows(seeds), *lazy_rows, *_lag_rows(seeds)),
         targets=(*orphan_targets, *parasite_targets, *lazy_targets),
         notes=(
             f"{MEMBERS} members, one attacks; alpha {Setting().alpha}; medians over {repeats} seeds, the worst beside them.",
