@@ -141,9 +141,7 @@ class Consortium:
 
 def signed(accounts: Sequence[LocalAccount], digest: bytes, count: int) -> dict[int, bytes]:
     """Signatures of the first `count` members under one digest, by member index."""
-    return {
-        i: bytes(account.unsafe_sign_hash(Hash32(digest)).signature) for i, account in enumerate(accounts[:count])
-    }
+    return {i: bytes(account.unsafe_sign_hash(Hash32(digest)).signature) for i, account in enumerate(accounts[:count])}
 
 
 def measure_consortium(size: int, repeats: int) -> Cost:

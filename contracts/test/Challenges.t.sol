@@ -131,6 +131,32 @@ contract ChallengesTest is Ledger {
         rounds.proveOmission(p, earlier, past.history, 3, around);
     }
 
+    function test_allEarlierProposalsAreShownAndOfTheRound() external {
+        Past memory past = pastOf(true);
+        (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
+        bytes32 root = rootOf(leaves);
+        IConduct.Proposal[] memory earlier = new IConduct.Proposal[](2);
+        VM.prank(member(2));
+        rounds.propose(1, PLAN, PLAN, PLAN);
+        VM.prank(member(1));
+        rounds.propose(1, PLAN, root, PLAN);
+        IConduct.Proposal memory p = proposeAs(past.proposal, leaves);
+        earlier[0] = earlier[1] = IConduct.Proposal(1, member(2), PLAN, PLAN, PLAN);
+        bytes memory refusal = abi.encodeWithSelector(IConduct.NotFirst.selector, 2);
+        expectRefusal(refusal);
+        rounds.proveOmission(p, earlier, past.history, 3, around);
+        VM.warp(block.timestamp + ROUND + 1);
+        rounds.abort(1);
+        openRound();
+        VM.prank(member(2));
+        rounds.propose(2, PLAN, PLAN, PLAN);
+        VM.prank(member(1));
+        rounds.propose(2, PLAN, GENESIS, PLAN);
+        earlier[1] = IConduct.Proposal(2, member(1), PLAN, GENESIS, PLAN);
+        expectRefusal(refusal);
+        rounds.proveOmission(p, earlier, past.history, 3, around);
+    }
+
     function test_whoProposesAnotherListAfterwardsAnswersForIt() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);

@@ -119,7 +119,8 @@ abstract contract Ledger is Fixture {
     }
 
     function textOf(string memory text) internal pure returns (bytes memory) {
-        return abi.encodePacked(uint8(0x60 + bytes(text).length), text);
+        uint8 length = uint8(bytes(text).length);
+        return length < 24 ? abi.encodePacked(0x60 + length, text) : abi.encodePacked(hex"78", length, text);
     }
 
     function linkOf(uint8 codec, bytes32 digest) internal pure returns (bytes memory) {

@@ -81,11 +81,13 @@ contract LedgerTransactionTest is Ledger {
         noNumber[noNumber.length - 123] = 0x40;
         expectNone(noNumber, "sequence");
         said = update(7, 1);
-        said.kind = "a kind with far more than the thirty-two bytes";
-        expectNone(abi.encodePacked(hex"aa", "\x64body", hex"f6", "\x64kind", hex"782e", said.kind, new bytes(200)), "kind");
+        said.kind = string(abi.encodePacked("update", new bytes(27)));
+        expectNone(signed(1, said), "a kind of 33 bytes");
         bytes memory raw = signed(1, update(7, 1));
         raw[raw.length - 46] = 0x1b; // v of 27 instead of 0 or 1
         expectNone(raw, "v");
+        raw[raw.length - 46] = 0xff;
+        expectNone(raw, "largest v");
         raw = signed(1, update(7, 1));
         raw[raw.length - 46] ^= 0x01;
         (bool ok, LedgerTransaction.Parsed memory t) = this.read(raw);
