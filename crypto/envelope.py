@@ -64,7 +64,7 @@ def open(key: ContentKey, binding: Binding, data: bytes) -> bytes:  # noqa: A001
         MalformedBytes: no envelope at all.
         BadEnvelope: altered, or another key or binding.
     """
-    nonce = verify_form(data)
+    nonce = _nonce_of(data)
     associated = data[: _FORM.size] + binding.to_bytes()
     try:
         return crypto_aead_xchacha20poly1305_ietf_decrypt(
@@ -77,12 +77,16 @@ def open(key: ContentKey, binding: Binding, data: bytes) -> bytes:  # noqa: A001
         ) from error
 
 
-def verify_form(data: bytes) -> bytes:
-    """The 24-byte nonce of bytes that have the form of an envelope; whether it opens, only its key tells.
+def verify_form(data: bytes) -> None:
+    """Raise unless the bytes have the form of an envelope; whether it opens, only its key tells.
 
     Raises:
         MalformedBytes: no envelope at all.
     """
+    _nonce_of(data)
+
+
+def _nonce_of(data: bytes) -> bytes:
     nonce: bytes
     (nonce,) = unpack_header(data, _FORM, _MAGIC, "envelope")
     if len(data) < OVERHEAD:
