@@ -11,6 +11,7 @@ from eth_utils.address import to_checksum_address
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
+from chain import jsontext
 from chain.artifact import load
 from chain.connection import Connection
 from chain.errors import BadArgument, BadDeployment
@@ -171,8 +172,8 @@ def _parse(text: str | bytes) -> dict[str, Any]:
     if len(text) > MAX_FILE_BYTES:
         raise BadDeployment("file", f"at most {MAX_FILE_BYTES} bytes", f"{len(text)} bytes")
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        record = jsontext.parse(text)
+    except ValueError as error:
         raise BadDeployment("file", "JSON", str(error)) from error
     if not isinstance(record, dict):
         raise BadDeployment("file", "a JSON object", type(record).__name__)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_account import Account
 
+from chain import jsontext
 from chain.errors import BadKeystore
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def _parse(text: str | bytes) -> dict[str, Any]:
     if len(text) > MAX_FILE_BYTES:
         raise BadKeystore(f"keystore: {len(text)} bytes, at most {MAX_FILE_BYTES} expected")
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = jsontext.parse(text)
+    except ValueError:
         raise BadKeystore("keystore: not JSON") from None
     if not isinstance(record, dict) or record.get("version") != 3:
         raise BadKeystore("keystore: expected a JSON object with version 3 (Web3 Secret Storage)")
