@@ -62,7 +62,9 @@ def test_a_bad_field_is_named(field: str, value: object) -> None:
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "{" * 9000, b"[" * 65_536, '{"chain_id": 1}', " " * 70_000, b"\xff\xfe\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", "{" * 9000, b"[" * 65_536, '{"chain_id": 1}', " " * 70_000, b"\xff\xfe\xff"]
+)
 def test_other_files_are_refused(text: str | bytes) -> None:
     with pytest.raises(BadDeployment):
         Deployment.from_json(text)
