@@ -51,7 +51,7 @@ _HELP = {
     "frontier_seconds": "pause between two comparisons of frontiers (default 5, or 60 from 100 nodes on)",
     "alpha": "greed of the walks",
     "observers": "honest nodes followed on the way; 0 for all (default 0, or 20 from 100 nodes on)",
-    "settle_minutes": "longest time to get even after the last news",
+    "settle_minutes": "longest time to get even after the last news (default 30, or 120 from 100 nodes on)",
 }
 _LARGE = {
     "peers": 12,
@@ -60,6 +60,7 @@ _LARGE = {
     "work_seconds": 5.0,
     "frontier_seconds": 60.0,
     "observers": 20,
+    "settle_minutes": 120.0,
 }
 
 
