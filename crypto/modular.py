@@ -160,27 +160,33 @@ class Accumulator:
     """
 
     def __init__(self, start: Words, primes: Sequence[int]) -> None:
-        """Begin with a copy of ``start``: uint64 [..., L, n], row l below ``primes[l]``."""
-        self._sum = start.copy()
+        """Begin with ``start``: uint64 [..., L, n], row l below ``primes[l]``. It is never written to."""
+        self._start = start
+        self._sum: Words | None = None  # made by the first addition: one pass less than copying first
         self._primes = primes
         self._room = self._limit = ((1 << 64) - 1) // (max(primes) - 1) - 1
 
     def add(self, summand: Words) -> None:
         """Add residues of the same shape."""
-        if not self._room:
-            self._settle()
-        np.add(self._sum, summand, out=self._sum)
+        if self._sum is None:
+            self._sum = self._start + summand
+        else:
+            if not self._room:
+                self._settle(self._sum)
+            np.add(self._sum, summand, out=self._sum)
         self._room -= 1
 
     def total(self) -> Words:
         """The sum so far, as residues: the accumulator's own array."""
-        self._settle()
+        if self._sum is None:
+            self._sum = self._start.copy()
+        elif self._room < self._limit:
+            self._settle(self._sum)
         return self._sum
 
-    def _settle(self) -> None:
-        if self._room < self._limit:
-            for row, prime in enumerate(self._primes):
-                modulus(prime).settle(self._sum[..., row, :])
+    def _settle(self, words: Words) -> None:
+        for row, prime in enumerate(self._primes):
+            modulus(prime).settle(words[..., row, :])
         self._room = self._limit
 
 

@@ -19,6 +19,8 @@ from crypto.parameters import ParameterSet
 VERSION: Final = 1
 """Version of every bulk record that names no other."""
 
+_WORD: Final = np.dtype("<u8")
+
 RECORD_LIMIT: Final = 1 << 16
 """Longest CBOR record read, bytes."""
 
@@ -69,7 +71,9 @@ def read_polynomials(body: memoryview, count: int, primes: Sequence[int], n: int
     expected = 8 * count * len(primes) * n
     if len(body) != expected:
         raise MalformedBytes(f"{record}.length", f"{len(body)} bytes of coefficients, expected {expected}")
-    flat = np.frombuffer(body, "<u8").astype(np.uint64, copy=False)
+    flat = np.frombuffer(body, _WORD)
+    if not _WORD.isnative:
+        flat = flat.astype(np.uint64)
     words = flat.reshape(count, len(primes), n)
     if int(np.maximum.reduce(flat)) >= min(primes):  # one cheap pass; residues between two primes are that rare
         _verify_reduced(words, primes, record)
