@@ -90,7 +90,7 @@ class ParameterSet:
         }
         return hashlib.sha256(cbor2.dumps(record, canonical=True)).digest()[:16]
 
-    @property
+    @cached_property
     def chunk_primes(self) -> tuple[int, ...]:
         """The primes a ciphertext lives under: all but the last."""
         return self.primes[:-1]

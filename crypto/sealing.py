@@ -221,7 +221,11 @@ def add(chunks: Iterable[bytes], params: ParameterSet) -> bytes:
         if first is None or total is None:
             first, head, total = header, data[: _FORM.size], Accumulator(body, params.chunk_primes)
             continue
-        if (header.epoch, header.index, header.values) != (first.epoch, first.index, first.values):
+        if header is not first and (header.epoch, header.index, header.values) != (
+            first.epoch,
+            first.index,
+            first.values,
+        ):
             raise MalformedBytes(
                 "chunk.index", "the chunks of a sum must agree in epoch, position and number of values"
             )
