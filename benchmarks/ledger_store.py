@@ -28,7 +28,7 @@ from dag.bodies import AcknowledgementBody, Body, UpdateBody, commit
 from dag.ids import RAW, cid_bytes, cid_text, sha256
 from dag.ledger import Ledger
 from dag.rules import Context, Member, RoundTerms
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.transaction import Transaction, Unsigned, address_of, sign, signing_digest
 from dag.weights import contribution_weight
 

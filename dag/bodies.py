@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
-from dag import codec, merkle
+from dag import codec
 from dag.errors import MalformedIdentifier, MalformedTransaction
 from dag.fields import (
     MAX_MEMBERS,
@@ -29,6 +29,7 @@ from dag.fields import (
     check_tuple,
 )
 from dag.ids import blob_cid, blob_leaf, blob_link, sha256
+from dag.proofs import merkle
 
 REVEAL_DOMAIN: Final = b"medweave/reveal"
 SIGNATURE_BYTES: Final = 65

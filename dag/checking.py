@@ -20,22 +20,22 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
-from dag.archive import Archive
 from dag.bodies import GenesisBody, UpdateBody
 from dag.equivocation import EquivocationProof, contradiction, subject_of
 from dag.errors import LedgerError, StoreCorrupt
 from dag.fields import U53
-from dag.rechecking import Claim, Rechecker
 from dag.rules import Context, Member, RoundTerms, verify_transaction
-from dag.snapshot import Snapshot
+from dag.store.archive import Archive
+from dag.store.rechecking import Claim, Rechecker
+from dag.store.snapshot import Snapshot
 from dag.transaction import Transaction
 from dag.work import work_bits, work_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dag.store import Store
-    from dag.witnesses import Witnesses
+    from dag.proofs.witnesses import Witnesses
+    from dag.store.sqlite import Store
 
     Progress = Callable[[str, int, int], None]
 
@@ -122,7 +122,7 @@ def check_archive(
     """Every check that the arguments allow, over an exported ledger; it is held in memory.
 
     Args:
-        source: the archive (`dag.archive`), a binary file.
+        source: the archive (`dag.store.archive`), a binary file.
         members: the members, if known.
         context: what the chain says, if known.
         progress: told the check, and how many of how many transactions are done.

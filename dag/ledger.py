@@ -17,7 +17,7 @@ from dag.errors import AlreadyPosted, LedgerError, NotAMember, UnknownTransactio
 from dag.gathering import parents_over
 from dag.ids import sha256
 from dag.intake import Intake
-from dag.merkle import Proof, inclusion_proof, root
+from dag.proofs.merkle import Proof, inclusion_proof, root
 from dag.proposing import ProposalBasis, best_parents, confirmed_on
 from dag.replica import Replica
 from dag.rules import Context, verify_standalone, verify_transaction
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable, Iterator
 
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
     from dag.tangle import Tangle
 
 
@@ -393,7 +393,7 @@ class Ledger:
         return root(self.round_ids(proposal))
 
     def prove(self, tx_id: bytes, proposal: bytes) -> Proof:
-        """Proof that a transaction is under `round_root(proposal)`; `dag.merkle.verify_inclusion` checks it offline.
+        """Proof that a transaction is under `round_root(proposal)`; `dag.proofs.merkle.verify_inclusion` checks it offline.
 
         Raises:
             UnknownTransaction: the transaction is not among the proposal's round, or the proposal is not attached.

@@ -10,19 +10,19 @@ from dag.closing import closed_by
 from dag.equivocation import EquivocationProof, round_subject, subject_of
 from dag.errors import MalformedTransaction, NotAMember, StoreCorrupt, WrongConsortium
 from dag.ids import NO_ISSUER
-from dag.recent import Recent
-from dag.rechecking import Claim, Rechecker
-from dag.schema import Row
+from dag.store.recent import Recent
+from dag.store.rechecking import Claim, Rechecker
+from dag.store.schema import Row
+from dag.store.waiting import Waiting
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
-from dag.waiting import Waiting
 from dag.work import first_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from dag.rules import Context
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
 
     Progress = Callable[[int, int], None]
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from dag import merkle
 from dag.bodies import (
     AcknowledgementBody,
     CheckpointBody,
@@ -51,6 +50,7 @@ from dag.errors import (
     WrongRound,
     WrongWeight,
 )
+from dag.proofs import merkle
 from dag.transaction import Transaction, genesis
 from dag.weights import contribution_weight
 from dag.work import price, verify_work

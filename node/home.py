@@ -86,7 +86,7 @@ class Home:
 
     @property
     def checkpoint(self) -> Path:
-        """The head of the log of rounds that this hospital cosigned last (`dag.checkpoint`)."""
+        """The head of the log of rounds that this hospital cosigned last (`dag.proofs.checkpoint`)."""
         return self.root / "log.checkpoint"
 
     @property

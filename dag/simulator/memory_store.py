@@ -1,4 +1,4 @@
-"""A ledger's store without a disk: what `dag.store.Store` promises but durability, at a hundredth of the cost.
+"""A ledger's store without a disk: what `dag.store.sqlite.Store` promises but durability, at a hundredth of the cost.
 
 A thousand nodes keep a thousand copies of nearly the same rows. What a row says of its transaction is the same in all of
 them and kept once (`Shared`); a store has for each row a reference and its parents' two numbers. It outlives a simulated
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dag.errors import StoreFailed
 from dag.ids import sha256
-from dag.schema import Row
+from dag.store.schema import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Shared = dict[bytes, Said]
 
 
 class MemoryStore:
-    """`dag.store_port.LedgerStore` in memory."""
+    """`dag.store.port.LedgerStore` in memory."""
 
     def __init__(self, name: str, shared: Shared | None = None) -> None:
         """An empty store.
@@ -111,7 +111,7 @@ class MemoryStore:
     def rows(
         self, after: int = 0, limit: int = -1, kind: str | None = None, round_: int | None = None
     ) -> Iterator[Row]:
-        """Rows in arrival order; filters as in `dag.store.Store.rows`."""
+        """Rows in arrival order; filters as in `dag.store.sqlite.Store.rows`."""
         places = range(after, len(self._said)) if round_ is None else self._of_round(round_)
         left = limit
         for at in places:

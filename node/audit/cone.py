@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dag.bodies import AcknowledgementBody
 from dag.equivocation import subject_of
-from dag.merkle import root
+from dag.proofs.merkle import root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

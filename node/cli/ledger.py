@@ -19,7 +19,7 @@ from node.cli.ledger_sources import Source, find, members_of, region_of, source_
 from node.cli.ledger_verify import verify
 
 if TYPE_CHECKING:
-    from dag.snapshot import Snapshot
+    from dag.store.snapshot import Snapshot
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _limit = click.option(

@@ -14,16 +14,16 @@ import cbor2
 import click
 
 from dag import codec
-from dag.archive import export as write_archive
-from dag.archive import load
 from dag.bodies import CheckpointBody, Kind
 from dag.drawing.graphml import to_graphml
 from dag.errors import MalformedTransaction
 from dag.fields import MAX_MEMBERS
 from dag.ids import blob_cid, cid_of
 from dag.ledger import Ledger
-from dag.pruning import Pruning, Retention
-from dag.store import Store
+from dag.store.archive import export as write_archive
+from dag.store.archive import load
+from dag.store.pruning import Pruning, Retention
+from dag.store.sqlite import Store
 from node.cli.ledger_sources import Source, progress_bar, region_of, source_options
 from node.cli.ledger_verify import chain_context
 from node.errors import BadEnvironment, BadInput, PeerProblem

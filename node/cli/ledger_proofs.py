@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dag.bodies import Kind
-from dag.checkpoint import cosign as cosignature
-from dag.checkpoint import key_name, log_head, log_witnesses
 from dag.errors import LedgerError
 from dag.ids import cid_of
-from dag.notes import Note
-from dag.roundlog import RoundLog
+from dag.proofs.checkpoint import cosign as cosignature
+from dag.proofs.checkpoint import key_name, log_head, log_witnesses
+from dag.proofs.notes import Note
+from dag.proofs.roundlog import RoundLog
 from node.cli.ledger_sources import Remote, Source, find, members_of, source_options, view_of
 from node.cli.options import password_options, read_password
 from node.errors import BadInput, PeerProblem
@@ -25,7 +25,7 @@ from node.home import Home, unlock_identity, write_private
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dag.snapshot import Snapshot
+    from dag.store.snapshot import Snapshot
     from node.consortium.view import ConsortiumView
 
 _file = click.Path(path_type=Path, dir_okay=False)

@@ -22,12 +22,12 @@ from dag.drawing.region import Region, rounds_region
 from dag.errors import MalformedIdentifier, MalformedNote
 from dag.fields import MAX_MEMBERS
 from dag.ids import cid_of, sha256, tx_id_of
-from dag.jsontext import parse_json
-from dag.notes import MAX_NOTE_BYTES, Note
-from dag.snapshot import Snapshot
-from dag.store import Store
+from dag.proofs.jsontext import parse_json
+from dag.proofs.notes import MAX_NOTE_BYTES, Note
+from dag.proofs.witnesses import Witness, Witnesses
+from dag.store.snapshot import Snapshot
+from dag.store.sqlite import Store
 from dag.transaction import MAX_BYTES, Transaction
-from dag.witnesses import Witness, Witnesses
 from node.consortium.follower import Follower
 from node.consortium.view import address_bytes
 from node.errors import BadInput, PeerProblem

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dag.checking import Finding, State, check_archive, check_file, check_snapshot
-from dag.checkpoint import RoundRecord, log_witnesses, parse_log_head, round_witnesses, verify_quorum
 from dag.errors import LedgerError
 from dag.ids import cid_of
-from dag.notes import Note
-from dag.proof import CONSISTENCY_HEADER, MAX_FILE_BYTES, PROOF_HEADER, LogGrowth, TransactionProof
+from dag.proofs.checkpoint import RoundRecord, log_witnesses, parse_log_head, round_witnesses, verify_quorum
+from dag.proofs.notes import Note
+from dag.proofs.proof import CONSISTENCY_HEADER, MAX_FILE_BYTES, PROOF_HEADER, LogGrowth, TransactionProof
 from node.audit.evidence import open_evidence
 from node.cli.ledger_sources import Source, members_of, progress_bar, read_members, source_options, view_of
 from node.config import TESTING_VARIABLE
@@ -25,8 +25,8 @@ from node.storage import BlobUnavailable, MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dag.proofs.witnesses import Witnesses
     from dag.rules import Context
-    from dag.witnesses import Witnesses
     from node.audit.evidence import Evidence
     from node.consortium.view import ConsortiumView
 

@@ -16,7 +16,7 @@ import uvicorn
 
 from chain.client import Chain
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from node.api.app import create_app
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower

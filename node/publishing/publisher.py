@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dag.bodies import Body
     from dag.ledger import Ledger, Received
     from dag.proposing import ProposalBasis
-    from dag.store import Store
+    from dag.store.sqlite import Store
     from dag.transaction import Transaction
 
 

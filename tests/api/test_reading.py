@@ -2,10 +2,10 @@
 
 import pytest
 
-from dag.checkpoint import cosign
 from dag.ids import cid_of
-from dag.notes import Note, TreeHead
-from dag.snapshot import Snapshot
+from dag.proofs.checkpoint import cosign
+from dag.proofs.notes import Note, TreeHead
+from dag.store.snapshot import Snapshot
 from node.cli.ledger_sources import Remote, find
 from node.errors import PeerProblem
 

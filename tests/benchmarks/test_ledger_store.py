@@ -7,7 +7,7 @@ import pytest
 from benchmarks import ledger_store
 from benchmarks.ledger_store import Sample
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.transaction import Transaction
 
 

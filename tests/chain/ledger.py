@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chain.conduct import Place, ProposalOnRecord
-from dag import merkle
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, ShareBody, UpdateBody, commit, proposal_roots
 from dag.ids import RAW, cid_bytes, cid_text
+from dag.proofs import merkle
 from dag.transaction import Transaction, Unsigned, sign
 from tests.chain.support import PARAMETERS, digest
 

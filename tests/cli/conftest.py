@@ -16,8 +16,8 @@ from chain.anvil import Anvil
 from crypto import secrets
 from dag.ids import cid_of
 from dag.ledger import Ledger
-from dag.snapshot import Snapshot
-from dag.store import Store
+from dag.store.snapshot import Snapshot
+from dag.store.sqlite import Store
 from node.cli.main import main
 from node.config import ChainSection, NodeConfig
 from node.config import Hospital as HospitalSection

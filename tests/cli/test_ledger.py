@@ -10,7 +10,7 @@ import networkx as nx
 
 from dag.bodies import Kind
 from dag.ids import cid_of
-from dag.proof import TransactionProof
+from dag.proofs.proof import TransactionProof
 from tests.dag.played import witnesses
 
 MEMBERS = 4

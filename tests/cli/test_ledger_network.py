@@ -9,13 +9,13 @@ from chain.client import Chain
 from chain.connection import Connection
 from chain.votes import Removal
 from dag.bodies import Kind
-from dag.checkpoint import log_head
 from dag.ids import cid_of
-from dag.notes import Note
-from dag.proof import LogGrowth
-from dag.snapshot import Snapshot
-from dag.store import Store
-from dag.witnesses import Witnesses
+from dag.proofs.checkpoint import log_head
+from dag.proofs.notes import Note
+from dag.proofs.proof import LogGrowth
+from dag.proofs.witnesses import Witnesses
+from dag.store.snapshot import Snapshot
+from dag.store.sqlite import Store
 from node.home import Home, read_deployment, unlock_identity
 from node.storage import FileStore
 

@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dag import archive
 from dag.bodies import AcknowledgementBody, Kind
 from dag.equivocation import EquivocationProof
 from dag.errors import LedgerError
 from dag.ids import sha256
+from dag.store import archive
 from dag.sync import messages
 from dag.transaction import Transaction
 from tests.dag.support import create, ledger, post, sample_body, update_body

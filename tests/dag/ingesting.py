@@ -16,7 +16,7 @@ from pathlib import Path
 from dag.bodies import AcknowledgementBody
 from dag.ids import sha256
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from tests.dag.support import blob, context, create, ledger, post, update_body
 
 MEMBERS, OWN, STRANGER = 5, 4, 9

@@ -7,8 +7,8 @@ import random
 from dag.bodies import AcknowledgementBody, CheckpointBody, Kind, ShareBody, VerdictBody
 from dag.ids import sha256
 from dag.ledger import Ledger
+from dag.proofs.witnesses import Witness, Witnesses
 from dag.transaction import address_of
-from dag.witnesses import Witness, Witnesses
 from tests.dag.support import CONSORTIUM, create, key, proposal_body, secret, update_body
 
 QUIET = AcknowledgementBody(None)

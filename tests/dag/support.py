@@ -21,7 +21,7 @@ from dag.bodies import (
 from dag.ids import DAG_PB, RAW, cid_bytes, cid_text, sha256
 from dag.ledger import Ledger
 from dag.rules import Context, Member, RoundTerms
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.tangle import Tangle
 from dag.transaction import Transaction, Unsigned, address_of, sign
 from dag.weights import contribution_weight

@@ -7,12 +7,12 @@ import dag_cbor
 import pytest
 from multiformats import CID
 
-from dag import archive
 from dag.bodies import AcknowledgementBody
 from dag.errors import ArchiveDamaged, WrongConsortium, WrongRound
 from dag.ids import cid_of, sha256
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store import archive
+from dag.store.sqlite import Store
 from tests.dag.support import context, create, ledger, update_body
 from tests.dag.test_ledger import chain_of, contents, fork
 

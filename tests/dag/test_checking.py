@@ -12,8 +12,8 @@ from dag.equivocation import EquivocationProof
 from dag.errors import MissingParent, UnknownTransaction
 from dag.ids import sha256
 from dag.ledger import Ledger
-from dag.snapshot import Snapshot
-from dag.store import Store
+from dag.store.snapshot import Snapshot
+from dag.store.sqlite import Store
 from dag.work import work_bits, work_seed
 from tests.dag.played import play, witnesses
 from tests.dag.support import context, create, post, proposal_body, update_body

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dag.bodies import CheckpointBody, Kind
-from dag.checkpoint import (
+from dag.errors import LedgerError, MalformedNote, NotWitnessed, ProofFailed
+from dag.ids import sha256
+from dag.proofs.checkpoint import (
     COSIGNATURE_TYPE,
     RoundRecord,
     cosign,
@@ -24,14 +26,12 @@ from dag.checkpoint import (
     round_witnesses,
     verify_quorum,
 )
-from dag.errors import LedgerError, MalformedNote, NotWitnessed, ProofFailed
-from dag.ids import sha256
-from dag.jsontext import parse_json
-from dag.notes import MAX_SIGNATURES, Note, SignatureLine, TreeHead, key_id
-from dag.proof import LogGrowth, TransactionProof
-from dag.roundlog import RoundLog
+from dag.proofs.jsontext import parse_json
+from dag.proofs.notes import MAX_SIGNATURES, Note, SignatureLine, TreeHead, key_id
+from dag.proofs.proof import LogGrowth, TransactionProof
+from dag.proofs.roundlog import RoundLog
+from dag.proofs.witnesses import Witnesses
 from dag.transaction import address_of
-from dag.witnesses import Witnesses
 from tests.dag.played import play, witnesses
 from tests.dag.support import CONSORTIUM, context, key, ledger, post
 

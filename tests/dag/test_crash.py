@@ -17,7 +17,7 @@ import pytest
 
 from dag.bodies import AcknowledgementBody
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.transaction import address_of
 from tests.dag.ingesting import OWN, Feed, make_feed, the_context
 from tests.dag.support import create, key

@@ -7,7 +7,7 @@ import pytest
 
 from dag.errors import StoreFailed
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from tests.dag.support import context, ledger
 from tests.dag.test_ledger import chain_of, contents
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dag import merkle
 from dag.bodies import AcknowledgementBody, CheckpointBody, Kind, ShareBody, VerdictBody
 from dag.errors import (
     AlreadyPosted,
@@ -24,7 +23,8 @@ from dag.errors import (
 )
 from dag.ids import sha256
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.proofs import merkle
+from dag.store.sqlite import Store
 from dag.transaction import address_of
 from tests.dag.support import close, context, create, key, ledger, post, proposal_body, reveal, update_body
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dag.errors import ProofFailed
 from dag.ids import sha256
-from dag.merkle import (
+from dag.proofs.merkle import (
     ConsistencyProof,
     Proof,
     consistency_proof,

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from dag import merkle
 from dag.bodies import Kind
 from dag.errors import MalformedIdentifier, Pruned, StoreFailed, UnknownTransaction, WrongReference
 from dag.ledger import Ledger
-from dag.pruning import Pruning, Retention
-from dag.store import Store
+from dag.proofs import merkle
+from dag.store.pruning import Pruning, Retention
+from dag.store.sqlite import Store
 from tests.dag.support import blob, context, ledger, post, update_body
 from tests.dag.test_ledger import gossip, play_round
 

@@ -22,7 +22,7 @@ from dag.errors import (
 from dag.ids import sha256
 from dag.ledger import Ledger
 from dag.rules import verify_transaction
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.transaction import address_of, genesis
 from tests.dag.support import (
     close,

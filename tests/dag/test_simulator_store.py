@@ -9,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from dag.errors import StoreFailed
 from dag.ids import sha256
-from dag.schema import Row
 from dag.simulator.memory_store import MemoryStore
-from dag.store import Store
-from dag.store_port import LedgerStore
+from dag.store.port import LedgerStore
+from dag.store.schema import Row
+from dag.store.sqlite import Store
 
 ISSUERS = [bytes([number]) * 20 for number in range(3)]
 KINDS = ("update", "acknowledgement")

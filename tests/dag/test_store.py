@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dag import migrations, rechecking
-from dag import store as store_module
 from dag.bodies import AcknowledgementBody
 from dag.errors import RefusedTransaction, StoreCorrupt, StoreFailed, WrongFormat
 from dag.ids import sha256
 from dag.ledger import Ledger
-from dag.schema import FORMAT
-from dag.store import Store
+from dag.store import migrations, rechecking
+from dag.store import sqlite as store_module
+from dag.store.schema import FORMAT
+from dag.store.sqlite import Store
 from dag.transaction import Transaction, address_of
 from tests.dag.support import context, create, key, ledger, post, update_body
 from tests.dag.test_ledger import chain_of, contents, fork

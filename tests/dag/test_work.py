@@ -10,7 +10,7 @@ from dag.bodies import AcknowledgementBody, Kind
 from dag.errors import MalformedTransaction, NotAMember, WorkCancelled, WrongWork
 from dag.ledger import Ledger
 from dag.rules import Context
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.transaction import Transaction, address_of, sign
 from dag.work import PROGRESS_EVERY, mine, price, work_bits, work_seed
 from tests.dag.support import context, create, key, ledger, post, sample_body, terms

@@ -24,7 +24,7 @@ from dag.bodies import Kind
 from dag.errors import LedgerError
 from dag.ledger import Ledger
 from dag.rules import Context, Member, RoundTerms
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.sync import Check, Effect, Send, Spread, SyncConfig, SyncMachine, Verdict
 from dag.transaction import Transaction, address_of
 from node.daemon.learner import settings_of

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from dag.errors import StoreCorrupt
-from dag.store import Store
+from dag.store.sqlite import Store
 from node.storage import raw_cid
 
 MEDWEAVE = (sys.executable, "-m", "node.cli.main")

@@ -14,7 +14,7 @@ from eth_utils.address import to_checksum_address
 from chain.records import Hospital
 from dag.bodies import AcknowledgementBody, Kind
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from dag.sync import SyncConfig
 from dag.sync.messages import Message, parse
 from dag.transaction import address_of

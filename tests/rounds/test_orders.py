@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dag.bodies import Kind
 from dag.ledger import Ledger
-from dag.store import Store
+from dag.store.sqlite import Store
 from node.publishing.publisher import Publisher
 from node.rounds import effects as do
 from node.rounds.journal import Journal

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError
 from crypto.sealing import add, verify_chunk_of
-from dag import merkle
 from dag.bodies import UpdateBody
 from dag.ids import blob_leaf
+from dag.proofs import merkle
 from node.audit.dossier import missing
 from node.audit.locks import lock_of
 from node.errors import LyingPeer

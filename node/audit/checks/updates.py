@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dag import merkle
 from dag.bodies import Kind, ProposalBody, UpdateBody
 from dag.errors import ProofFailed
+from dag.proofs import merkle
 from dag.weights import contribution_weight
 from node.audit.cone import Cone
 from node.audit.dossier import missing

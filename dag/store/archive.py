@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from dag.ledger import Ledger
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
 
     Progress = Callable[[int, int], None]
 
@@ -100,7 +100,7 @@ def export(store: LedgerStore, out: IO[bytes], progress: Progress | None = None)
     """Writes a ledger as it is now; it may grow meanwhile.
 
     Args:
-        store: where it is kept; `dag.store.Store(path, read_only=True)` works beside a running node.
+        store: where it is kept; `dag.store.sqlite.Store(path, read_only=True)` works beside a running node.
         out: a binary file, written from its present position on.
         progress: told how many transactions were written, and of how many.
 

@@ -10,7 +10,7 @@ from dag.errors import WaitingFull
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
     from dag.transaction import Transaction
 
 

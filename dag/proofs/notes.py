@@ -7,7 +7,7 @@
 
 The form is that of C2SP `signed-note`, the text of a checkpoint that of C2SP `tlog-checkpoint`: origin, number of leaves,
 root in base64, then extension lines. A reader skips lines under keys that it does not know, and refuses the note if a line
-under a key that it knows is false. This module only takes notes apart and puts them together; `dag.checkpoint` knows keys.
+under a key that it knows is false. This module only takes notes apart and puts them together; `dag.proofs.checkpoint` knows keys.
 Source: https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint
 """
 

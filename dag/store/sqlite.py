@@ -14,7 +14,7 @@ means the process died, and the start then verifies signatures too.
 | pruned | payloads that were let go below an anchored checkpoint |
 | meta | format, genesis id, dirty mark |
 
-`dag.schema` has the columns, `dag.migrations` brings older files along.
+`dag.store.schema` has the columns, `dag.store.migrations` brings older files along.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from dag import migrations
 from dag.errors import StoreCorrupt, StoreFailed, WrongFormat
 from dag.ids import sha256
-from dag.schema import COLUMNS, FORMAT, INSERT, Row
+from dag.store import migrations
+from dag.store.schema import COLUMNS, FORMAT, INSERT, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

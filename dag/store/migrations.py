@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dag.errors import MalformedTransaction, StoreCorrupt, WrongFormat
 from dag.ids import sha256
-from dag.schema import FORMAT, INSERT, SCHEMA, Row
+from dag.store.schema import FORMAT, INSERT, SCHEMA, Row
 from dag.transaction import Transaction
 
 if TYPE_CHECKING:

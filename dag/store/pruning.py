@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dag.ledger import Ledger
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
     from dag.transaction import Transaction
 
 _PAGE = 500

@@ -15,15 +15,15 @@ from dag.closing import closed_by
 from dag.equivocation import EquivocationProof
 from dag.errors import MissingParent, StoreCorrupt, UnknownTransaction
 from dag.ids import NO_ISSUER
+from dag.proofs.witnesses import Witness, Witnesses
 from dag.tangle import Tangle
 from dag.transaction import Transaction, restore
-from dag.witnesses import Witness, Witnesses
 from dag.work import first_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dag.store import Store
+    from dag.store.sqlite import Store
 
     Progress = Callable[[int, int], None]
 

@@ -1,6 +1,6 @@
 """Checkpoints that outsiders can keep: what a round held and how rounds follow each other, with hospitals as witnesses.
 
-Two trees, both of RFC 6962 (`dag.merkle`), each with a checkpoint in the form of `dag.notes`:
+Two trees, both of RFC 6962 (`dag.proofs.merkle`), each with a checkpoint in the form of `dag.proofs.notes`:
 
 | tree | leaves | origin of its checkpoint | who signs |
 |---|---|---|---|
@@ -35,14 +35,14 @@ from dag.bodies import SIGNATURE_BYTES, CheckpointBody
 from dag.errors import LedgerError, MalformedNote, NotWitnessed
 from dag.fields import U53
 from dag.ids import ID_BYTES, sha256
-from dag.merkle import root
-from dag.notes import UNREGISTERED_TYPE, Note, SignatureLine, TreeHead, key_id, parse_decimal
+from dag.proofs.merkle import root
+from dag.proofs.notes import UNREGISTERED_TYPE, Note, SignatureLine, TreeHead, key_id, parse_decimal
 from dag.transaction import Transaction, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dag.witnesses import Witness, Witnesses
+    from dag.proofs.witnesses import Witness, Witnesses
 
 TRANSACTION_TYPE: Final = UNREGISTERED_TYPE + b"medweave/checkpoint-transaction/1"
 COSIGNATURE_TYPE: Final = UNREGISTERED_TYPE + b"medweave/cosignature/1"

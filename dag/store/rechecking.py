@@ -21,7 +21,7 @@ from dag.transaction import Transaction
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dag.schema import Row
+    from dag.store.schema import Row
 
 WORTH_PROCESSES: Final = 50_000
 """Rows from which several processes win: starting them costs about a second, a row 40 microseconds."""
@@ -165,6 +165,6 @@ def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     # Under its importable name, so that what is pickled here is known there.
-    from dag import rechecking  # noqa: PLW0406  (on purpose: see above)
+    from dag.store import rechecking  # noqa: PLW0406  (on purpose: see above)
 
     rechecking.serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -13,8 +13,8 @@ from dag.bodies import Kind
 from dag.equivocation import ROUND_BYTES
 
 if TYPE_CHECKING:
-    from dag.schema import Row
-    from dag.store_port import LedgerStore
+    from dag.store.port import LedgerStore
+    from dag.store.schema import Row
     from dag.transaction import Transaction
 
 _SUBJECTS: Final = 512  # rounds and proposals whose answers are remembered, about 100 bytes an answer

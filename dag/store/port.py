@@ -1,4 +1,4 @@
-"""What a ledger asks of the place where it is kept. `dag.store.Store` is the one on disk."""
+"""What a ledger asks of the place where it is kept. `dag.store.sqlite.Store` is the one on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from dag.schema import Row
+    from dag.store.schema import Row
 
 
 class LedgerStore(Protocol):
@@ -32,7 +32,7 @@ class LedgerStore(Protocol):
     def rows(
         self, after: int = 0, limit: int = -1, kind: str | None = None, round_: int | None = None
     ) -> Iterator[Row]:
-        """Verified rows in arrival order; filters as in `dag.store.Store.rows`."""
+        """Verified rows in arrival order; filters as in `dag.store.sqlite.Store.rows`."""
 
     def chunks(self, after: int = 0) -> Iterator[list[Row]]:
         """All verified rows with a larger arrival number, many at a time."""

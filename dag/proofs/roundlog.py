@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dag.bodies import CheckpointBody, Kind
-from dag.checkpoint import RoundRecord, log_head, parse_log_head, round_note
 from dag.errors import NotWitnessed, ProofFailed
-from dag.merkle import consistency_proof, inclusion_proof, root
-from dag.proof import LogGrowth, LogPart, TransactionProof
+from dag.proofs.checkpoint import RoundRecord, log_head, parse_log_head, round_note
+from dag.proofs.merkle import consistency_proof, inclusion_proof, root
+from dag.proofs.proof import LogGrowth, LogPart, TransactionProof
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dag.notes import Note, TreeHead
+    from dag.proofs.notes import Note, TreeHead
+    from dag.proofs.witnesses import Witnesses
     from dag.tangle import Tangle
     from dag.transaction import Transaction
-    from dag.witnesses import Witnesses
 
 
 @dataclass(frozen=True)

@@ -37,23 +37,23 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dag.checkpoint import (
+from dag.errors import MalformedNote, ProofFailed
+from dag.ids import ID_BYTES
+from dag.proofs.checkpoint import (
     RoundRecord,
     log_witnesses,
     parse_log_head,
     round_witnesses,
     verify_quorum,
 )
-from dag.errors import MalformedNote, ProofFailed
-from dag.ids import ID_BYTES
-from dag.merkle import ConsistencyProof, Proof, verify_consistency, verify_inclusion
-from dag.notes import Note, decode_text, parse_base64, parse_decimal
+from dag.proofs.merkle import ConsistencyProof, Proof, verify_consistency, verify_inclusion
+from dag.proofs.notes import Note, decode_text, parse_base64, parse_decimal
 from dag.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dag.witnesses import Witnesses
+    from dag.proofs.witnesses import Witnesses
 
 MAX_FILE_BYTES: Final = 4 << 20
 PROOF_HEADER: Final = "medweave/proof@v1"

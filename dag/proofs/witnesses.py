@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dag.errors import MalformedNote
 from dag.fields import MAX_MEMBERS
 from dag.ids import ADDRESS_BYTES, ID_BYTES
-from dag.jsontext import parse_json
+from dag.proofs.jsontext import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
