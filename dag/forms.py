@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from dag.bodies import BODIES, SIGNATURE_BYTES, Kind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from dag.bodies import BODIES, SIGNATURE_BYTES, Body, Kind
 
 NONCE_BYTES: Final = 8
 
@@ -24,6 +22,7 @@ _UINT: Final = rb"([\x00-\x17]|\x18[\x18-\xff]|\x19(?!\x00)..|\x1a(?!\x00\x00)..
 _LINK_HEAD: Final = rb"\xd8\x2a\x58\x25\x00"
 _PARENT: Final = _LINK_HEAD + rb"\x01\x71\x12\x20(.{32})"
 _BLOB: Final = _LINK_HEAD + rb"(\x01[\x55\x70]\x12\x20.{32})"
+_NOTHING: Final = rb"()"  # stands for a value that this form has not, so that all forms capture the same
 
 
 def _bytes(size: int) -> bytes:
@@ -66,11 +65,11 @@ _BODIES: Final[dict[Kind, dict[str, bytes]]] = {
 
 
 class Frame(NamedTuple):
-    """What a pattern found between the fixed bytes.
+    """What a pattern found between the fixed bytes; lengths and types are proved by it, numbers may be out of range.
 
     Attributes:
         kind: the transaction's kind.
-        body: its body's fields.
+        body: its body, which has checked itself.
         consortium: 32 bytes.
         epoch: the number.
         round: the number.
@@ -82,7 +81,7 @@ class Frame(NamedTuple):
     """
 
     kind: Kind
-    body: dict[str, Any]
+    body: Body
     consortium: bytes
     epoch: int
     round: int
@@ -98,43 +97,47 @@ class _Form:
 
     def __init__(self, kind: Kind, *, nonce: bool) -> None:
         self.kind = kind
-        body, self.body_names = _map(_BODIES[kind])
-        self.converted = tuple(
-            (name, _CONVERSIONS[pattern]) for name, pattern in _BODIES[kind].items() if pattern in _CONVERSIONS
-        )
+        body, _ = _map(_BODIES[kind])
         entries = {
             "format": rb"\x01",
             "kind": _text(kind.value),
             "consortium": _bytes(32),
-            "epoch": _UINT,
+            "epoch": _UINT if nonce else _UINT + _NOTHING,
             "round": _UINT,
             "sequence": _UINT,
             "parents": rb"\x82" + _PARENT + _PARENT,
-            "payload": _BLOB if BODIES[kind].carries_payload else rb"\xf6",
+            "payload": _BLOB if BODIES[kind].carries_payload else rb"\xf6" + _NOTHING,
             "body": body,
             "signature": _bytes(SIGNATURE_BYTES),
         } | ({"nonce": _bytes(NONCE_BYTES)} if nonce else {})
         pattern, _ = _map(entries)
         self.match = re.compile(pattern, re.DOTALL).fullmatch
-        self.carries_payload, self.carries_nonce = BODIES[kind].carries_payload, nonce
 
     def read(self, raw: bytes) -> Frame | None:
         found = self.match(raw)
         if found is None:
             return None
         # In the order of the keys; `body`, the shortest, comes first.
-        values = iter(found.groups())
-        body: dict[str, Any] = dict(zip(self.body_names, values, strict=False))
-        for name, value_of in self.converted:
-            body[name] = value_of(body[name])
-        epoch = _number(next(values))
-        nonce = next(values) if self.carries_nonce else None
-        round_ = _number(next(values))
-        parents = (next(values), next(values))
-        payload = next(values) if self.carries_payload else None
-        sequence = _number(next(values))
-        signature, consortium = values
-        return Frame(self.kind, body, consortium, epoch, round_, sequence, parents, payload, nonce, signature)
+        *said, epoch, nonce, round_, one, two, payload, sequence, signature, consortium = found.groups()
+        return Frame(
+            self.kind,
+            _body(self.kind, *said),
+            consortium,
+            _number(epoch),
+            _number(round_),
+            _number(sequence),
+            (one, two),
+            payload or None,
+            nonce or None,
+            signature,
+        )
+
+
+@lru_cache(maxsize=64)  # most transactions are plain acknowledgements: one body serves them all
+def _body(kind: Kind, *said: bytes | None) -> Body:
+    """The body whose fields were captured, in the order of their keys. Raises MalformedTransaction."""
+    fields_of = {name: _meaning(pattern, value) for (name, pattern), value in zip(_KEYED[kind], said, strict=True)}
+    return BODIES[kind](**fields_of)
 
 
 def read_frame(raw: bytes) -> Frame | None:
@@ -147,11 +150,11 @@ def _number(encoded: bytes) -> int:
     return int.from_bytes(encoded[1:] or encoded, "big")  # a number below 24 is its own head byte
 
 
-def _flag(encoded: bytes) -> bool:
-    return encoded == b"\xf5"
-
-
-_CONVERSIONS: Final[dict[bytes, Callable[[bytes], Any]]] = {_UINT: _number, _BOOL: _flag}
+def _meaning(pattern: bytes, captured: bytes | None) -> Any:
+    """What the captured bytes of a body's field stand for."""
+    if pattern == _UINT and captured is not None:
+        return _number(captured)
+    return captured == b"\xf5" if pattern == _BOOL else captured
 
 
 def _beginning(kind: Kind, *, nonce: bool) -> bytes:
@@ -161,6 +164,7 @@ def _beginning(kind: Kind, *, nonce: bool) -> bytes:
 
 
 _TELLING: Final = 8
+_KEYED: Final = {kind: tuple((name, entries[name]) for name in _map(entries)[1]) for kind, entries in _BODIES.items()}
 
 # A kind whose pattern does not name all of its body's fields is left to the general decoder: a default would give such a
 # transaction a second form.

@@ -177,18 +177,16 @@ class Transaction(Unsigned):
 
     @classmethod
     def _of_frame(cls, frame: Frame) -> Self:
-        return cls(
-            frame.kind,
-            frame.consortium,
-            frame.epoch,
-            frame.round,
-            frame.sequence,
-            frame.parents,
-            None if frame.payload is None else blob_cid(frame.payload),
-            BODIES[frame.kind](**frame.body),
-            frame.signature,
-            nonce=frame.nonce,
-        )
+        """Without `__post_init__`: the pattern has proved every length and type, so what is left are the ranges."""
+        check_integer("epoch", frame.epoch, 1, U53)
+        check_integer("round", frame.round, 1, U53)
+        check_integer("sequence", frame.sequence, 0, U53)
+        values = frame._asdict()
+        if frame.payload is not None:
+            values["payload"] = blob_cid(frame.payload)
+        transaction = cls.__new__(cls)
+        transaction.__dict__.update(values)
+        return transaction
 
     @classmethod
     def _of_map(cls, raw: bytes) -> Self:
