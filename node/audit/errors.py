@@ -3,7 +3,9 @@
 
 AuditError (a MedweaveError)      2   the audit could not be carried out
 ├── NoEvidence                    3   a place named as evidence holds no blobs
-└── IncoherentChain               2   the endpoint's events contradict each other
+├── IncoherentChain               2   the endpoint's events contradict each other
+├── MalformedBlock                2   bytes that are no block, or not the one they are said to be
+└── BadBundle                     3   a file that is no bundle
 """
 
 from __future__ import annotations
@@ -34,3 +36,22 @@ class IncoherentChain(AuditError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the chain's events are incoherent: {what}; ask another endpoint")
+
+
+class MalformedBlock(AuditError):
+    """A header, transaction or receipt is malformed, or is not what the header commits to."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem
+
+
+class BadBundle(AuditError, BadInput):
+    """A file named as a bundle is none, or cannot be read or written."""
+
+    exit_code = 3
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; expected a file that `medweave audit export` wrote")
+        self.path = path

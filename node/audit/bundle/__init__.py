@@ -1,0 +1,1 @@
+"""One file that holds everything an audit reads: chain, ledger, statements, ciphertexts (docs/spec/bundle.md)."""
