@@ -26,7 +26,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from node.learning.classifier import Classifier, standardise, weighted_mean
+from node.learning.classifier import Classifier, standardise
 from node.learning.layers import convolutions
 
 ITERATIONS: Final = 3
@@ -71,18 +71,17 @@ def route(votes: Tensor, iterations: int = ITERATIONS) -> Tensor:
     return squash(torch.einsum("bij,bijd->bjd", logits.softmax(dim=2), votes))  # Sabour eq. 1 and 2
 
 
-def margin_loss(lengths: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sabour eq. 4, the mean over the batch: present classes longer than 0.9, absent ones shorter than 0.1.
+def margin_loss(lengths: Tensor, labels: Tensor) -> Tensor:
+    """Sabour eq. 4 for each image, ``[B]``: present classes longer than 0.9, absent ones shorter than 0.1.
 
     Args:
         lengths: of the class capsules, ``[B, J]``.
         labels: the present class of each image, ``[B]``.
-        weights: of each class, ``[J]``.
     """
     present = nn.functional.one_hot(labels, lengths.shape[1]).to(lengths.dtype)  # T_k [B, J]
     missing = present * (MARGIN_PRESENT - lengths).clamp_min(0).square()
     extra = ABSENT_WEIGHT * (1 - present) * (lengths - MARGIN_ABSENT).clamp_min(0).square()
-    return weighted_mean((missing + extra).sum(dim=1), labels, weights)
+    return (missing + extra).sum(dim=1)
 
 
 class PrimaryCaps(nn.Module):
@@ -136,9 +135,9 @@ class CapsNet(Classifier):
         """
         return max(1, shape[0] * shape[2] // 7) if name == "parents.transform" else super().fan_in(name, shape)
 
-    def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The margin loss of the capsules' lengths."""
-        return margin_loss(lengths(output), labels, weights)
+    def losses(self, output: Tensor, labels: Tensor) -> Tensor:
+        """The margin loss of the capsules' lengths, ``[B]``."""
+        return margin_loss(lengths(output), labels)
 
     def last_map(self) -> nn.Module:
         """The stem's features, which the primary capsules are read from."""

@@ -23,8 +23,8 @@ class Classifier(nn.Module, ABC):
         """Scores of images ``[B, 1, S, S]`` in [0, 1]; their shape is the network's own, batch first."""
 
     @abstractmethod
-    def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The mean loss of ``output`` against ``labels [B]``, a scalar; ``weights [J]`` scale each class."""
+    def losses(self, output: Tensor, labels: Tensor) -> Tensor:
+        """Each image's loss against ``labels [B]``, ``[B]``; see ``loss_weights`` for what is made of them."""
 
     def fan_in(self, name: str, shape: tuple[int, ...]) -> int:
         """How many inputs one output of the tensor ``name`` sums over; its first values are spread accordingly."""
@@ -51,11 +51,3 @@ def standardise(images: Tensor) -> Tensor:
     """
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True, correction=0)
     return (images - mean) / deviation.clamp_min(MIN_DEVIATION)
-
-
-def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean of per-image ``losses [B]``, each weighted by its label's entry of ``weights [J]``."""
-    if weights is None:
-        return losses.mean()
-    each = weights[labels]
-    return (losses * each).sum() / each.sum().clamp_min(torch.finfo(losses.dtype).tiny)

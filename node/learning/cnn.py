@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from node.learning.classifier import Classifier, standardise, weighted_mean
+from node.learning.classifier import Classifier, standardise
 from node.learning.layers import convolutions
 
 
@@ -22,9 +22,9 @@ class PlainNet(Classifier):
         """Logits ``[B, J]``."""
         return self.body(standardise(images))  # type: ignore[no-any-return]
 
-    def loss(self, output: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The class-weighted mean cross-entropy."""
-        return weighted_mean(nn.functional.cross_entropy(output, labels, reduction="none"), labels, weights)
+    def losses(self, output: Tensor, labels: Tensor) -> Tensor:
+        """The cross-entropy, ``[B]``."""
+        return nn.functional.cross_entropy(output, labels, reduction="none")
 
     def last_map(self) -> nn.Module:
         """What the first layer without places reads."""

@@ -7,6 +7,7 @@
     ├── WrongData             a data set that does not fit the settings
     ├── WrongVector           a parameter vector of the wrong length or type, or not finite
     ├── MalformedModel        bytes that are no model file, naming the field
+    ├── MalformedCheckpoint   bytes that are no training checkpoint, naming the field
     └── TrainingDiverged      the loss or the parameters stopped being finite numbers
 
 Every message is one line: what was wrong, where, what was expected, what to do.
@@ -37,6 +38,10 @@ class WrongVector(LearningError):
 
 class MalformedModel(LearningError):
     """Bytes that are no model file; the message names the field."""
+
+
+class MalformedCheckpoint(LearningError):
+    """Bytes that are no checkpoint of a training; the message names the field."""
 
 
 class TrainingDiverged(LearningError):

@@ -3,15 +3,21 @@
     w_i  = argmin of the local loss, reached from the base by mini-batch descent    (eq. 1-3 of Kumar et al. 2021)
     d_i  = w_i - w_base, clipped to the plan's L2 bound                             what leaves the hospital, sealed
 
-Optimiser: AdamW (Loshchilov & Hutter 2019) under one cycle a round (Smith & Topin 2019). The optimiser's moments start
-anew in every round, so that nothing but the base model links two rounds. With ``proximal_mu`` > 0 the local loss gains
-FedProx's term mu/2 |w - w_base|^2 (Li et al. 2020, eq. 2).
+Optimiser: AdamW (Loshchilov & Hutter 2019) under the settings' schedule. The optimiser's moments start anew in every
+round, so that nothing but the base model links two rounds. With ``proximal_mu`` > 0 the local loss gains FedProx's term
+mu/2 |w - w_base|^2 (Li et al. 2020, eq. 2).
 
-Deterministic given base, data, settings, torch build and thread count (sums of floats depend on how threads split them).
+Early stopping (``patience``) looks at the loss on the hospital's validation images after every epoch and keeps the best
+epoch's parameters. Those images then have a say in the model, so figures on them flatter it a little; the schedule is
+laid out for all epochs, so a training that ends early has not seen its low rates: ``constant`` suits it best.
+
+Deterministic given base, data, settings, torch build, device and thread count (sums of floats depend on how threads
+split them). A training that goes on from a checkpoint of the same ends with the same bits.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -22,9 +28,13 @@ import torch
 
 from node.images.dataset import resize
 from node.learning.augmentation import augmented
-from node.learning.errors import TrainingDiverged, WrongData
+from node.learning.checkpoints import Best, Checkpoint, run_digest
+from node.learning.errors import MalformedCheckpoint, TrainingDiverged, WrongData
+from node.learning.objective import objective
 from node.learning.parameters import flatten, load, verify_vector
+from node.learning.precision import arithmetic, choose_device
 from node.learning.registry import build
+from node.learning.schedule import rate_share
 from node.learning.settings import TrainingSettings, derive_seed
 
 if TYPE_CHECKING:
@@ -34,18 +44,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from node.images.record import Dataset
+    from node.learning.checkpoints import CheckpointStore
     from node.learning.classifier import Classifier
 
 __all__ = ["Progress", "TrainingResult", "TrainingSettings", "clip_l2", "configure_threads", "derive_seed", "train"]
 
-WARM_UP = 0.25
-"""Share of a round's steps in which the learning rate rises."""
+BATCH = 64
+"""Validation images looked at at once; bounds memory, changes nothing else."""
 
-LOWEST = 0.02
-"""Share of the peak that the learning rate starts from and ends at."""
-
-MAX_GRADIENT = 5.0
-"""L2 norm to which a step's gradient is cut: a single odd batch cannot throw the model away."""
+log = logging.getLogger("medweave.learning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Progress:
     loss: float
     """Of this step's batch."""
     seconds: float
-    """Since training began."""
+    """Spent training so far, before a crash too."""
 
     @property
     def remaining(self) -> float:
@@ -78,13 +85,17 @@ class TrainingResult:
     vector: NDArray[np.float32]
     """The trained parameters, ``[D]``."""
     steps: int
-    """Optimiser steps taken."""
+    """Batches trained on."""
     samples: int
-    """Images trained on (each ``epochs`` times): |d_i| of eq. 19."""
+    """Images trained on (once an epoch): |d_i| of eq. 19."""
     seconds: float
-    """Wall-clock time."""
+    """Wall-clock time, what was spent before a crash included."""
     losses: tuple[float, ...]
     """Mean training loss of each epoch."""
+    kept: int
+    """The epoch (from 1) whose parameters these are: the last, or with early stopping the best."""
+    resumed: int = 0
+    """Epochs that a checkpoint had done already."""
 
 
 def configure_threads(count: int) -> None:
@@ -97,25 +108,44 @@ def train(
     dataset: Dataset,
     settings: TrainingSettings,
     progress: Callable[[Progress], None] | None = None,
+    *,
+    validation: Dataset | None = None,
+    checkpoints: CheckpointStore | None = None,
+    device: torch.device | None = None,
 ) -> TrainingResult:
-    """The base model ``[D]`` after ``settings.epochs`` passes over ``dataset``.
+    """The base model ``[D]`` after ``settings.epochs`` passes over ``dataset``, or fewer with early stopping.
 
-    ``progress`` is called after every step; what it raises ends the training and reaches the caller.
+    Args:
+        base: where to start, ``[D]``.
+        dataset: the hospital's training images.
+        settings: of this round.
+        progress: called after every step; what it raises ends the training and reaches the caller.
+        validation: images that early stopping looks at; not looked at without it.
+        checkpoints: keeps a checkpoint of every epoch and gives the one to go on from.
+        device: where to compute, by default the first GPU or else the processor.
 
     Raises:
-        WrongData: the data set has not the settings' number of classes.
+        WrongData: a data set has not the settings' number of classes, or early stopping has no validation images.
         UnknownArchitecture, WrongVector: as :func:`prepared`.
         TrainingDiverged: loss or parameters are no finite numbers any more.
     """
-    started = time.monotonic()
-    images, labels = tensors(dataset, settings)
-    model = prepared(base, settings).train()
-    losses = _descend(model, images, labels, settings, progress, started)
-    vector = flatten(model)
-    if not np.isfinite(vector).all():
+    if settings.patience and validation is None:
+        raise WrongData(
+            f"{dataset.name}: the plan stops early (patience {settings.patience}), which needs validation images; "
+            "hold some out or set patience to 0"
+        )
+    device = device or choose_device()
+    held = validation if settings.patience else None
+    run = run_digest(base, dataset, settings, held) if checkpoints else bytes(32)
+    on_gpu = [device] if device.type == "cuda" else []
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.random.fork_rng(devices=on_gpu), exact:
+        training = _Training(base, dataset, held, settings, device)
+        training.resume(run, checkpoints)
+        result = training.finish(run, checkpoints, progress)
+    if not np.isfinite(result.vector).all():
         raise TrainingDiverged(f"{dataset.name}: parameters are not finite after training; lower learning_rate")
-    steps = settings.epochs * math.ceil(len(dataset) / settings.batch_size)
-    return TrainingResult(vector, steps, len(dataset), time.monotonic() - started, losses)
+    return result
 
 
 def clip_l2(delta: NDArray[np.float32], bound: float) -> tuple[NDArray[np.float32], float]:
@@ -162,47 +192,173 @@ def tensors(dataset: Dataset, settings: TrainingSettings) -> tuple[Tensor, Tenso
     return scaled, torch.from_numpy(np.array(dataset.labels))
 
 
-def _descend(
-    model: Classifier,
-    images: Tensor,
-    labels: Tensor,
-    settings: TrainingSettings,
-    progress: Callable[[Progress], None] | None,
-    started: float,
-) -> tuple[float, ...]:
-    """Train ``model`` in place; the mean loss of each epoch."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    optimiser = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
-    base = [tensor.detach().clone() for tensor in model.parameters()] if settings.proximal_mu else []
-    weights = _class_weights(labels, settings.classes)
-    per_epoch = math.ceil(len(labels) / settings.batch_size)
-    steps, step, epoch_losses = settings.epochs * per_epoch, 0, []
-    for epoch in range(1, settings.epochs + 1):
-        total = 0.0
-        for chosen in torch.randperm(len(labels), generator=generator).tensor_split(per_epoch):
-            _set_rate(optimiser, settings.learning_rate, step / steps)
-            batch = augmented(images[chosen], generator) if settings.augment else images[chosen]
-            loss = model.loss(model(batch), labels[chosen], weights)
-            if base:
-                loss = loss + _proximal(model, base, settings.proximal_mu)
-            value = _step(model, optimiser, loss)
-            step, total = step + 1, total + value * len(chosen)
+class _Training:
+    """A training under way. What changes from epoch to epoch is what a checkpoint holds."""
+
+    def __init__(
+        self,
+        base: NDArray[np.float32],
+        dataset: Dataset,
+        validation: Dataset | None,
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self._settings, self._device = settings, device
+        self._images, self._labels = (each.to(device) for each in tensors(dataset, settings))
+        self._held = None if validation is None else [each.to(device) for each in tensors(validation, settings)]
+        self._model = prepared(base, settings).to(device)
+        self._parameters = list(self._model.parameters())
+        self._base = [tensor.detach().clone() for tensor in self._parameters] if settings.proximal_mu else []
+        self._optimiser = torch.optim.AdamW(_groups(self._model, settings), lr=settings.learning_rate)
+        self._arithmetic = arithmetic(settings.precision, device)
+        self._objective = objective(self._labels, settings)
+        self._order = torch.Generator().manual_seed(settings.seed)
+        torch.manual_seed(derive_seed(settings.seed, 1))
+        self._per_epoch = math.ceil(len(dataset) / settings.batch_size)
+        self._losses: list[float] = []
+        self._best: Best | None = None
+        self._before, self._started, self._resumed = 0.0, time.monotonic(), 0
+
+    def resume(self, run: bytes, checkpoints: CheckpointStore | None) -> None:
+        """Go on from the store's checkpoint if it is one of this run."""
+        data = checkpoints.load() if checkpoints else None
+        if data is None:
+            return
+        try:
+            found = Checkpoint.from_bytes(data, sum(tensor.numel() for tensor in self._parameters))
+        except MalformedCheckpoint as error:
+            log.warning("training starts anew: %s", error)
+            return
+        if found.run == run and found.epochs <= self._settings.epochs:
+            self._restore(found)
+
+    def finish(
+        self, run: bytes, checkpoints: CheckpointStore | None, progress: Callable[[Progress], None] | None
+    ) -> TrainingResult:
+        """Train the epochs that are left."""
+        while len(self._losses) < self._settings.epochs and not self._stalled():
+            self._losses.append(self._epoch(progress))
+            self._compare()
+            if checkpoints:
+                checkpoints.save(self._checkpoint(run).to_bytes())
+        done = len(self._losses)
+        kept = done if self._best is None else self._best.epoch
+        vector = flatten(self._model) if self._best is None else self._best.parameters
+        losses = tuple(self._losses)
+        return TrainingResult(
+            vector, done * self._per_epoch, len(self._labels), self._spent(), losses, kept, self._resumed
+        )
+
+    def _epoch(self, progress: Callable[[Progress], None] | None) -> float:
+        """One pass over the images in a new order; the mean loss."""
+        settings, done, total = self._settings, len(self._losses), 0.0
+        self._model.train()
+        order = torch.randperm(len(self._labels), generator=self._order).tensor_split(self._per_epoch)
+        for number, chosen in enumerate(order):
+            step, steps = done * self._per_epoch + number, settings.epochs * self._per_epoch
+            self._set_rate(step / steps)
+            value = self._step(chosen)
+            total += value * len(chosen)
             if progress:
-                seconds = time.monotonic() - started
-                progress(Progress(step, steps, epoch, settings.epochs, value, seconds))
-        epoch_losses.append(total / len(labels))
-    return tuple(epoch_losses)
+                progress(Progress(step + 1, steps, done + 1, settings.epochs, value, self._spent()))
+        return total / len(self._labels)
 
+    def _step(self, chosen: Tensor) -> float:
+        """One optimiser step on the images numbered ``chosen [B]``; their mean loss."""
+        batch, labels = self._images[chosen], self._labels[chosen]
+        if self._settings.augment:
+            batch = augmented(batch.cpu(), self._order).to(self._device)
+        with self._arithmetic.products():
+            output = self._model(batch)
+        loss = self._objective(self._model, output.float(), labels)
+        if self._base:
+            loss = loss + self._proximal()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingDiverged(f"training loss became {value}; lower learning_rate")
+        self._arithmetic.descend(loss, self._parameters, self._optimiser, self._settings.max_gradient)
+        return value
 
-def _step(model: Classifier, optimiser: torch.optim.Optimizer, loss: Tensor) -> float:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingDiverged(f"training loss became {value}; lower learning_rate")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
-    optimiser.step()
-    return value
+    def _proximal(self) -> Tensor:
+        """FedProx, Li et al. 2020, eq. 2: mu/2 |w - w_base|^2."""
+        pairs = zip(self._parameters, self._base, strict=True)
+        return self._settings.proximal_mu / 2 * torch.stack([(w - origin).square().sum() for w, origin in pairs]).sum()
+
+    def _set_rate(self, done: float) -> None:
+        """The learning rate when ``done`` in [0, 1] of this training's span of the schedule is over."""
+        begin, end = self._settings.span
+        share = rate_share(self._settings.schedule, begin + (end - begin) * done)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._settings.learning_rate * share
+
+    def _compare(self) -> None:
+        """Keep this epoch's parameters if none before did as well on the validation images."""
+        if self._held is None:
+            return
+        loss = self._held_loss(*self._held)
+        if self._best is None or loss < self._best.loss:
+            self._best = Best(len(self._losses), loss, flatten(self._model))
+
+    @torch.inference_mode()
+    def _held_loss(self, images: Tensor, labels: Tensor) -> float:
+        self._model.eval()
+        parts = []
+        for batch in torch.split(images, BATCH):
+            with self._arithmetic.products():
+                parts.append(self._model(batch))
+        return float(self._objective(self._model, torch.cat(parts).float(), labels))
+
+    def _stalled(self) -> bool:
+        best = self._best
+        return best is not None and len(self._losses) - best.epoch >= self._settings.patience
+
+    def _spent(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def _checkpoint(self, run: bytes) -> Checkpoint:
+        states = [self._optimiser.state[tensor] for tensor in self._parameters]
+        scaler = self._arithmetic.scaler.state_dict()
+        return Checkpoint(
+            run=run,
+            epochs=len(self._losses),
+            parameters=flatten(self._model),
+            mean=_joined([state["exp_avg"] for state in states]),
+            square=_joined([state["exp_avg_sq"] for state in states]),
+            steps=int(states[0]["step"]),
+            losses=tuple(self._losses),
+            order=self._order.get_state().numpy().tobytes(),
+            noise=torch.get_rng_state().numpy().tobytes(),
+            device_noise=self._device_noise(),
+            scale=float(scaler.get("scale", 1.0)),
+            growth=int(scaler.get("_growth_tracker", 0)),
+            best=self._best,
+            seconds=self._spent(),
+        )
+
+    def _device_noise(self) -> bytes:
+        return torch.cuda.get_rng_state(self._device).numpy().tobytes() if self._device.type == "cuda" else b""
+
+    def _restore(self, found: Checkpoint) -> None:
+        load(self._model, found.parameters)
+        means, squares = self._parted(found.mean), self._parted(found.square)
+        for tensor, mean, square in zip(self._parameters, means, squares, strict=True):
+            step = torch.tensor(float(found.steps))
+            self._optimiser.state[tensor] = {"step": step, "exp_avg": mean, "exp_avg_sq": square}
+        self._order.set_state(_state(found.order))
+        torch.set_rng_state(_state(found.noise))
+        if found.device_noise and self._device.type == "cuda":
+            torch.cuda.set_rng_state(_state(found.device_noise), self._device)
+        scaler = self._arithmetic.scaler
+        if scaler.is_enabled():
+            scaler.load_state_dict(scaler.state_dict() | {"scale": found.scale, "_growth_tracker": found.growth})
+        self._losses, self._best = list(found.losses), found.best
+        self._before, self._resumed = found.seconds, found.epochs
+
+    def _parted(self, vector: NDArray[np.float32]) -> list[Tensor]:
+        """``vector [D]`` as one tensor for each of the network's."""
+        cuts = np.cumsum([tensor.numel() for tensor in self._parameters])[:-1]
+        parts = zip(np.split(vector, cuts), self._parameters, strict=True)
+        return [torch.from_numpy(part.copy()).view(tensor.shape).to(self._device) for part, tensor in parts]
 
 
 def _groups(model: Classifier, settings: TrainingSettings) -> list[dict[str, object]]:
@@ -215,23 +371,9 @@ def _groups(model: Classifier, settings: TrainingSettings) -> list[dict[str, obj
     ]
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, peak: float, done: float) -> None:
-    """One cycle: up along half a cosine in the first quarter, down along another in the rest."""
-    phase = done / WARM_UP if done < WARM_UP else 1 + (done - WARM_UP) / (1 - WARM_UP)
-    height = (1 - math.cos(math.pi * phase)) / 2
-    for group in optimiser.param_groups:
-        group["lr"] = peak * (LOWEST + (1 - LOWEST) * height)
+def _joined(tensors: list[Tensor]) -> NDArray[np.float32]:
+    return np.concatenate([tensor.detach().cpu().numpy().reshape(-1) for tensor in tensors])
 
 
-def _class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Inverse frequencies, 1 on average over the images: a rare class counts as much as a common one. ``[J]``."""
-    counts = torch.bincount(labels, minlength=classes).to(torch.float32)
-    present = counts > 0
-    weights = len(labels) / (present.sum() * counts.clamp_min(1))
-    return torch.where(present, weights, torch.zeros_like(weights))
-
-
-def _proximal(model: Classifier, base: list[Tensor], mu: float) -> Tensor:
-    """FedProx, Li et al. 2020, eq. 2: mu/2 |w - w_base|^2."""
-    pairs = zip(model.parameters(), base, strict=True)
-    return mu / 2 * torch.stack([(tensor - origin).square().sum() for tensor, origin in pairs]).sum()
+def _state(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
