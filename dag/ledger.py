@@ -173,7 +173,7 @@ class Ledger:
         intake = Intake(self._replica, self._provide())
         with self._replica.batch():
             intake.take(raws)
-        return Received(tuple(intake.attached), intake.still_missing(), not intake.news, tuple(intake.refused))
+        return Received(tuple(intake.attached.values()), intake.still_missing(), not intake.news, tuple(intake.refused))
 
     def accuse(self, raw: bytes) -> EquivocationProof:
         """Keeps a peer's proof of equivocation; the equivocator's approval stops counting.
@@ -358,7 +358,8 @@ class Ledger:
             for tx_id in self._store.ids(Kind.UPDATE, round_)
             if self.in_cone(tx_id, parents) and self.tangle.issuer(tx_id) not in void
         }
-        counted = [u for member, u in updates.items() if closers_of(member, closed) >= self.tangle.quorum]
+        quorum = self._provide().quorum_of(round_)
+        counted = [u for member, u in updates.items() if closers_of(member, closed) >= quorum]
         reveals = self.reveals_of(counted, (i for i in self._reveals(round_) if self.in_cone(i, parents)))
         revealed = {self.tangle.issuer(tx_id) for tx_id in reveals}
         listed = sorted(tx_id for tx_id in counted if self.tangle.issuer(tx_id) in revealed)

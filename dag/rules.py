@@ -86,6 +86,8 @@ class RoundTerms:
         layout: digest (32 bytes) of the plan's layout manifest, or None if the plan leaves it open.
         pow_bits: proof of work that each transaction carries, in bits, 0 … 64; 0 for none.
         pow_free: transactions of one issuer in the round that cost no more than that; each further one costs a bit more.
+        roster: address (20 bytes) to member, of those who were members when the round was opened, with the accounts and
+            sizes they had then; None where the consortium never changed: all the context's members.
     """
 
     epoch: int
@@ -97,6 +99,7 @@ class RoundTerms:
     layout: bytes | None = None
     pow_bits: int = 0
     pow_free: int = 64
+    roster: Mapping[bytes, Member] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class Context:
         consortium: id (32 bytes) of the consortium.
         chain_id: EIP-155 id of the anchoring chain.
         registry: address (20 bytes) of the HospitalRegistry.
-        members: address (20 bytes) to member; former members stay in it, so that history can be read.
-        quorum: members that confirm a transaction, ceil(2N/3).
+        members: address (20 bytes) to member, of every account that ever was a member's: so that history can be read.
+        quorum: members that confirm a transaction now, ceil(2N/3).
         rounds: rounds whose transactions may enter. A node that catches up lists past rounds too; a round that is missing
             here is refused with `WrongRound` and can be asked for again later.
     """
@@ -123,6 +126,16 @@ class Context:
     def genesis(self) -> Transaction:
         """The ledger's first transaction."""
         return genesis(self.consortium, self.chain_id, self.registry)
+
+    def roster(self, round_: int) -> Mapping[bytes, Member]:
+        """Who takes part in a round: its own roster, or all members where it has none or is not known."""
+        terms = self.rounds.get(round_)
+        return self.members if terms is None or terms.roster is None else terms.roster
+
+    def quorum_of(self, round_: int) -> int:
+        """How many members decide in a round, ceil(2N/3) of its roster."""
+        terms = self.rounds.get(round_)
+        return self.quorum if terms is None or terms.roster is None else -(-2 * len(terms.roster) // 3)
 
 
 class LedgerView(Protocol):
@@ -178,9 +191,14 @@ def verify_standalone(transaction: Transaction, context: Context) -> None:
         raise WrongRound(transaction.id, f"round {transaction.round} is not known to be open or past")
     if transaction.epoch != terms.epoch:
         raise WrongEpoch(transaction.id, f"epoch {transaction.epoch}; round {transaction.round} runs in {terms.epoch}")
+    member = context.roster(transaction.round).get(issuer)
+    if member is None:
+        raise NotAMember(
+            transaction.id, f"issuer 0x{issuer.hex()} was no member's account when round {transaction.round} was opened"
+        )
     verify_work(transaction, terms.pow_bits)
     if isinstance(transaction.body, UpdateBody):
-        _check_update(transaction, transaction.body, context.members[issuer], terms)
+        _check_update(transaction, transaction.body, member, terms)
 
 
 def verify_transaction(transaction: Transaction, context: Context, view: LedgerView) -> None:
@@ -239,8 +257,8 @@ def _check_reveal(transaction: Transaction, reveal: bytes, view: LedgerView) -> 
 
 
 def _check_proposal(transaction: Transaction, body: ProposalBody, context: Context, view: LedgerView) -> None:
-    terms = context.rounds[transaction.round]
-    _check_groups(transaction, body, terms, len(context.members))
+    terms, quorum = context.rounds[transaction.round], context.quorum_of(transaction.round)
+    _check_groups(transaction, body, terms, {member.index for member in context.roster(transaction.round).values()})
     issuers: set[bytes] = set()
     closed = view.closed_within(transaction.parents, transaction.round)
     void = view.void_within(transaction.parents, transaction.round)
@@ -250,10 +268,10 @@ def _check_proposal(transaction: Transaction, body: ProposalBody, context: Conte
         index = context.members[issuer].index
         # Two updates of one member in one cone void each other, so a member cannot be listed twice.
         count = 0 if index in void else closers_of(index, closed)
-        if count < context.quorum:
+        if count < quorum:
             raise Unconfirmed(
                 transaction.id,
-                f"update {tx_id.hex()} is covered by the closes of {count} members, {context.quorum} are needed",
+                f"update {tx_id.hex()} is covered by the closes of {count} members, {quorum} are needed",
             )
     _check_reveals(transaction, body, issuers, view)
 
@@ -274,7 +292,7 @@ def _check_reveals(transaction: Transaction, body: ProposalBody, issuers: set[by
         )
 
 
-def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerms, members: int) -> None:
+def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerms, members: set[int]) -> None:
     if len(body.sums) != len(body.groups):
         raise WrongProposal(transaction.id, f"{len(body.sums)} sums for {len(body.groups)} groups")
     listed = sorted(position for group in body.groups for position in group)
@@ -285,9 +303,9 @@ def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerm
         raise WrongProposal(
             transaction.id, f"a group of {smallest} updates; the plan demands at least {terms.min_group}"
         )
-    if len(body.openers) < terms.threshold or body.openers[-1] >= members:
+    if len(body.openers) < terms.threshold or not members.issuperset(body.openers):
         raise WrongProposal(
-            transaction.id, f"openers {body.openers}; {terms.threshold} or more indices below {members} are needed"
+            transaction.id, f"openers {body.openers}; {terms.threshold} or more of {sorted(members)} are needed"
         )
     if (body.updates_root, body.sums_root) != proposal_roots(body.updates, body.sums):
         raise WrongProposal(transaction.id, "updates_root or sums_root is not the Merkle root over its list")
