@@ -36,7 +36,8 @@ class PlanBook:
         self._allow_minimal = allow_minimal
         self._plans: dict[bytes, Plan] = {}
         self._terms: dict[int, RoundTerms] = {}
-        self._context: tuple[ConsortiumView, int, Context] | None = None
+        self._read: dict[int, tuple[int, bytes]] = {}
+        self._context: tuple[ConsortiumView, dict[int, tuple[int, bytes]], Context] | None = None
 
     def plan(self, digest: bytes) -> Plan:
         """A plan by its digest.
@@ -50,13 +51,20 @@ class PlanBook:
         return self._plans[digest]
 
     def read_all(self, view: ConsortiumView) -> tuple[str, ...]:
-        """Read the plans of rounds not read yet; what could not be read is returned, a line each."""
+        """Read the plans of rounds not read yet; what could not be read is returned, a line each.
+
+        A chain that went back may open a round again otherwise, or not at all: terms of what it took back are dropped.
+        """
+        said = {row.round: (row.epoch, row.plan) for row in view.rounds.values()}
+        for number in [number for number, read in self._read.items() if said.get(number) != read]:
+            del self._read[number], self._terms[number]
         problems = []
         for row in view.rounds.values():
             if row.round in self._terms:
                 continue
             try:
                 self._terms[row.round] = self._terms_of(row, view)
+                self._read[row.round] = said[row.round]
             except (MedweaveError, CryptoError, LearningError) as error:
                 problems.append(f"plan of round {row.round}: {error}")
         return tuple(problems)
@@ -74,9 +82,8 @@ class PlanBook:
 
     def context(self, view: ConsortiumView) -> Context:
         """What the ledger's rules need to know, as of `view`."""
-        known = len(self._terms)
-        if self._context is None or self._context[0] is not view or self._context[1] != known:
-            self._context = (view, known, self._build(view))
+        if self._context is None or self._context[0] is not view or self._context[1] != self._read:
+            self._context = (view, dict(self._read), self._build(view))
         return self._context[2]
 
     def _terms_of(self, row: RoundView, view: ConsortiumView) -> RoundTerms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -86,3 +87,15 @@ def test_insecure_parameters_are_refused_outside_tests():
     (problem,) = plans.read_all(view)
     assert "round 1" in problem
     assert set(plans.context(view).rounds) == {2}
+
+
+def test_a_round_the_chain_took_back_loses_its_terms():
+    first, other = plan(), plan(name="other", epochs=7)
+    plans, view = book(first, other)
+    plans.read_all(view)
+    shorter = ConsortiumView(hospitals=view.hospitals, rounds={1: view.rounds[1]})
+    plans.read_all(shorter)
+    assert set(plans.context(shorter).rounds) == {1}
+    reopened = ConsortiumView(hospitals=view.hospitals, rounds={1: dataclasses.replace(view.rounds[2], round=1)})
+    assert plans.read_all(reopened) == ()
+    assert plans.context(reopened).rounds[1].max_slots == 7
