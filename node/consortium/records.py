@@ -16,6 +16,11 @@ def _none() -> Mapping[bytes, bytes]:
     return MappingProxyType({})
 
 
+def quorum_of(members: int) -> int:
+    """The smallest number of members that decides for all: ⌈2N/3⌉."""
+    return -(-2 * members // 3)
+
+
 @dataclass(frozen=True)
 class ComplaintView:
     """One member's complaint about another in a key ceremony or refresh."""
@@ -32,7 +37,8 @@ class ComplaintView:
 class EpochView:
     """A key epoch and its ceremony, or one refresh of its shares, which takes the same steps.
 
-    The tables go from member address (20 bytes) to a digest or key (32 bytes).
+    The tables go from member address (20 bytes) to a digest or key (32 bytes). A member that rotates its account while the
+    ceremony runs goes on in it under the new one.
     """
 
     epoch: int
@@ -42,7 +48,10 @@ class EpochView:
     deadline: int
     """Unix seconds until which the ceremony may run."""
     members: tuple[bytes, ...] = ()
-    """Who takes part, by index: the members when the ceremony was opened."""
+    """Who takes part: the members when the ceremony was opened, by ascending seat. Position here is the number of dealer and
+    opener in the encryption."""
+    seats: tuple[int, ...] = ()
+    """Their seats in the registry, in the same order; seats of former members are missing in between."""
     announcements: Mapping[bytes, bytes] = field(default_factory=_none)
     """X25519 public keys, made for this ceremony alone."""
     commitments: Mapping[bytes, bytes] = field(default_factory=_none)
@@ -111,7 +120,9 @@ class RoundView:
     ended_in: int | None = None
     next_seed: bytes | None = None
     standing: Standing = field(default_factory=Standing)
-    """How the members stood when it was opened: the weights of its leaders' ranking."""
+    """How the members stood when it was opened: who takes part, by which accounts, and the weights of its leaders' ranking."""
+    sizes: tuple[int, ...] = ()
+    """Declared data sizes when it was opened, by seat."""
 
     @property
     def ranking(self) -> tuple[int, ...]:
@@ -121,6 +132,11 @@ class RoundView:
             BadArgument: The chain told of no member before the round, or its seed is malformed.
         """
         return self.standing.ranking(self.seed)
+
+    @property
+    def quorum(self) -> int:
+        """⌈2N/3⌉ of its members."""
+        return quorum_of(len(self.standing.members))
 
     @property
     def open(self) -> bool:

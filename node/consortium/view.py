@@ -11,9 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from chain import events as ev
+from chain.errors import MalformedAnswer
 from chain.records import Hospital
 from chain.standing import Standing, follow
-from node.consortium.records import ComplaintView, EpochView, ModelView, ProposedView, RoundView
+from node.consortium.records import ComplaintView, EpochView, ModelView, ProposedView, RoundView, quorum_of
+from node.consortium.rotation import rotated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +36,9 @@ class ConsortiumView:
     """Everything the chain said so far."""
 
     hospitals: tuple[Hospital, ...] = ()
-    """Members in index order."""
+    """Every hospital that ever had a seat, by seat, as it was last; see `members`."""
+    seats: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Every account (20 bytes) that ever was a member's, and its seat."""
     epochs: Mapping[int, EpochView] = field(default_factory=lambda: MappingProxyType({}))
     rounds: Mapping[int, RoundView] = field(default_factory=lambda: MappingProxyType({}))
     models: Mapping[bytes, ModelView] = field(default_factory=lambda: MappingProxyType({}))
@@ -44,15 +48,52 @@ class ConsortiumView:
     standing: Standing = field(default_factory=Standing)
     """Who the members are and how they stand."""
 
+    @classmethod
+    def of(cls, hospitals: Iterable[Hospital]) -> ConsortiumView:
+        """A consortium of which nothing is known but its founders."""
+        return fold(
+            cls(),
+            (
+                ev.HospitalAdmitted(
+                    block=0,
+                    log_index=seat,
+                    tx=bytes(32),
+                    index=seat,
+                    account=h.account,
+                    box_key=h.box_key,
+                    data_size=h.data_size,
+                    name=h.name,
+                    url=h.url,
+                )
+                for seat, h in enumerate(hospitals)
+            ),
+        )
+
+    @property
+    def members(self) -> frozenset[int]:
+        """The seats of the present members."""
+        return self.standing.members
+
+    @property
+    def present(self) -> tuple[tuple[int, Hospital], ...]:
+        """The present members with their seats, by ascending seat."""
+        return tuple((seat, self.hospitals[seat]) for seat in sorted(self.members))
+
     @property
     def addresses(self) -> tuple[bytes, ...]:
-        """Member addresses (20 bytes) in index order."""
+        """The newest account (20 bytes) of every seat."""
         return tuple(address_bytes(h.account) for h in self.hospitals)
 
     @property
     def quorum(self) -> int:
-        """⌈2N/3⌉."""
-        return -(-2 * len(self.hospitals) // 3)
+        """⌈2N/3⌉ of the present members."""
+        return quorum_of(len(self.members))
+
+    @property
+    def fitting(self) -> bool:
+        """Whether the active key is held by exactly the present members: a change of membership needs a new one (CRY-5)."""
+        active = self.epochs.get(self.active_epoch)
+        return active is not None and set(active.seats) == self.members
 
     @property
     def ceremony(self) -> EpochView | None:
@@ -79,9 +120,18 @@ class ConsortiumView:
 
 
 def fold(view: ConsortiumView, events: Iterable[Event]) -> ConsortiumView:
-    """The view after these events, in chain order."""
+    """The view after these events, in chain order.
+
+    Raises:
+        MalformedAnswer: An event is about a seat, epoch or round that the chain never told of.
+    """
     for event in events:
-        view = _fold_one(replace(view, standing=follow(view.standing, event)), event)
+        try:
+            view = _fold_one(replace(view, standing=follow(view.standing, event)), event)
+        except (KeyError, IndexError) as error:
+            raise MalformedAnswer(
+                f"{type(event).__name__} in block {event.block} is about {error}, of which nothing was said before"
+            ) from None
     return view
 
 
@@ -89,18 +139,32 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
     match event:
         case ev.HospitalAdmitted():
             hospital = Hospital(event.account, event.box_key, event.data_size, event.name, event.url)
-            return replace(view, hospitals=(*view.hospitals, hospital))
+            seats = _put(view.seats, address_bytes(event.account), event.index)
+            return replace(view, hospitals=(*view.hospitals, hospital), seats=seats)
         case ev.UrlChanged(account=account, url=url):
-            moved = (replace(h, url=url) if h.account == account else h for h in view.hospitals)
-            return replace(view, hospitals=tuple(moved))
+            return _changed(view, view.seats[address_bytes(account)], url=url)
+        case ev.DataSizeChanged(index=seat, data_size=size):
+            return _changed(view, seat, data_size=size)
+        case ev.KeysRotated(index=seat, account=old, new_account=new):
+            seats = _put(view.seats, address_bytes(new), seat)
+            epochs = rotated(view.epochs, address_bytes(old), address_bytes(new))
+            return _changed(replace(view, seats=seats, epochs=epochs), seat, account=new, box_key=event.box_key)
         case ev.EpochActivated(epoch=epoch, joint_key=joint_key):
             active = replace(view.epochs[epoch], joint_key=joint_key, running=False)
             return replace(view, epochs=_put(view.epochs, epoch, active), active_epoch=epoch)
         case ev.EpochOpened():
-            opened = EpochView(event.epoch, event.parameter_set[:16], event.threshold, event.deadline, view.addresses)
+            holders = tuple(address_bytes(hospital.account) for _, hospital in view.present)
+            opened = EpochView(
+                event.epoch,
+                event.parameter_set[:16],
+                event.threshold,
+                event.deadline,
+                holders,
+                tuple(sorted(view.members)),
+            )
             return replace(view, epochs=_put(view.epochs, event.epoch, opened))
         case ev.RefreshOpened() | ev.RefreshActivated() | ev.RefreshAborted():
-            return replace(view, epochs=_put(view.epochs, event.epoch, _refreshed(view.epochs[event.epoch], event)))
+            return replace(view, epochs=_put(view.epochs, event.epoch, _refreshed(view, event)))
         case (
             ev.Announced()
             | ev.Committed()
@@ -120,15 +184,23 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             return view
 
 
-def _refreshed(epoch: EpochView, event: ev.RefreshOpened | ev.RefreshActivated | ev.RefreshAborted) -> EpochView:
+def _changed(view: ConsortiumView, seat: int, **fields: object) -> ConsortiumView:
+    """A view in which one hospital's record is another."""
+    hospital = replace(view.hospitals[seat], **fields)  # type: ignore[arg-type]  # (fields are Hospital's own)
+    return replace(view, hospitals=(*view.hospitals[:seat], hospital, *view.hospitals[seat + 1 :]))
+
+
+def _refreshed(view: ConsortiumView, event: ev.RefreshOpened | ev.RefreshActivated | ev.RefreshAborted) -> EpochView:
     """An epoch whose shares begin to be refreshed, or ceased to."""
+    epoch = view.epochs[event.epoch]
     if isinstance(event, ev.RefreshOpened):
         refresh = EpochView(
             epoch.epoch,
             epoch.parameter_set,
             epoch.threshold,
             event.deadline,
-            epoch.members,
+            tuple(view.addresses[seat] for seat in epoch.seats),
+            epoch.seats,
             refresh=event.refresh,
             generation=event.generation,
         )
@@ -182,6 +254,7 @@ def _round(
             finalise_by=event.finalise_by,
             opened_in=event.block,
             standing=view.standing,
+            sizes=tuple(hospital.data_size for hospital in view.hospitals),
         )
     known = view.rounds[event.round]
     match event:

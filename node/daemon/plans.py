@@ -63,7 +63,7 @@ class PlanBook:
             if row.round in self._terms:
                 continue
             try:
-                self._terms[row.round] = self._terms_of(row, view)
+                self._terms[row.round] = self._terms_of(row)
                 self._read[row.round] = said[row.round]
             except (MedweaveError, CryptoError, LearningError) as error:
                 problems.append(f"plan of round {row.round}: {error}")
@@ -86,23 +86,24 @@ class PlanBook:
             self._context = (view, dict(self._read), self._build(view))
         return self._context[2]
 
-    def _terms_of(self, row: RoundView, view: ConsortiumView) -> RoundTerms:
+    def _terms_of(self, row: RoundView) -> RoundTerms:
         plan = self.plan(row.plan)
         return RoundTerms(
             epoch=row.epoch,
             threshold=plan.threshold,
             parameter_set=parameter_set(plan.parameter_set, allow_minimal=self._allow_minimal).id,
-            cap=max(hospital.data_size for hospital in view.hospitals),
+            cap=max(row.sizes[seat] for seat in row.standing.members),
             max_slots=plan.epochs,
             min_group=plan.min_group,
             layout=plan_layout(plan.architecture, len(plan.classes), plan.value_range).digest,
+            roster={
+                address_bytes(row.standing.accounts[seat]): Member(seat, row.sizes[seat])
+                for seat in sorted(row.standing.members)
+            },
         )
 
     def _build(self, view: ConsortiumView) -> Context:
-        members = {
-            address: Member(index, hospital.data_size)
-            for index, (address, hospital) in enumerate(zip(view.addresses, view.hospitals, strict=True))
-        }
+        members = {address: Member(seat, view.hospitals[seat].data_size) for address, seat in view.seats.items()}
         return Context(
             consortium=self._deployment.consortium,
             chain_id=self._deployment.chain_id,

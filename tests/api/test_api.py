@@ -79,7 +79,7 @@ def test_health_and_status(client, net):
 def test_a_node_that_has_just_started_answers_everything(service):
     """No round, no model, no conductor yet."""
     bare = SimpleNamespace(**vars(service))
-    bare.conductor, bare.view = None, ConsortiumView(hospitals=service.view.hospitals)
+    bare.conductor, bare.view = None, ConsortiumView.of(service.view.hospitals)
     with TestClient(create_app(bare)) as fresh:
         for path in ("health", "status", "members", "epochs", "rounds", "models", "training", "transactions/tips"):
             assert fresh.get(f"/v1/{path}").status_code == 200

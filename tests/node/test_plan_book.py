@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -37,11 +38,13 @@ def book(*plans: Plan, missing: bytes = b"") -> tuple[PlanBook, ConsortiumView]:
         return store.get(cid)
 
     hospital = Hospital("0x" + "5" * 40, bytes(32), 70, "A", "")
+    view = ConsortiumView.of([hospital])
+    then = {"standing": view.standing, "sizes": (hospital.data_size,)}
     rows = {
-        number: RoundView(number, 1, made.digest, bytes(32), bytes(32), "", 0, 0, 0)
+        number: RoundView(number, 1, made.digest, bytes(32), bytes(32), "", 0, 0, 0, **then)
         for number, made in enumerate(plans, 1)
     }
-    view = ConsortiumView(hospitals=(hospital,), rounds=rows)
+    view = replace(view, rounds=rows)
     deployment = Deployment(31337, bytes(32), *CONTRACTS, 0)
     return PlanBook(deployment, SimpleNamespace(store=store, obtain=obtain), allow_minimal=True), view
 

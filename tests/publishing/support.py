@@ -85,7 +85,7 @@ class Node:
             publisher=self.book,
             gossip=self.gossip,
             store=MemoryStore(),
-            view=ConsortiumView(hospitals=hospitals),
+            view=ConsortiumView.of(hospitals),
         )
         self.app = create_app(self.service)
 
