@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LIMIT: Final = 2 * MAX_BYTES + 64
 _KEYS: Final = frozenset(("first", "second"))
 ROUND_BYTES: Final = 8
+_ABOUT_A_PROPOSAL: Final = (ShareBody, VerdictBody, CheckpointBody)
 
 
 def round_subject(round_: int) -> bytes:
@@ -36,11 +37,11 @@ def subject_of(transaction: Unsigned) -> bytes | None:
     or a checkpoint.
     """
     body = transaction.body
-    if isinstance(body, UpdateBody) or (isinstance(body, AcknowledgementBody) and body.close):
+    if isinstance(body, AcknowledgementBody):
+        return round_subject(transaction.round) if body.close else None
+    if isinstance(body, UpdateBody):
         return round_subject(transaction.round)
-    if isinstance(body, ShareBody | VerdictBody | CheckpointBody):
-        return body.proposal
-    return None
+    return body.proposal if isinstance(body, _ABOUT_A_PROPOSAL) else None
 
 
 def contradiction(one: Transaction, two: Transaction) -> str | None:

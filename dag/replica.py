@@ -156,10 +156,11 @@ class Replica:
     def attach(self, transaction: Transaction, context: Context) -> None:
         """Writes a verified transaction and enters it into the graph. Raises StoreFailed."""
         index = _index_of(transaction, context)
-        row = _row(transaction, len(self.tangle) + 1, self._parents_of(transaction))
+        parents = self._parents_of(transaction)
+        row = _row(transaction, len(self.tangle) + 1, parents)
         self.store.append((row,))
         self.recent.attached(row, transaction)
-        self.tangle.attach(row.id, transaction.parents, index, row.round, transaction.kind)
+        self.tangle.attach_at(row.id, (parents[0] - 1, parents[1] - 1), index, row.round, transaction.kind)
 
     def note(self, proof: EquivocationProof, context: Context) -> None:
         """Stops counting an equivocator, and ties its attached halves together."""

@@ -82,7 +82,25 @@ class Tangle:
             MalformedTransaction: the issuer's index is out of range.
             MissingParent: a parent is not attached.
         """
-        above, issuer, number = self._above(tx_id, parents), _issuer(issuer_index), _NUMBERS[kind]
+        self._attach(tx_id, self._above(tx_id, parents), issuer_index, round_, kind)
+
+    def attach_at(
+        self, tx_id: bytes, parents: tuple[int, int], issuer_index: int | None, round_: int, kind: Kind
+    ) -> None:
+        """Like `attach`, for a caller that knows the parents' `position`; -1 twice for genesis.
+
+        Raises:
+            MalformedIdentifier: the id is not 32 bytes long.
+            MalformedTransaction: the issuer's index is out of range.
+            MissingParent: nothing is attached at a parent's position.
+        """
+        one, two = parents
+        if not (0 <= one < len(self._ids) and 0 <= two < len(self._ids)) and parents != (NONE, NONE):
+            raise MissingParent(tx_id, ())
+        self._attach(tx_id, _distinct(one, two), issuer_index, round_, kind)
+
+    def _attach(self, tx_id: bytes, above: tuple[int, ...], issuer_index: int | None, round_: int, kind: Kind) -> None:
+        issuer, number = _issuer(issuer_index), _NUMBERS[kind]
         if not self._ids.add(tx_id):
             return
         at = self.graph.append(above, issuer, round_, number)
@@ -175,7 +193,7 @@ class Tangle:
         if NONE in {one, two}:
             missing = (parent for parent in parents if parent not in self)
             raise MissingParent(tx_id, tuple(dict.fromkeys(missing)))
-        return (one,) if one == two else (one, two) if one < two else (two, one)
+        return _distinct(one, two)
 
     def mark_conflict(self, one: bytes, two: bytes) -> None:
         """Records that two attached transactions of one issuer contradict each other; the issuer's approval stops counting.
@@ -429,6 +447,13 @@ class Tangle:
 
     def _places(self, heads: bytes | Iterable[bytes]) -> set[int]:
         return {self._at(head) for head in ((heads,) if isinstance(heads, bytes) else heads)}
+
+
+def _distinct(one: int, two: int) -> tuple[int, ...]:
+    """Two parents' places as the graph has them: distinct, ascending, none for genesis."""
+    if one == two:
+        return () if one == NONE else (one,)
+    return (one, two) if one < two else (two, one)
 
 
 def _issuer(member_index: int | None) -> int:

@@ -33,13 +33,14 @@ from dag.forms import NONCE_BYTES, Frame, read_frame
 from dag.ids import DAG_CBOR, NO_ISSUER, blob_cid, blob_link, cid_bytes, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MAX_BYTES: Final = 64 * 1024
 SIGNING_DOMAIN: Final = b"medweave/transaction/1\x00"
 FORMAT: Final = 1
 
-_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0  # secp256k1's n // 2
+# secp256k1's n // 2, big-endian, as a signature holds s.
+_HALF_ORDER: Final = bytes.fromhex("7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0")
 
 
 @dataclass(frozen=True)
@@ -141,17 +142,7 @@ class Transaction(Unsigned):
         Raises:
             BadSignature: not a canonical recoverable signature.
         """
-        if self.kind is Kind.GENESIS:
-            return NO_ISSUER
-        if self.signature[64] > 1:
-            raise BadSignature(self.id, f"signature ends in v = {self.signature[64]}, expected 0 or 1")
-        if int.from_bytes(self.signature[32:64], "big") > _HALF_ORDER:
-            raise BadSignature(self.id, "signature has a high s; only the lower of the two forms is accepted")
-        try:
-            key = coincurve.PublicKey.from_signature_and_message(self.signature, signing_digest(self), hasher=None)
-        except Exception as error:  # noqa: BLE001  (the library raises bare Exception for r or s out of range)
-            raise BadSignature(self.id, f"no public key recovers from the signature: {error}") from None
-        return _address(key.format(compressed=False))
+        return NO_ISSUER if self.kind is Kind.GENESIS else _recover(self)
 
     def encode(self) -> bytes:
         """The canonical bytes, at most 64 KiB.
@@ -209,6 +200,27 @@ class Transaction(Unsigned):
         )
 
 
+def identified(transaction: Transaction, tx_id: bytes) -> Transaction:
+    """The same transaction, told its id by whoever hashed its bytes before it was decoded."""
+    transaction.__dict__["id"] = tx_id
+    return transaction
+
+
+def recover_issuers(transactions: Iterable[Transaction]) -> None:
+    """Recovers signatures one after the other, which is faster than each at its turn; signers are kept by the transactions.
+
+    A signature that is none is left for the rules to refuse.
+    """
+    for transaction in transactions:
+        kept = transaction.__dict__
+        if "issuer" in kept or transaction.kind is Kind.GENESIS:
+            continue
+        try:
+            kept["issuer"] = _recover(transaction)
+        except BadSignature:
+            continue
+
+
 def restore(raw: bytes, issuer: bytes, decode: Callable[[bytes], Transaction] = Transaction.decode) -> Transaction:
     """The transaction in bytes whose signature was verified before, when its issuer was stored beside it.
 
@@ -227,12 +239,13 @@ def restore(raw: bytes, issuer: bytes, decode: Callable[[bytes], Transaction] = 
 
 def signing_digest(unsigned: Unsigned) -> bytes:
     """What the issuer signs: sha2-256 of the domain prefix and the canonical bytes without a signature."""
-    raw = unsigned.__dict__.get("raw")
-    if raw is None or len(unsigned.__dict__["signature"]) != SIGNATURE_BYTES:
+    kept = unsigned.__dict__
+    raw = kept.get("raw")
+    if raw is None or len(kept["signature"]) != SIGNATURE_BYTES:
         return sha256(SIGNING_DOMAIN + codec.encode(Unsigned.to_map(unsigned)))
     # Only `consortium` sorts after `signature`: cutting that entry out and counting one key less is the unsigned form.
     head, tail = raw[: -_SIGNATURE_ENTRY - _CONSORTIUM_ENTRY], raw[-_CONSORTIUM_ENTRY:]
-    return sha256(SIGNING_DOMAIN + bytes((head[0] - 1,)) + head[1:] + tail)
+    return sha256(b"%b%c%b%b" % (SIGNING_DOMAIN, head[0] - 1, head[1:], tail))
 
 
 def sign(unsigned: Unsigned, private_key: bytes) -> Transaction:
@@ -278,6 +291,20 @@ def address_of(private_key: bytes) -> bytes:
 def _address(public_key: bytes) -> bytes:
     # Yellow paper, eq. 318: the last 20 bytes of keccak-256 over the uncompressed key without its 0x04.
     return keccak(public_key[1:])[-20:]
+
+
+def _recover(transaction: Transaction) -> bytes:
+    """Address (20 bytes) of the key that made the signature. Raises BadSignature."""
+    signature = transaction.signature
+    if signature[64] > 1:
+        raise BadSignature(transaction.id, f"signature ends in v = {signature[64]}, expected 0 or 1")
+    if signature[32:64] > _HALF_ORDER:
+        raise BadSignature(transaction.id, "signature has a high s; only the lower of the two forms is accepted")
+    try:
+        key = coincurve.PublicKey.from_signature_and_message(signature, signing_digest(transaction), hasher=None)
+    except Exception as error:  # noqa: BLE001  (the library raises bare Exception for r or s out of range)
+        raise BadSignature(transaction.id, f"no public key recovers from the signature: {error}") from None
+    return _address(key.format(compressed=False))
 
 
 def _kind(value: object) -> Kind:

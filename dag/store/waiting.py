@@ -82,7 +82,8 @@ class Waiting:
 
     def children(self, tx_id: bytes) -> tuple[Transaction, ...]:
         """Waiting transactions that have it as a parent."""
-        return tuple(self._waiting[child] for child in self._children.get(tx_id, ()))
+        children = self._children.get(tx_id)
+        return tuple(self._waiting[child] for child in children) if children else ()
 
     def drop_descendants(self, tx_id: bytes) -> tuple[bytes, ...]:
         """Forgets everything that waits, directly or not, for a transaction that was refused for good."""
