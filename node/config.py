@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -66,6 +66,9 @@ class Compute(_Section):
     """`[compute]`: how much of the machine training and sealing may use."""
 
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where training computes: `cuda`, `cpu`, or `auto`, the first GPU where there is one."
+    )
 
 
 class Debug(_Section):

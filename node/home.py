@@ -16,6 +16,7 @@ HOME/
   ledger.sqlite           the DAG
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
+  training.sealed         last checkpoint of the training under way, sealed under a key of the account's
   node.log                the daemon's log
   debug/                  quantised updates in the clear, only where [debug] keep_quantised asks for it
 """
@@ -93,6 +94,11 @@ class Home:
     def journal(self) -> Path:
         """What must survive a crash."""
         return self.root / "journal.sqlite"
+
+    @property
+    def training(self) -> Path:
+        """The last checkpoint of the training under way, sealed."""
+        return self.root / "training.sealed"
 
     @property
     def log(self) -> Path:

@@ -6,9 +6,11 @@ import functools
 import threading
 from typing import TYPE_CHECKING
 
+from node.daemon.checkpoints import SealedCheckpoint
 from node.errors import BadConfig
 from node.images.dataset import load_saved
 from node.learning.metrics import evaluate
+from node.learning.precision import choose_device
 from node.learning.settings import TrainingSettings
 from node.learning.training import configure_threads, train
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from crypto.secrets import ContentKey
     from node.config import NodeConfig
     from node.home import Home
     from node.images.record import Dataset
@@ -39,6 +42,15 @@ def settings_of(plan: Plan) -> TrainingSettings:
         proximal_mu=float(plan.proximal),
         seed=plan.seed,
         augment=plan.augment,
+        schedule=plan.schedule,
+        schedule_over=plan.schedule_over,
+        last_rate=float(plan.last_rate),
+        max_gradient=float(plan.max_gradient),
+        class_weights=plan.class_weights,
+        label_smoothing=float(plan.label_smoothing),
+        focal_gamma=float(plan.focal_gamma),
+        patience=plan.patience,
+        precision=plan.precision,
     )
 
 
@@ -49,10 +61,16 @@ class LocalLearner:
         home: The hospital's directory.
         config: Says where the images lie and how many threads may be used.
         member: This hospital's index; gives it a shuffle of its own.
+        checkpoint_key: Seals the checkpoints of a training under way; without it there are none.
+
+    Raises:
+        BadSettings: The configuration asks for a GPU, and there is none.
     """
 
-    def __init__(self, home: Home, config: NodeConfig, member: int) -> None:
+    def __init__(self, home: Home, config: NodeConfig, member: int, checkpoint_key: ContentKey | None = None) -> None:
         self._home = home
+        self._key = checkpoint_key
+        self._device = choose_device(config.compute.device)
         self._config = config
         self._member = member
         self._lock = threading.Lock()
@@ -61,22 +79,30 @@ class LocalLearner:
     def train(
         self, plan: Plan, base: NDArray[np.float32], number: int, progress: Callable[[Progress], None]
     ) -> TrainingResult:
-        """Train from `base` for round `number` (from 1)."""
+        """Train from `base` for round `number` (from 1), from the last checkpoint of the same training on."""
         settings = settings_of(plan).for_round(number - 1, plan.rounds, self._member)
         with self._lock:
-            return train(base, self._dataset("train", plan), settings, progress)
+            return train(
+                base,
+                self._dataset("train", plan),
+                settings,
+                progress,
+                validation=self._dataset("validation", plan) if plan.patience else None,
+                checkpoints=SealedCheckpoint(self._home.training, self._key, number) if self._key else None,
+                device=self._device,
+            )
 
     def score(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics:
         """Measure on the held-out images."""
         with self._lock:
-            return evaluate(vector, self._dataset("validation", plan), settings_of(plan))
+            return evaluate(vector, self._dataset("validation", plan), settings_of(plan), self._device)
 
     def report(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics | None:
         """Measure on the test images, where there are any."""
         if not self._config.data.test:
             return None
         with self._lock:
-            return evaluate(vector, self._dataset("test", plan), settings_of(plan))
+            return evaluate(vector, self._dataset("test", plan), settings_of(plan), self._device)
 
     def _dataset(self, part: str, plan: Plan) -> Dataset:
         dataset = self._load(part)

@@ -15,6 +15,7 @@ import numpy as np
 import uvicorn
 
 from chain.client import Chain
+from crypto.secrets import ContentKey
 from dag.ledger import Ledger
 from dag.store.sqlite import Store
 from node.api.app import create_app
@@ -34,6 +35,7 @@ from node.publishing.blobs import PeerBlobs
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
+from node.rounds.dsse import sign_statement
 from node.rounds.journal import Journal
 from node.rounds.onchain import OnChain
 from node.rounds.plan import Plan
@@ -85,7 +87,7 @@ class Daemon:
         self.journal = Journal(home.journal)
         self.blobs = PeerBlobs(self.store, self.peers)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
-        self.learner = LocalLearner(home, config, self.me)
+        self.learner = LocalLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
         self.keeper = Keeper(
             self.me,
             self.chain,
@@ -257,6 +259,7 @@ class Daemon:
                 keep_quantised=self._keep_quantised if self.config.debug.keep_quantised else None,
             ),
             secret_for=self.identity.derive,
+            sign_statement=lambda statement: sign_statement(statement, self.identity.private_key),
             url_of=lambda member: self.view.hospitals[member].url or None,
             generation_at=self._generation_at,
             progress=self._progress,

@@ -24,7 +24,7 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, output: Tensor, labels: Tensor) -> Tensor:
-        """Each image's loss against ``labels [B]``, ``[B]``; see ``loss_weights`` for what is made of them."""
+        """Each image's loss against ``labels [B]``, ``[B]``; see `objective` for what is made of them."""
 
     def fan_in(self, name: str, shape: tuple[int, ...]) -> int:
         """How many inputs one output of the tensor ``name`` sums over; its first values are spread accordingly."""

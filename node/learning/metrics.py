@@ -6,12 +6,14 @@ memory in every hospital's process. Tests hold it against scikit-learn's.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from node.learning.calibration import brier, calibration_error
+from node.learning.intervals import Interval, area_interval, share_interval
 from node.learning.training import prepared, tensors
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Images scored at once; bounds memory, changes nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Where the figures may well lie: 95 % intervals that take a patient's images together. See `intervals`."""
+
+    accuracy: Interval
+    auc: Interval | None
+    sensitivity: tuple[Interval | None, ...]
+    specificity: tuple[Interval | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +53,48 @@ class Metrics:
     """Images scored."""
     confusion: tuple[tuple[int, ...], ...]
     """Images by true class (row) and answered class (column)."""
+    sensitivity: tuple[float | None, ...]
+    """Share of each class's images that are called it, by class; None without such images."""
+    specificity: tuple[float | None, ...]
+    """Share of other classes' images that are not called it, by class; None without such images."""
+    calibration_error: float
+    """Expected calibration error over 15 bins."""
+    brier: float
+    """Brier's score, halved."""
+    intervals: Intervals | None = None
+    """Where images are known to be of patients: :func:`evaluate`."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return asdict(self)
 
 
-def evaluate(vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSettings) -> Metrics:
-    """The quality of the parameters ``vector [D]`` on ``dataset``.
+def evaluate(
+    vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSettings, device: torch.device | None = None
+) -> Metrics:
+    """The quality of the parameters ``vector [D]`` on ``dataset``, with intervals.
 
     Raises:
         WrongData: the data set has not the settings' number of classes.
         WrongVector: the vector is not the architecture's.
     """
-    return measure(predict(vector, dataset, settings), np.asarray(dataset.labels))
+    answers, labels = predict(vector, dataset, settings, device), np.asarray(dataset.labels)
+    return replace(measure(answers, labels), intervals=intervals(answers, labels, dataset.patients))
 
 
-def predict(vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSettings) -> NDArray[np.float32]:
-    """Each image's probabilities ``[n, J]``.
+def predict(
+    vector: NDArray[np.float32], dataset: Dataset, settings: TrainingSettings, device: torch.device | None = None
+) -> NDArray[np.float32]:
+    """Each image's probabilities ``[n, J]``, computed in float32 on ``device`` (by default the processor).
 
     Raises:
         WrongData, WrongVector: as :func:`evaluate`.
     """
     images, _ = tensors(dataset, settings)
-    model = prepared(vector, settings).eval()
+    where = device or torch.device("cpu")
+    model = prepared(vector, settings).to(where).eval()
     with torch.inference_mode():
-        parts = [model.probabilities(model(batch)) for batch in torch.split(images, BATCH)]
+        parts = [model.probabilities(model(batch.to(where))).cpu() for batch in torch.split(images, BATCH)]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
     return found
 
@@ -82,7 +110,38 @@ def measure(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Me
         macro_f1=_macro_f1(confusion),
         n=int(labels.size),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        sensitivity=tuple(_share(confusion[k, k], confusion[k].sum()) for k in range(J)),
+        specificity=tuple(_share(*_left_out(confusion, k)) for k in range(J)),
+        calibration_error=calibration_error(probabilities, labels),
+        brier=brier(probabilities, labels),
     )
+
+
+def intervals(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], patients: NDArray[np.str_]
+) -> Intervals | None:
+    """The intervals of what :func:`measure` gives, ``patients [n]`` saying whose each image is; None of no image."""
+    called, whose = probabilities.argmax(axis=1), np.unique(patients, return_inverse=True)[1]
+    accuracy = share_interval(called == labels, whose)
+    if accuracy is None:
+        return None
+    own = [labels == k for k in range(probabilities.shape[1])]
+    return Intervals(
+        accuracy=accuracy,
+        auc=area_interval(probabilities, labels, whose),
+        sensitivity=tuple(share_interval(called[side] == k, whose[side]) for k, side in enumerate(own)),
+        specificity=tuple(share_interval(called[~side] != k, whose[~side]) for k, side in enumerate(own)),
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _left_out(confusion: NDArray[np.int64], k: int) -> tuple[int, int]:
+    """Images of other classes that are not called k, and images of other classes."""
+    others = int(confusion.sum() - confusion[k].sum())
+    return others - int(confusion[:, k].sum() - confusion[k, k]), others
 
 
 def _macro_f1(confusion: NDArray[np.int64]) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from node.learning.calibration import brier, calibration_error
 from node.learning.errors import WrongData
 from node.learning.metrics import measure
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-BINS: Final = 15
-"""Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
 
 DRAWS: Final = 1000
 """Bootstrap samples of one interval."""
@@ -55,7 +53,7 @@ class Quality:
     specificity: tuple[Estimate | None, ...]
     """Share of other classes' images that are not called it, by class."""
     calibration_error: Estimate | None
-    """Mean distance of confidence and accuracy over `BINS` bins, weighted by images; 0 is perfect."""
+    """Mean distance of confidence and accuracy over 15 bins, weighted by images; 0 is perfect."""
     brier: Estimate | None
     """Mean squared distance of the probabilities from the truth, halved so that it lies in [0, 1]."""
     images: int
@@ -119,20 +117,11 @@ def quality(
         sensitivity=tuple(estimate(lambda r, k=k: share_called(r, k, own=True)) for k in range(J)),  # type: ignore[misc]
         specificity=tuple(estimate(lambda r, k=k: share_called(r, k, own=False)) for k in range(J)),  # type: ignore[misc]
         calibration_error=estimate(lambda r: calibration_error(probabilities[r], labels[r])),
-        brier=estimate(lambda r: float(((probabilities[r] - _one_hot(labels[r], J)) ** 2).sum(axis=1).mean() / 2)),
+        brier=estimate(lambda r: brier(probabilities[r], labels[r])),
         images=n,
         patients=int(np.unique(patients).size),
         draws=draws,
     )
-
-
-def calibration_error(probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = BINS) -> float:
-    """The expected calibration error of answers ``[n, J]``: Guo et al. 2017, eq. 3; bins are (a, b]."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / labels.size)
 
 
 def youden_thresholds(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from node.errors import BadPlan
+from node.learning.schedule import Schedule  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,30 @@ class Plan(BaseModel):
     weight_decay: Number = Field(default=Decimal("0.01"), ge=0, le=1, description="AdamW weight decay.")
     proximal: Number = Field(default=Decimal(0), ge=0, le=10, description="FedProx mu; 0 is FedAvg.")
     augment: bool = Field(default=True, description="Random flips and small affine changes of training images.")
+    schedule: Schedule = Field(default="one-cycle", description="How the learning rate moves.")
+    schedule_over: Literal["round", "plan"] = Field(
+        default="round",
+        description="The schedule spans each round anew, with falling peaks, or all planned rounds once.",
+    )
+    last_rate: Number = Field(
+        default=Decimal("0.2"), gt=0, le=1, description="Share of the peak that the last round still uses."
+    )
+    max_gradient: Number = Field(
+        default=Decimal(5), ge=Decimal("0.001"), le=10**6, description="L2 bound on a gradient."
+    )
+    class_weights: Literal["balanced", "none"] = Field(
+        default="balanced", description="Whether a rare class counts as much as a common one in the loss."
+    )
+    label_smoothing: Number = Field(
+        default=Decimal(0), ge=0, le=Decimal("0.5"), description="Share of the loss spread over all classes."
+    )
+    focal_gamma: Number = Field(default=Decimal(0), ge=0, le=10, description="Exponent of the focal loss; 0 is off.")
+    patience: int = Field(
+        default=0, ge=0, le=1000, description="Early stopping: epochs without a better validation loss; 0 is off."
+    )
+    precision: Literal["auto", "float32", "mixed"] = Field(
+        default="auto", description="Bits of the products in training; `auto` mixes 16 bits in on a GPU only."
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the initial model and of every local shuffle.")
     clip_norm: Number = Field(default=Decimal(8), gt=0, le=10**6, description="L2 bound on one update.")
     value_range: Number = Field(

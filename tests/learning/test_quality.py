@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from node.learning.calibration import calibration_error
 from node.learning.errors import WrongData
-from node.learning.quality import calibration_error, quality, youden_thresholds
+from node.learning.quality import quality, youden_thresholds
 
 
 def answers(n=300, J=2, seed=0, skill=1.0):

@@ -38,6 +38,7 @@ OTHER = {
     ("rounds", "min_group"): 9,
     ("rounds", "min_threshold"): 5,
     ("compute", "threads"): 3,
+    ("compute", "device"): "cpu",
     ("debug", "keep_quantised"): True,
 }
 
