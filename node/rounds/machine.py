@@ -159,7 +159,7 @@ def _note_times(state: RoundState) -> RoundState:
 
 def collecting_ended(state: RoundState) -> bool:
     """All members' updates are here, or the collecting deadline has passed."""
-    everyone = len({u.issuer for u in state.updates}) == len(state.members.addresses)
+    everyone = len({u.issuer for u in state.updates}) == state.members.count
     return everyone or state.now >= state.facts.collect_by
 
 
@@ -311,7 +311,7 @@ def _write(state: RoundState) -> Iterator[Effect]:
         return
     verdicts = state.verdicts_for(opened.sums_root)
     waited = state.now - state.quorum_at
-    everyone = len(verdicts) == len(state.members.addresses)
+    everyone = len(verdicts) == state.members.count
     if (everyone or waited >= VERDICT_GRACE_SECONDS) and waited >= _turn(state):
         yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
 

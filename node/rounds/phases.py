@@ -47,7 +47,7 @@ def phase(state: RoundState) -> str:
 def describe(state: RoundState) -> str:
     """One short line for a person."""
     name = phase(state)
-    members = len(state.members.addresses)
+    members = state.members.count
     match name:
         case "confirm":
             return f"confirming {len(state.confirmed)}/{members} updates"

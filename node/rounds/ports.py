@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from chain.records import Outcome
+    from crypto.secrets import ContentKey
     from dag.bodies import Body, Kind
     from dag.proposing import ProposalBasis
     from dag.transaction import Transaction
@@ -109,17 +110,41 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Consortium:
-    """The constants of a consortium."""
+    """A consortium as it is for one round: its members are those when the round was opened, whatever is decided meanwhile."""
 
     id: bytes
     chain_id: int
     contract: bytes
     """Address (20 bytes) of TrainingRounds."""
     addresses: tuple[bytes, ...]
-    """Member addresses (20 bytes) in index order."""
+    """Address (20 bytes) of every seat when the round was opened."""
     sizes: tuple[int, ...]
-    """Registered data sizes, in index order; they cap |d_i| in eq. 19."""
+    """Registered data sizes when the round was opened, by seat; they cap |d_i| in eq. 19."""
     quorum: int
+    """⌈2N/3⌉ of the round's members."""
+    left: frozenset[int] = frozenset()
+    """Seats that were no member's when the round was opened."""
+    holders: frozenset[int] | None = None
+    """Seats that hold the round's epoch key; None: the round's members."""
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The seats that take part in the round, ascending."""
+        return tuple(seat for seat in range(len(self.addresses)) if seat not in self.left)
+
+    def position(self, seat: int) -> int:
+        """A member's number in the encryption: its place among the epoch's holders, who are the round's members."""
+        return self.members.index(seat)
+
+
+@dataclass(frozen=True)
+class Electorate:
+    """Whose signatures end a round, now."""
+
+    addresses: Mapping[int, bytes]
+    """Present account (20 bytes) of each present member, by seat."""
+    quorum: int
+    """How many of them must sign."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +177,12 @@ class Ports:
     """A 32-byte secret derived from this hospital's key and a label; the same after a restart."""
     url_of: Callable[[int], str | None] = lambda _member: None
     """Base URL of a member's node, where it is known: asked first for what that member made."""
+    electorate: Callable[[], Electorate | None] = lambda: None
+    """Whose signatures the chain takes now; None where the consortium cannot have changed since the round was opened."""
+    content_of: Callable[[int], ContentKey | None] = lambda _epoch: None
+    """The content key of another epoch that this hospital holds: to read models that were sealed under it."""
+    sealed_elsewhere: Callable[[bytes, int], Iterable[tuple[int, str]]] = lambda _model, _epoch: ()
+    """Where peers say that a model lies sealed under an epoch: (round that made it, CID), of any truth."""
     generation_at: Callable[[int, bytes], int | None] = lambda _round, _proposal: None
     """Which generation of shares was in force when the chain recorded a proposal of a round; None if it has not yet."""
     progress: Callable[[str, float], None] = lambda _phase, _share: None

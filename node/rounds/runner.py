@@ -40,7 +40,7 @@ class RoundRunner:
         clock: Callable[[], float],
     ) -> None:
         consortium = ports.consortium
-        members = Members(consortium.addresses, ports.me, consortium.quorum)
+        members = Members(consortium.addresses, ports.me, consortium.quorum, consortium.left)
         self.ports = ports
         self.state = RoundState(facts, members, now=clock())
         self._start = start

@@ -24,21 +24,34 @@ REVEAL_GRACE_SLOTS = 0.5
 
 @dataclass(frozen=True)
 class Members:
-    """The consortium as the chain knows it, in index order."""
+    """The consortium as the chain knew it when the round was opened."""
 
     addresses: tuple[bytes, ...]
-    """Address (20 bytes) per member index."""
+    """Address (20 bytes) per seat."""
     me: int
     """This hospital's own index."""
     quorum: int
     """⌈2N/3⌉ members: confirms updates, refuses groups, finalises."""
+    left: frozenset[int] = frozenset()
+    """Seats that are no member's in this round."""
+
+    @property
+    def seats(self) -> frozenset[int]:
+        """The seats that take part."""
+        return frozenset(range(len(self.addresses))) - self.left
+
+    @property
+    def count(self) -> int:
+        """How many take part, N."""
+        return len(self.addresses) - len(self.left)
 
     def index(self, address: bytes) -> int | None:
-        """The member index of an address; None for a stranger."""
+        """The seat of an address; None for a stranger, and for who is no member in this round."""
         try:
-            return self.addresses.index(address)
+            seat = self.addresses.index(address)
         except ValueError:
             return None
+        return None if seat in self.left else seat
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
                 proposed=proposal.sums[number],
                 recomputed=cid,
             )
-    if len(set(proposal.openers)) != plan.threshold or max(proposal.openers) >= len(ports.consortium.addresses):
+    if len(set(proposal.openers)) != plan.threshold or not state.members.seats.issuperset(proposal.openers):
         raise LyingPeer(
             f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {plan.threshold} members"
         )
@@ -220,5 +220,5 @@ def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:
     asked = {member for proposal in state.proposals.values() for member in proposal.openers}
     silent = asked - shared
     alive = ({member for _, member, _ in state.reveals} | shared) - silent
-    rest = set(range(len(state.members.addresses))) - alive - silent
+    rest = state.members.seats - alive - silent
     return choose_openers(seed, (alive, rest, silent), threshold)

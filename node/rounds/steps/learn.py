@@ -33,9 +33,15 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
 
     Raises:
         BadPlan: The bytes are no plan.
-        PolicyRefusal: The plan opens smaller sums than this hospital allows, wants insecure parameters, or contradicts
-            the key epoch or the deadlines on chain.
+        PolicyRefusal: The epoch's key is held by others than the round's members; the plan opens smaller sums than this
+            hospital allows, wants insecure parameters, or contradicts the key epoch or the deadlines on chain.
     """
+    holders, members = ports.consortium.holders, ports.consortium.members
+    if holders is not None and holders != set(members):
+        raise PolicyRefusal(
+            f"round {state.facts.round}: the members when it was opened (seats {list(members)}) are not those who hold the key "
+            f"of epoch {state.facts.epoch} (seats {sorted(holders)}): it needs a key of its own, this hospital waits for one"
+        )
     plan = Plan.from_bytes(ports.blobs.obtain(raw_cid(state.facts.plan)))
     if plan.min_group < ports.policy.min_group:
         raise PolicyRefusal(
@@ -115,7 +121,7 @@ def _seal(
     layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
     weight = own_weight(ports, plan, samples)
     seed = ports.secret_for(b"rounding" + facts.round.to_bytes(8, "big") + facts.base)
-    limit = params.value_limit(len(ports.consortium.addresses))
+    limit = params.value_limit(state.members.count)
     carried = lost_before(ports, state, layout) if plan.error_feedback else None
     values = QuantisedUpdate(delta, weight, layout, limit, seed, carried)
     lock = UpdateLock.from_reveal(reveal_for(ports, state), ports.address, facts.epoch, facts.round)
@@ -154,7 +160,8 @@ def _seal(
 def own_weight(ports: Ports, plan: Plan, samples: int) -> int:
     """This hospital's weight in parts per million (eq. 19); |d_i| is capped by the registered size."""
     sizes = ports.consortium.sizes
-    return contribution_weight(samples, sizes[ports.me], max(sizes), plan.epochs, plan.epochs)
+    cap = max(sizes[member] for member in ports.consortium.members)
+    return contribution_weight(samples, sizes[ports.me], cap, plan.epochs, plan.epochs)
 
 
 def post_update(ports: Ports, state: RoundState) -> tuple[Event, ...]:

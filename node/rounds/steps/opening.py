@@ -58,7 +58,8 @@ def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[
     for number, cid in enumerate(proposal.sums):
         chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
         context = share_context(ports, state, proposal, ports.me, number)
-        cids, size = release_openings(chunks, share, proposal.openers, context, ports.blobs)
+        openers = [ports.consortium.position(member) for member in proposal.openers]
+        cids, size = release_openings(chunks, share, openers, context, ports.blobs)
         groups.append(cids)
         sent += size
     manifest = ShareManifest(
@@ -124,8 +125,9 @@ def open_sums(
     opened = []
     for number, cid in enumerate(proposal.sums):
         chunks = SumManifest.from_bytes(ports.blobs.obtain(cid)).chunks
-        sealed = {member: manifest.groups[number] for member, manifest in manifests.items()}
-        contexts = {member: share_context(ports, state, proposal, member, number) for member in manifests}
+        place = ports.consortium.position
+        sealed = {place(member): manifest.groups[number] for member, manifest in manifests.items()}
+        contexts = {place(member): share_context(ports, state, proposal, member, number) for member in manifests}
         opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs))
     ports.opened[proposal.sums_root] = tuple(opened)
     return ports.opened[proposal.sums_root]
@@ -172,7 +174,7 @@ def derive_vector(
     chosen = [number for number, yes in enumerate(accepted) if yes]
     totals = [sum(weights[proposal.updates[i]] for i in proposal.groups[number]) for number in chosen]
     layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
-    steps = step_sizes(layout, ports.keys.joint.params, len(ports.consortium.addresses))
+    steps = step_sizes(layout, ports.keys.joint.params, state.members.count)
     return next_model(base, [sums[number] for number in chosen], totals, steps)
 
 
