@@ -6,6 +6,8 @@
     ``layers``      convolutions with standardised weights: nothing to average but parameters
     ``capsnet``     the capsule network, the default (eq. 13-16)
     ``cnn``         plain convolutional baselines
+    ``monai_nets``  DenseNet-121 and ResNet-50, where MONAI is installed
+    ``normalisation`` batch normalisation whose statistics are parameters
     ``registry``    networks by name
     ``parameters``  a model as one float32 vector, its layout
     ``modelfile``   a model as canonical bytes, its hash (no torch: auditors read it)

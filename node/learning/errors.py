@@ -3,6 +3,7 @@
 
     LearningError
     ├── UnknownArchitecture   no network of that name
+    ├── MissingLibrary        a network needs an optional library that is not installed
     ├── BadSettings           a training setting out of its range
     ├── WrongData             a data set that does not fit the settings
     ├── WrongVector           a parameter vector of the wrong length or type, or not finite
@@ -22,6 +23,10 @@ class LearningError(Exception):
 
 class UnknownArchitecture(LearningError):
     """No network of that name."""
+
+
+class MissingLibrary(LearningError):
+    """A network needs an optional library that is not installed; the message says what to install."""
 
 
 class BadSettings(LearningError):

@@ -52,7 +52,7 @@ def layout(model: nn.Module) -> Layout:
     """
     buffers = [name for name, _ in model.named_buffers()]
     if buffers:
-        raise WrongVector(f"network has buffers {buffers[:3]} that averaging would miss; standardise weights instead")
+        raise WrongVector(f"network has buffers {buffers[:3]} that averaging would miss; use normalisation.BatchNorm")
     other = [name for name, tensor in model.named_parameters() if tensor.dtype != torch.float32]
     if other:
         raise WrongVector(f"network parameter {other[0]} is not float32")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from node.learning.capsnet import CapsNet
 from node.learning.cnn import benchmark_cnn, small_cnn
 from node.learning.errors import UnknownArchitecture
+from node.learning.monai_nets import densenet121, resnet50
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,8 @@ _BUILDERS: Final[dict[str, Callable[[int], Classifier]]] = {
     "capsnet": CapsNet,
     "cnn": small_cnn,
     "cnn-529k": benchmark_cnn,
+    "densenet121": densenet121,
+    "resnet50": resnet50,
 }
 
 
@@ -34,6 +37,7 @@ def build(name: str, classes: int) -> Classifier:
 
     Raises:
         UnknownArchitecture: no such name, or a number of classes out of 2 to 64.
+        MissingLibrary: densenet121 or resnet50 without MONAI.
     """
     if name not in _BUILDERS:
         raise UnknownArchitecture(f"architecture {name!r} is not known; choose one of {', '.join(_BUILDERS)}")
