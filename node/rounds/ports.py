@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chain.records import Outcome
-    from crypto.secrets import ContentKey
     from dag.bodies import Body, Kind
     from dag.proposing import ProposalBasis
     from dag.transaction import Transaction
@@ -179,8 +178,8 @@ class Ports:
     """Base URL of a member's node, where it is known: asked first for what that member made."""
     electorate: Callable[[], Electorate | None] = lambda: None
     """Whose signatures the chain takes now; None where the consortium cannot have changed since the round was opened."""
-    content_of: Callable[[int], ContentKey | None] = lambda _epoch: None
-    """The content key of another epoch that this hospital holds: to read models that were sealed under it."""
+    keys_of: Callable[[int], EpochKeys | None] = lambda _epoch: None
+    """This hospital's keys of another epoch, where it holds any: to read models that were sealed under it."""
     sealed_elsewhere: Callable[[bytes, int], Iterable[tuple[int, str]]] = lambda _model, _epoch: ()
     """Where peers say that a model lies sealed under an epoch: (round that made it, CID), of any truth."""
     generation_at: Callable[[int, bytes], int | None] = lambda _round, _proposal: None

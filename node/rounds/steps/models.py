@@ -1,12 +1,19 @@
-"""Global models in this hospital's store: always sealed to the members, found by their hash."""
+"""Global models in this hospital's store: always sealed to the members, found by their hash.
+
+A model is sealed under the key epoch in which it is needed next: when an epoch follows another, because a hospital joined or
+left, each member that holds the model seals it anew. All get the same bytes, and who has just joined asks them for the CID.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from crypto.errors import CryptoError
 from node.errors import LyingPeer, RoundProblem
 from node.learning.parameters import initial, model_bytes, model_hash, parse_model
 from node.sealing.models import open_model, seal_model
+from node.storage import StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +21,8 @@ if TYPE_CHECKING:
 
     from node.rounds.plan import Plan
     from node.rounds.ports import Ports
+
+log = logging.getLogger("medweave.rounds")
 
 
 def keep_model(ports: Ports, data: bytes, round_number: int) -> str:
@@ -47,15 +56,38 @@ def genesis_model(plan: Plan) -> bytes:
 def load_model(ports: Ports, wanted: bytes) -> NDArray[np.float32]:
     """The parameters of a model by its hash, float32 [D].
 
+    What was sealed under an earlier epoch lies sealed under the round's afterwards.
+
     Raises:
-        RoundProblem: This hospital never held it; its round has to be adopted first.
+        RoundProblem: This hospital cannot read it yet: its round has to be adopted first, or a member to seal it anew.
         LyingPeer: The stored bytes are another model.
     """
     held = ports.journal.model(wanted)
-    if held is None:
-        raise RoundProblem(f"model {wanted.hex()[:16]}… is not here yet; waiting to adopt the round that made it")
+    keys = None if held is None else ports.keys if held[0] == ports.keys.epoch else ports.keys_of(held[0])
+    if held is None or keys is None:
+        return parse_model(_model_of_peers(ports, wanted)).vector
     epoch, round_number, sealed = held
-    data = open_model(ports.keys.member, epoch, round_number, ports.blobs.obtain(sealed))
+    data = open_model(keys.member, epoch, round_number, ports.blobs.obtain(sealed))
     if model_hash(data) != wanted:
         raise LyingPeer(f"blob {sealed} is not model {wanted.hex()[:16]}…", cid=sealed, model=wanted.hex())
+    if epoch != ports.keys.epoch:
+        keep_model(ports, data, round_number)
     return parse_model(data).vector
+
+
+def _model_of_peers(ports: Ports, wanted: bytes) -> bytes:
+    """A model that members of the epoch have sealed anew; whatever a peer names, its hash decides."""
+    for round_number, sealed in ports.sealed_elsewhere(wanted, ports.keys.epoch):
+        try:
+            data = open_model(ports.keys.member, ports.keys.epoch, round_number, ports.blobs.obtain(sealed))
+        except (CryptoError, StorageError) as error:
+            log.info("model %s…: a peer's %s is of no use: %s", wanted.hex()[:16], sealed, error)
+            continue
+        if model_hash(data) == wanted:
+            keep_model(ports, data, round_number)
+            return data
+        log.warning("model %s…: a peer's %s is another model", wanted.hex()[:16], sealed)
+    raise RoundProblem(
+        f"model {wanted.hex()[:16]}… is not here yet; waiting to adopt the round that made it, or for a member to seal it "
+        f"under epoch {ports.keys.epoch}"
+    )
