@@ -15,6 +15,8 @@ module                 what it is
 ``leader``             the leaders' order of a round, from its seed
 ``standing``           members and reputations folded from events; a round's ranking
 ``events``             what the contracts emitted, typed
+``cursor``             follows them, and notices when the chain takes some back
+``eventlog``, ``logs`` what was read, on disk; reading in bounded ranges
 ``keystore``           keys at rest (Web3 Secret Storage version 3)
 ``anvil``              a local chain as a child process
 ``compile``, ``forge``  for developers: the artefacts and the Solidity tests

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from chain.artifact import load
 from chain.connection import Connection
+from chain.cursor import EventCursor
 from chain.epochs import KeyEpochs
 from chain.errors import NotDeployed, WrongChain
+from chain.eventlog import EventLog
 from chain.events import Event, decode_log
+from chain.logs import read_logs
 from chain.models import ModelLedger
 from chain.records import checked_integer
 from chain.registry import HospitalRegistry
@@ -106,7 +109,7 @@ class Chain:
         return int(self._connection.run("eth_getBalance", lambda: w3.eth.get_balance(w3.to_checksum_address(address))))
 
     def events(self, from_block: int, to_block: int | None = None) -> list[Event]:
-        """What the four contracts emitted, in order; one request.
+        """What the four contracts emitted, in order; one request for each 10,000 blocks.
 
         Args:
             from_block: The first block, such as ``deployment.block``.
@@ -117,20 +120,24 @@ class Chain:
 
         Raises:
             MalformedAnswer: If a log does not follow the ABI.
+            RpcRefused: If the endpoint refuses to give the logs of even one block.
         """
         checked_integer("from_block", from_block, 0, 2**63 - 1)
         head = self.block_number()
         last = head if to_block is None else min(checked_integer("to_block", to_block, 0, 2**63 - 1), head)
         if from_block > last:
             return []
-        query = {
-            "fromBlock": from_block,
-            "toBlock": last,
-            "address": list(self.deployment.addresses.values()),
-        }
-        logs = self._connection.run("eth_getLogs", lambda: self._connection.w3.eth.get_logs(query))  # type: ignore[arg-type]
-        events = [event for event in map(decode_log, logs) if event is not None]
-        return sorted(events, key=lambda event: (event.block, event.log_index))
+        addresses = list(self.deployment.addresses.values())
+        logs = (log for _, part in read_logs(self._connection, addresses, from_block, last) for log in part)
+        return [event for event in (decode_log(log.as_rpc()) for log in logs) if event is not None]
+
+    def cursor(self, events: EventLog | None = None) -> EventCursor:
+        """What follows this deployment's events and notices when the chain takes some back.
+
+        Args:
+            events: Where to keep what was read, and to go on from; None to keep it in memory.
+        """
+        return EventCursor(self._connection, self.deployment, events or EventLog(":memory:", self.deployment))
 
     def _verify_wiring(self) -> None:
         here = self.deployment

@@ -11,6 +11,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import (
     BadFunctionCallOutput,
     BadResponseFormat,
+    BlockNotFound,
     ContractLogicError,
     RequestTimedOut,
     TooManyRequests,
@@ -83,7 +84,7 @@ class Connection:
                 return ask()
             except _TRANSIENT as error:
                 last = error
-            except TransactionNotFound:  # an answer, not a failure
+            except (TransactionNotFound, BlockNotFound):  # an answer, not a failure
                 raise
             except ContractLogicError as error:
                 raise decode_revert(what, error.data, str(error.message)) from error
@@ -106,6 +107,27 @@ class Connection:
             which: ``latest`` or ``pending``.
         """
         return self.run("eth_getBlockByNumber", lambda: self.w3.eth.get_block(which))  # type: ignore[arg-type]
+
+    def head(self) -> tuple[int, bytes]:
+        """The latest block's number and hash.
+
+        Raises:
+            MalformedAnswer: If it has no hash of 32 bytes.
+        """
+        block = self.block()
+        return int(block["number"]), _block_hash(block)
+
+    def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block, or None if the chain has no such block.
+
+        Args:
+            number: The block's number.
+        """
+        try:
+            block = self.run("eth_getBlockByNumber", lambda: self.w3.eth.get_block(number))
+        except BlockNotFound:
+            return None
+        return _block_hash(block)
 
     def code(self, address: str) -> bytes:
         """The code at an address, empty if there is none.
@@ -146,6 +168,13 @@ class Connection:
             parameters: The method's parameters, as JSON values.
         """
         return self.run(method, lambda: self.w3.manager.request_blocking(RPCEndpoint(method), list(parameters)))
+
+
+def _block_hash(block: BlockData) -> bytes:
+    found = bytes(block.get("hash", b""))
+    if len(found) != 32:
+        raise MalformedAnswer(f"eth_getBlockByNumber: a block hash of 32 bytes expected, found {len(found)}")
+    return found
 
 
 def _hash(tx: bytes) -> Any:

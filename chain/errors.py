@@ -15,10 +15,13 @@
     ├── NotDeployed               no contract, or another one, at a deployment's address
     ├── ContractReverted          a contract refused a call; carries the custom error, decoded
     ├── TransactionLost           a transaction was sent and no receipt came in time
+    ├── FeeTooHigh                the chain asks for a higher fee than the client may pay
+    ├── ChainInFlux               the chain changed while it was read
     ├── ReadOnly                  a write was asked of a client without an account
     ├── BadArgument               a value does not fit the field it was given for
     ├── BadDeployment             a deployment file is not what it should be
     ├── BadKeystore               a keystore file is malformed, or the password is wrong
+    ├── BadChainFile              a file of intents or events is damaged, or another deployment's
     └── MalformedAnswer           the endpoint's answer does not follow the contracts' ABI
 
 Each message says what was wrong, where, what was expected and what to do.
@@ -178,6 +181,35 @@ class TransactionLost(ChainError):
         )
 
 
+class FeeTooHigh(ChainError):
+    """The chain's base fee leaves no room below the client's cap.
+
+    Attributes:
+        base_fee: What the latest block asks for, in wei a unit of gas.
+        cap: What the client may pay, in the same unit.
+    """
+
+    def __init__(self, call: str, base_fee: int, cap: int) -> None:
+        self.base_fee = base_fee
+        self.cap = cap
+        super().__init__(
+            f"{call}: the chain asks for {base_fee / 1e9:.1f} gwei a unit of gas, at most {cap / 1e9:.1f} are allowed: "
+            "wait, or raise the cap"
+        )
+
+
+class ChainInFlux(ChainError):
+    """The chain changed while its events were read; what was read is thrown away, and reading again is all it takes.
+
+    Attributes:
+        block: The block that was the last one when reading began.
+    """
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        super().__init__(f"block {block} of the chain was replaced while events were read: read them again")
+
+
 class ReadOnly(ChainError):
     """A write was asked of a client that has no account to sign with."""
 
@@ -211,6 +243,21 @@ class BadDeployment(ChainError):
 
 class BadKeystore(ChainError):
     """A keystore cannot be opened. Never carries secrets."""
+
+
+class BadChainFile(ChainError):
+    """A file in which this client keeps what it sent or read cannot be used.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str, found: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: expected what this client keeps of its own deployment, found {found}: "
+            "move the file away; what the chain holds is read from the chain again"
+        )
 
 
 class MalformedAnswer(ChainError):

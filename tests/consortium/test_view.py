@@ -1,10 +1,9 @@
-"""The chain's events folded into tables, and followed when the chain grows, stalls or goes back."""
+"""The chain's events folded into tables."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from types import SimpleNamespace
 
 import pytest
 from eth_account import Account
@@ -12,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain import events as ev
-from chain.errors import ChainUnreachable
-from node.consortium.follower import Follower
 from node.consortium.view import ConsortiumView, address_bytes, fold
 
 
@@ -216,76 +213,6 @@ def test_a_view_never_changes():
     assert before == copy
     with pytest.raises(TypeError):
         before.epochs[9] = None
-
-
-# ---- following -------------------------------------------------------------------------------------------------------
-
-
-class SimChain:
-    """Blocks with events; may lose its last ones, as a local chain that was killed does."""
-
-    def __init__(self, rows) -> None:
-        self.rows, self.head, self.up = rows, 0, True
-        self.asked: list[tuple[int, int]] = []
-        self.deployment = SimpleNamespace(block=1)
-
-    def block_number(self) -> int:
-        if not self.up:
-            raise ChainUnreachable("http://chain", 1, OSError())
-        return self.head
-
-    def events(self, first, last):
-        self.block_number()
-        self.asked.append((first, last))
-        return [event for event in self.rows if first <= event.block <= last]
-
-
-@given(st.lists(st.integers(-4, 6), min_size=1, max_size=12))
-def test_following_ends_where_folding_everything_ends(moves):
-    """However often one looks, however the chain goes forth and back."""
-    chain = SimChain(history())
-    follower = Follower(chain)
-    for move in moves:
-        chain.head = min(max(chain.head + move, 0), 17)
-        follower.look()
-        assert follower.view == fold(ConsortiumView(), [e for e in chain.rows if e.block <= chain.head])
-    chain.head = 17
-    follower.look()
-    assert follower.view == fold(ConsortiumView(), history())
-
-
-def test_no_block_is_read_twice():
-    chain = SimChain(history())
-    follower = Follower(chain)
-    for head in (3, 3, 4, 9, 17, 17):
-        chain.head = head
-        follower.look()
-    assert chain.asked == [(1, 3), (4, 4), (5, 9), (10, 17)]
-
-
-def test_looking_says_whether_anything_was_new():
-    chain = SimChain(history())
-    follower = Follower(chain)
-    found = []
-    for head in (0, 1, 1, 9, 17, 18, 18):
-        chain.head = head
-        found.append(follower.look())
-    assert found == [False, True, False, True, True, False, False]
-
-
-def test_a_chain_that_does_not_answer_leaves_the_view_and_misses_nothing():
-    chain = SimChain(history())
-    follower = Follower(chain)
-    chain.head = 9
-    follower.look()
-    before = follower.view
-    chain.up = False
-    with pytest.raises(ChainUnreachable):
-        follower.look()
-    assert follower.view is before
-    chain.up, chain.head = True, 17
-    follower.look()
-    assert follower.view == fold(ConsortiumView(), history())
 
 
 def test_a_rounds_leaders_follow_from_how_members_stood_when_it_opened() -> None:
