@@ -268,7 +268,7 @@ def _row(transaction: Transaction, arrival: int, parents: tuple[int, int]) -> Ro
     return Row(
         arrival,
         transaction.id,
-        transaction.encode(),
+        transaction.raw,
         transaction.issuer,
         transaction.sequence,
         str(transaction.kind),

@@ -191,7 +191,7 @@ def verify_standalone(transaction: Transaction, context: Context) -> None:
         raise WrongRound(transaction.id, f"round {transaction.round} is not known to be open or past")
     if transaction.epoch != terms.epoch:
         raise WrongEpoch(transaction.id, f"epoch {transaction.epoch}; round {transaction.round} runs in {terms.epoch}")
-    member = context.roster(transaction.round).get(issuer)
+    member = (context.members if terms.roster is None else terms.roster).get(issuer)
     if member is None:
         raise NotAMember(
             transaction.id, f"issuer 0x{issuer.hex()} was no member's account when round {transaction.round} was opened"
@@ -209,9 +209,10 @@ def verify_transaction(transaction: Transaction, context: Context, view: LedgerV
         RefusedTransaction: the subclass and message say which rule and why.
     """
     verify_standalone(transaction, context)
-    missing = tuple(dict.fromkeys(parent for parent in transaction.parents if parent not in view))
-    if missing:
-        raise MissingParent(transaction.id, missing)
+    for parent in transaction.parents:
+        if parent not in view:
+            missing = (other for other in transaction.parents if other not in view)
+            raise MissingParent(transaction.id, tuple(dict.fromkeys(missing)))
     if transaction.nonce is not None:
         terms = context.rounds[transaction.round]
         verify_work(transaction, price(transaction, transaction.issuer, terms, view))

@@ -69,10 +69,11 @@ class Recent:
         counted = self._next.get(row.issuer)
         if counted is not None and counted <= row.sequence:
             self._next[row.issuer] = row.sequence + 1
-        self._newest_round = max(self._newest_round, row.round)
-        if row.kind == Kind.PROPOSAL:
+        if row.round > self._newest_round:
+            self._newest_round = row.round
+        if transaction.kind is Kind.PROPOSAL:
             self._remember(row.id, {})  # nobody has answered what was not attached
-        if row.subject is not None and row.subject in self._answers:
+        if row.subject in self._answers:
             answers, key = self._answers[row.subject], (row.issuer, row.kind)
             answers[key] = (*answers.get(key, ()), row.id)
 
