@@ -69,8 +69,7 @@ class Recent:
         counted = self._next.get(row.issuer)
         if counted is not None and counted <= row.sequence:
             self._next[row.issuer] = row.sequence + 1
-        if row.round > self._newest_round:
-            self._newest_round = row.round
+        self._newest_round = max(self._newest_round, row.round)
         if transaction.kind is Kind.PROPOSAL:
             self._remember(row.id, {})  # nobody has answered what was not attached
         if row.subject in self._answers:
