@@ -5,10 +5,12 @@ Sabour, Frosst & Hinton: "Dynamic routing between capsules", NIPS 2017, arXiv:17
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from torch import Tensor
 from torch.nn.functional import one_hot
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MARGIN_PRESENT: Final = 0.9
 MARGIN_ABSENT: Final = 0.1
