@@ -11,8 +11,10 @@ from chain.epochs import KeyEpochs
 from chain.errors import NotDeployed, WrongChain
 from chain.eventlog import EventLog
 from chain.events import Event, decode_log
+from chain.fees import FEE_CAP
 from chain.logs import read_logs
 from chain.models import ModelLedger
+from chain.outbox import FINALITY
 from chain.records import checked_integer
 from chain.registry import HospitalRegistry
 from chain.rounds import TrainingRounds
@@ -21,7 +23,9 @@ from chain.sender import Sender
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from chain.cursor import News
     from chain.deployment import Deployment
+    from chain.intents import IntentBook
 
 
 class Chain:
@@ -49,6 +53,9 @@ class Chain:
         timeout: float = 10.0,
         attempts: int = 6,
         patience: float = 60.0,
+        book: IntentBook | None = None,
+        fee_cap: int = FEE_CAP,
+        finality: int = FINALITY,
     ) -> None:
         """Makes no request yet.
 
@@ -59,11 +66,18 @@ class Chain:
             timeout: Seconds to wait for one answer.
             attempts: How often to ask before ChainUnreachable.
             patience: Seconds to wait for a receipt before TransactionLost.
+            book: Where what is sent is written down before it is; None to keep that in memory.
+            fee_cap: Wei a unit of gas that may be paid.
+            finality: Blocks on top of one that the chain keeps.
         """
         self.deployment = deployment
         self.account = None if account is None else str(account.address)
         self._connection = Connection(rpc_url, timeout, attempts)
-        sender = None if account is None else Sender(self._connection, account, deployment.chain_id, patience)
+        sender = None
+        if account is not None:
+            limits = {"fee_cap": fee_cap, "finality": finality}
+            sender = Sender(self._connection, account, deployment.chain_id, patience, book, **limits)
+        self._sender = sender
         self.registry = HospitalRegistry(deployment, self._connection, sender)
         self.epochs = KeyEpochs(deployment.epochs, self._connection, sender)
         self.rounds = TrainingRounds(deployment, self._connection, sender)
@@ -138,6 +152,22 @@ class Chain:
             events: Where to keep what was read, and to go on from; None to keep it in memory.
         """
         return EventCursor(self._connection, self.deployment, events or EventLog(":memory:", self.deployment))
+
+    def watch(self, news: News) -> None:
+        """Looks after what this client sent and is not final yet: call it after every look of a cursor.
+
+        What the chain took back is sent again; what never arrived, also that of an earlier process, is brought there or
+        given up if the contracts refuse it by now; gaps among the nonces are filled. A client without an account has
+        nothing to look after.
+
+        Args:
+            news: What the look found.
+
+        Raises:
+            ChainUnreachable: If the endpoint does not answer; call it again.
+        """
+        if self._sender is not None:
+            self._sender.watch(news.head, news.went_back.ancestor if news.went_back else None)
 
     def _verify_wiring(self) -> None:
         here = self.deployment

@@ -1,15 +1,17 @@
-"""Signs transactions locally and brings them into the chain, once each (CHN-6)."""
+"""Sends one account's calls to one chain and waits until they are mined, once each (CHN-6)."""
 
 from __future__ import annotations
 
-import threading
 import time
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from web3.exceptions import ContractLogicError, Web3Exception
 
+from chain import fees
 from chain.errors import BadArgument, ChainUnreachable, ContractReverted, RpcRefused, TransactionLost
+from chain.intents import Call, IntentBook, State
+from chain.outbox import FINALITY, Outbox
 from chain.records import Receipt
 from chain.reverts import decode_revert
 
@@ -18,29 +20,35 @@ if TYPE_CHECKING:
     from web3.types import TxReceipt
 
     from chain.connection import Connection
+    from chain.intents import Intent
 
-_NONCE_ATTEMPTS = 8
-_REBROADCAST_SECONDS = 2.0
+_TEND_SECONDS = 2.0
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
 
-class _NonceTaken(Exception):  # noqa: N818  (a signal inside this module, never seen outside)
-    """Another transaction of this account has the nonce: this one can never be mined and may be signed anew."""
-
-
 class Sender:
-    """Sends one account's transactions to one chain.
+    """Sends one account's transactions to one chain; safe to use from several threads.
 
-    Safe to use from several threads: a lock covers the time from reading the nonce to the endpoint's taking the
-    transaction. Several processes may share an account: one that loses the race for a nonce signs again.
-    A request that went unanswered is repeated with the same signed bytes, so a transaction takes effect once at most.
+    What is to be sent is written down before it is (`chain.intents`): a call that this process or an earlier one recorded
+    and that is not mined yet is waited for instead of being sent again. A request that went unanswered is repeated with
+    the same signed bytes, so a call takes effect once at most. ``watch`` sends again what the chain lost.
 
     Attributes:
         account: Signs and pays.
     """
 
-    def __init__(self, connection: Connection, account: LocalAccount, chain_id: int, patience: float = 60.0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        account: LocalAccount,
+        chain_id: int,
+        patience: float = 60.0,
+        book: IntentBook | None = None,
+        *,
+        fee_cap: int = fees.FEE_CAP,
+        finality: int = FINALITY,
+    ) -> None:
         """Makes no request yet.
 
         Args:
@@ -48,14 +56,16 @@ class Sender:
             account: Signs and pays.
             chain_id: Goes into every signature (EIP-155).
             patience: Seconds to wait for a receipt.
+            book: Where intents are kept; None to keep them in memory.
+            fee_cap: Wei a unit of gas that may be paid.
+            finality: Blocks on top of one that the chain keeps.
         """
         self.account = account
         self._connection = connection
-        self._chain_id = chain_id
         self._patience = patience
-        self._lock = threading.Lock()
+        self._outbox = Outbox(connection, account, chain_id, book or IntentBook(), fee_cap=fee_cap, finality=finality)
 
-    def send(self, call: str, to: str, data: bytes = b"", value: int = 0) -> Receipt:
+    def send(self, call: str, to: str, data: bytes = b"", value: int = 0, key: str | None = None) -> Receipt:
         """Sends one transaction and waits until it is mined.
 
         Args:
@@ -63,26 +73,30 @@ class Sender:
             to: The receiver, checksummed hex.
             data: The call's ABI encoding.
             value: Wei to transfer.
+            key: An idempotency key: with the same key, whatever came between, nothing is sent twice. Without one only a
+                call that is not mined yet is not sent again; whether a mined one may be repeated, the contract says.
 
         Raises:
             ContractReverted: If the contract refuses it, before or after it was sent.
             RpcRefused: If the endpoint refuses it, such as for want of funds.
+            FeeTooHigh: If the chain asks for more than the cap.
             TransactionLost: If no receipt came in time.
             ChainUnreachable: If the endpoint does not answer.
         """
-        return _receipt(self._mine(call, {"to": to, "data": data, "value": value}))
+        return _receipt(self._mine(Call(call, to, data, value), key))
 
-    def create(self, call: str, code: bytes) -> tuple[Receipt, str]:
+    def create(self, call: str, code: bytes, key: str | None = None) -> tuple[Receipt, str]:
         """Deploys a contract and waits until it is mined.
 
         Args:
             call: What it does, for errors.
             code: The contract's bytecode with its constructor's arguments.
+            key: An idempotency key, as for ``send``; with one, what was deployed first counts, whatever ``code`` is.
 
         Returns:
             The receipt and the contract's checksummed address.
         """
-        receipt = self._mine(call, {"data": code})
+        receipt = self._mine(Call(call, None, code), key)
         address = receipt["contractAddress"]
         if address is None:
             raise RpcRefused(call, "the receipt names no contract")
@@ -90,87 +104,69 @@ class Sender:
 
     def nonce(self) -> int:
         """The account's next nonce, counting what waits in the endpoint's pool."""
-        eth = self._connection.w3.eth
-        return int(
-            self._connection.run(
-                "eth_getTransactionCount", lambda: eth.get_transaction_count(self.account.address, "pending")
-            )
-        )
+        return self._outbox.nonce()
 
-    def _mine(self, call: str, body: dict[str, Any]) -> TxReceipt:
-        request = {**body, "from": self.account.address}
-        eth = self._connection.w3.eth
-        # On the pending block: the latest one's time lies in the past, and an abort waits for a deadline.
-        estimate = self._connection.run(call, lambda: eth.estimate_gas(request, "pending"))  # type: ignore[arg-type]
-        # What others send before this is mined may make it dearer (the confirmation that completes a quorum also
-        # activates the epoch, 60 k gas); unused gas costs nothing.
-        gas = estimate * 5 // 4 + 120_000
-        for _ in range(_NONCE_ATTEMPTS):
-            try:
-                raw, tx = self._broadcast(call, {**body, "gas": gas})
-                receipt = self._await_receipt(call, raw, tx)
-            except _NonceTaken:
-                continue
-            if receipt["status"] != 1:
-                raise self._explain(call, request, receipt)
-            return receipt
-        raise RpcRefused(call, "every nonce was taken: does another program send from this account without pause?")
+    def watch(self, head: int, ancestor: int | None = None) -> None:
+        """Looks after what was sent and is not final: sends again what the chain lost, fills gaps among the nonces.
 
-    def _broadcast(self, call: str, body: dict[str, Any]) -> tuple[bytes, bytes]:
-        with self._lock:
-            unsigned: dict[str, Any] = {**body, **self._fees(), "nonce": self.nonce(), "chainId": self._chain_id}
-            signed = self.account.sign_transaction(unsigned)
-            raw, tx = bytes(signed.raw_transaction), bytes(signed.hash)
-            self._offer(call, raw, tx)
-            return raw, tx
+        Call it whenever the chain grew or went back, and now and then.
 
-    def _offer(self, call: str, raw: bytes, tx: bytes) -> None:
-        """Hands the signed bytes to the endpoint, which may have them already from an attempt that seemed to fail."""
-        try:
-            self._connection.run(call, lambda: self._connection.w3.eth.send_raw_transaction(raw))
-        except RpcRefused as error:
-            if self._connection.knows(tx):
-                return
-            reason = error.reason.lower()
-            if "nonce" in reason or "underpriced" in reason:
-                raise _NonceTaken from error
-            raise
+        Args:
+            head: The chain's last block.
+            ancestor: The newest block that stayed, if the chain went back.
 
-    def _await_receipt(self, call: str, raw: bytes, tx: bytes) -> TxReceipt:
-        start = offered = time.monotonic()
+        Raises:
+            ChainUnreachable: If the endpoint does not answer; call it again.
+        """
+        self._outbox.watch(head, ancestor)
+
+    def _mine(self, call: Call, key: str | None) -> TxReceipt:
+        intent = self._outbox.find(call, key)
+        if intent is None:
+            # What others send before this is mined may make it dearer (the confirmation that completes a quorum also
+            # activates the epoch, 60 k gas); unused gas costs nothing.
+            gas = self._outbox.estimate(call) * 5 // 4 + 120_000
+            intent = self._outbox.record(call, gas, key)
+        else:
+            self._outbox.tend(intent)
+        with self._outbox.awaited(intent):
+            receipt = self._await_receipt(intent)
+        if receipt is None:  # given up: the contract says why, or takes it after all
+            return self._mine(call, key)
+        if receipt["status"] != 1:
+            raise self._explain(call, receipt)
+        return receipt
+
+    def _await_receipt(self, intent: Intent) -> TxReceipt | None:
+        """The receipt; None if the intent was given up."""
+        start = tended = time.monotonic()
         pause = _FIRST_PAUSE
         while True:
-            receipt = self._connection.receipt(tx)
+            receipt = self._outbox.settled(intent)
             if receipt is not None:
                 return receipt
             now = time.monotonic()
             if now - start > self._patience:
-                raise TransactionLost(call, tx, self._patience)
-            if now - offered > _REBROADCAST_SECONDS:  # an endpoint that restarted may have forgotten it
-                self._offer(call, raw, tx)
-                offered = now
+                raise TransactionLost(intent.call.what, intent.copies[-1].tx, self._patience)
+            if now - tended > _TEND_SECONDS:  # an endpoint that restarted may have forgotten it
+                self._outbox.tend(intent)
+                tended = now
+                if self._outbox.book.get(intent.id).state is State.VOID:
+                    return None
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-    def _fees(self) -> dict[str, int]:
-        block = self._connection.block()
-        base = block.get("baseFeePerGas")
-        if base is None:  # a chain from before EIP-1559
-            eth = self._connection.w3.eth
-            return {"gasPrice": int(self._connection.run("eth_gasPrice", lambda: eth.gas_price))}
-        tip = 1_000_000_000
-        return {"maxFeePerGas": 2 * int(base) + tip, "maxPriorityFeePerGas": tip, "type": 2}
-
-    def _explain(self, call: str, request: dict[str, Any], receipt: TxReceipt) -> ContractReverted:
+    def _explain(self, call: Call, receipt: TxReceipt) -> ContractReverted:
         """Asks for the reason of a mined failure by repeating the call on the state before its block."""
+        request = {**call.request, "from": self.account.address}
         eth = self._connection.w3.eth
         try:
             eth.call(request, block_identifier=receipt["blockNumber"] - 1)  # type: ignore[arg-type]
         except ContractLogicError as error:
-            return decode_revert(call, error.data, str(error.message))
+            return decode_revert(call.what, error.data, str(error.message))
         except (Web3Exception, ChainUnreachable, OSError) as error:
-            return ContractReverted(call, "", {}, f"mined as failed, and the reason is not to be had ({error})")
-        return ContractReverted(call, "", {}, "mined as failed: another transaction of the same block came first")
+            return ContractReverted(call.what, "", {}, f"mined as failed, and the reason is not to be had ({error})")
+        return ContractReverted(call.what, "", {}, "mined as failed: another transaction of the same block came first")
 
 
 def wei(ether: object) -> int:
