@@ -280,6 +280,8 @@ class CheckpointBody(Body):
         model: hash (32 bytes) of the new global model's bytes.
         statement: sha2-256 of the statement's bytes.
         outcome_signature: the member's EIP-712 signature (65 bytes) over the outcome, as the chain will check it.
+        statement_signature: the member's signature (65 bytes) over the statement itself, for its DSSE envelope; of the form
+            of a transaction's: r ‖ s ‖ v with s ≤ n/2 and v in {0, 1}. The ledger has no statement to check it against.
         root: Merkle root over the ids of the round's transactions in the proposal's past cone (`Ledger.round_root`).
     """
 
@@ -287,6 +289,7 @@ class CheckpointBody(Body):
     model: bytes
     statement: bytes
     outcome_signature: bytes
+    statement_signature: bytes
     root: bytes
 
     kind: ClassVar[Kind] = Kind.CHECKPOINT
@@ -297,6 +300,7 @@ class CheckpointBody(Body):
         check_digest("body.model", self.model)
         check_digest("body.statement", self.statement)
         check_bytes("body.outcome_signature", self.outcome_signature, SIGNATURE_BYTES)
+        check_bytes("body.statement_signature", self.statement_signature, SIGNATURE_BYTES)
         check_digest("body.root", self.root)
 
 

@@ -59,6 +59,7 @@ _BODIES: Final[dict[Kind, dict[str, bytes]]] = {
         "model": _bytes(32),
         "statement": _bytes(32),
         "outcome_signature": _bytes(SIGNATURE_BYTES),
+        "statement_signature": _bytes(SIGNATURE_BYTES),
         "root": _bytes(32),
     },
 }

@@ -117,7 +117,8 @@ def _take(state: RoundState, tx: Transaction) -> RoundState:
         case VerdictBody() as body if not _known(state.verdicts, tx.id):
             taken["verdicts"] = (*state.verdicts, ev.Verdict(tx.id, issuer, body.proposal, body.accept))
         case CheckpointBody() as body if not _known(state.checkpoints, tx.id):
-            point = ev.Checkpoint(tx.id, issuer, body.proposal, body.model, body.statement, body.outcome_signature)
+            signed = (body.outcome_signature, body.statement_signature)
+            point = ev.Checkpoint(tx.id, issuer, body.proposal, body.model, body.statement, *signed)
             taken["checkpoints"] = (*state.checkpoints, point)
         case _:
             pass
@@ -152,7 +153,7 @@ def _note_times(state: RoundState) -> RoundState:
     opened = _opened(state)
     if state.quorum_at is None and opened and len(state.verdicts_for(opened.sums_root)) >= state.members.quorum:
         state = replace(state, quorum_at=state.now)
-    if state.sendable_at is None and len(signatures(state)) >= state.members.quorum:
+    if state.sendable_at is None and len(signers(state)) >= state.members.quorum:
         state = replace(state, sendable_at=state.now)
     return state
 
@@ -163,9 +164,9 @@ def collecting_ended(state: RoundState) -> bool:
     return everyone or state.now >= state.facts.collect_by
 
 
-def signatures(state: RoundState) -> dict[int, bytes]:
-    """The EIP-712 signatures under the endorsed statement, by member index."""
-    return {c.issuer: c.signature for c in state.checkpoints if c.statement == state.endorsed}
+def signers(state: RoundState) -> frozenset[int]:
+    """Indices of the members whose checkpoints are of the endorsed statement; their signatures are not verified here."""
+    return frozenset(c.issuer for c in state.checkpoints if c.statement == state.endorsed)
 
 
 def _opened(state: RoundState) -> Proposal | None:

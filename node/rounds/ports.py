@@ -174,6 +174,8 @@ class Ports:
     policy: Policy
     secret_for: Callable[[bytes], bytes] = field(repr=False)
     """A 32-byte secret derived from this hospital's key and a label; the same after a restart."""
+    sign_statement: Callable[[bytes], bytes] = field(repr=False)
+    """This hospital's signature (65 bytes) under a statement's bytes (`node.rounds.dsse`)."""
     url_of: Callable[[int], str | None] = lambda _member: None
     """Base URL of a member's node, where it is known: asked first for what that member made."""
     electorate: Callable[[], Electorate | None] = lambda: None

@@ -159,7 +159,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint transaction: one member's signature under an outcome."""
+    """A checkpoint transaction: one member's signatures under an outcome and under its statement."""
 
     id: bytes
     issuer: int
@@ -168,6 +168,9 @@ class Checkpoint:
     statement: bytes
     """Digest of the statement; also its (raw) CID."""
     signature: bytes
+    """Under the outcome (EIP-712)."""
+    statement_signature: bytes
+    """Under the statement (`node.rounds.dsse`)."""
 
 
 @dataclass(frozen=True)

@@ -50,5 +50,5 @@ def _round(book: Ledger, number: int, members: int, rng: random.Random, checkpoi
         create(book, m, VerdictBody(proposal, (900_000,), 800_000, (True,), 40), number, rng.random())
     model, statement, root = sha256(b"model %d" % number), sha256(b"statement %d" % number), book.round_root(proposal)
     for m in range(checkpoints):
-        create(book, m, CheckpointBody(proposal, model, statement, b"o" * 65, root), number, rng.random())
+        create(book, m, CheckpointBody(proposal, model, statement, b"o" * 65, b"d" * 65, root), number, rng.random())
     return proposal

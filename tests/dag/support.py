@@ -85,7 +85,7 @@ def sample_body(kind: Kind) -> Body:
         Kind.PROPOSAL: proposal_body(updates, (sha256(b"reveal"),), ((0, 3), (1, 2, 4))),
         Kind.SHARE: ShareBody(updates[0], 2),
         Kind.VERDICT: VerdictBody(updates[0], (900_000, 0), 1_000_000, (True, False), 80),
-        Kind.CHECKPOINT: CheckpointBody(updates[0], updates[1], updates[2], b"s" * 65, updates[3]),
+        Kind.CHECKPOINT: CheckpointBody(updates[0], updates[1], updates[2], b"s" * 65, b"t" * 65, updates[3]),
     }[kind]
 
 

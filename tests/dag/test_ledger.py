@@ -69,7 +69,8 @@ def play_round(books: list[Ledger], round_: int, rng: random.Random) -> bytes:
     gossip(books)
     for m in everyone:
         root = books[m].round_root(proposal.id)
-        create(books[m], m, CheckpointBody(proposal.id, b"m" * 32, b"s" * 32, b"o" * 65, root), round_, rng.random())
+        body = CheckpointBody(proposal.id, b"m" * 32, b"s" * 32, b"o" * 65, b"d" * 65, root)
+        create(books[m], m, body, round_, rng.random())
     gossip(books)
     return proposal.id
 

@@ -240,7 +240,7 @@ def test_shares_verdicts_and_checkpoints(book, updates, reveals):
     refuse(book, ShareBody(proposal, 3), WrongReference, "openers", member=3, **onward)
     refuse(book, ShareBody(updates[0], 0), WrongReference, "expected a proposal", **onward)
     refuse(book, VerdictBody(proposal, (1,), 1, (True,), 1), WrongReference, "2 groups", **onward)
-    good = CheckpointBody(proposal, b"m" * 32, b"s" * 32, b"o" * 65, book.round_root(proposal))
+    good = CheckpointBody(proposal, b"m" * 32, b"s" * 32, b"o" * 65, b"d" * 65, book.round_root(proposal))
     refuse(book, replace(good, root=sha256(b"x")), WrongReference, "root", **onward)
     refuse(book, good, WrongReference, "of round 2", round_=2, **onward)
     for made in (ShareBody(proposal, 0), VerdictBody(proposal, (1, 2), 1, (True, False), 1), good):

@@ -101,7 +101,7 @@ BODY_STRATEGY = st.one_of(
     proposals(),
     st.builds(BODIES[Kind.SHARE], digests(), st.integers(0, 255)),
     verdicts(),
-    st.builds(BODIES[Kind.CHECKPOINT], digests(), digests(), digests(), digests(65), digests()),
+    st.builds(BODIES[Kind.CHECKPOINT], digests(), digests(), digests(), digests(65), digests(65), digests()),
 )
 
 

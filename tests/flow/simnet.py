@@ -37,6 +37,7 @@ from node.learning.training import train
 from node.publishing.port import PublisherPort
 from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
+from node.rounds.dsse import sign_statement
 from node.rounds.journal import Journal
 from node.rounds.plan import Plan
 from node.rounds.ports import Consortium, Policy, Ports
@@ -268,6 +269,7 @@ class SimNet:
                 self.plan.min_group, allow_minimal=True, keep_quantised=lambda r, v: node.quantised.update({r: v})
             ),
             secret_for=lambda label: hashlib.sha256(key + label).digest(),
+            sign_statement=lambda statement: sign_statement(statement, key),
         )
         node = SimNode(index, ports, publisher, blobs, checks, journal)
         return node

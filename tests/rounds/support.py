@@ -111,4 +111,5 @@ def verdict(member: int, about: Transaction, accept: tuple[bool, ...]) -> Transa
 
 
 def checkpoint(member: int, about: Transaction, statement: bytes) -> Transaction:
-    return post(member, CheckpointBody(about.id, digest("model"), statement, bytes([member]) * 65, digest("root")), 40)
+    signatures = (bytes([member]) * 65, bytes([member + 100]) * 65)
+    return post(member, CheckpointBody(about.id, digest("model"), statement, *signatures, digest("root")), 40)

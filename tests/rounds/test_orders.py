@@ -16,7 +16,7 @@ from dag.store.sqlite import Store
 from node.publishing.publisher import Publisher
 from node.rounds import effects as do
 from node.rounds.journal import Journal
-from node.rounds.machine import apply, due, signatures
+from node.rounds.machine import apply, due, signers
 from node.rounds.state import Anchored, Attached, Failed, Finished, PlanRead, ProposalVerified, RoundState, Scored, Tick
 from node.rounds.worker import carry_out
 
@@ -45,7 +45,7 @@ def knowledge(state: RoundState) -> dict:
         "proposals": frozenset(state.proposals),
         "shares": {p.id: state.shares_for(p) for p in proposals},
         "verdicts": {p.id: state.verdicts_for(p.sums_root) for p in proposals},
-        "signatures": signatures(replace(state, endorsed=state.checkpoints[0].statement)),
+        "signers": signers(replace(state, endorsed=state.checkpoints[0].statement)),
         "times": (state.closed_at, state.revealable_at, state.quorum_at),
         "due": frozenset(due(replace(state, running=frozenset()))),
     }

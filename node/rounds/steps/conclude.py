@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ from chain.records import Outcome
 from dag.bodies import CheckpointBody, Kind
 from node.errors import LyingPeer, RoundProblem
 from node.rounds.decision import accepted_groups
+from node.rounds.dsse import Envelope, Signature, verify_signature
+from node.rounds.errors import BadStatementSignature
 from node.rounds.groups import seed_material, tolerated_colluders
-from node.rounds.machine import signatures
+from node.rounds.ports import Electorate
 from node.rounds.segment import pack_segment
 from node.rounds.state import Adopted, Ended, Ending, Endorsed
 from node.rounds.statement import Group, Included, JointKeyRef, ModelRef, Predicate, Statement, Verdict
@@ -23,7 +26,9 @@ from node.storage import raw_cid
 if TYPE_CHECKING:
     from node.rounds.effects import Adopt
     from node.rounds.ports import Ports
-    from node.rounds.state import Event, Proposal, RoundState
+    from node.rounds.state import Checkpoint, Event, Proposal, RoundState
+
+log = logging.getLogger("medweave.rounds")
 
 
 def software() -> str:
@@ -170,7 +175,7 @@ def outcome_of(statement: Statement) -> Outcome:
 
 
 def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...]:
-    """Attach this member's signature under the endorsed statement."""
+    """Attach this member's signatures under the endorsed statement and under the outcome that commits to it."""
     cid = raw_cid(digest)
     statement = Statement.from_bytes(ports.blobs.obtain(cid))
     outcome = outcome_of(statement)
@@ -179,6 +184,7 @@ def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Eve
         model=outcome.model,
         statement=digest,
         outcome_signature=ports.chain.sign(outcome),
+        statement_signature=ports.sign_statement(statement.to_bytes()),
         root=bytes.fromhex(statement.predicate.ledger_root),
     )
     ports.ledger.post(Kind.CHECKPOINT, body, epoch=state.facts.epoch, round_number=state.facts.round, payload=cid)
@@ -186,25 +192,42 @@ def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Eve
 
 
 def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...]:
-    """Send the outcome with the collected signatures; whoever comes second finds it done.
+    """Store the statement's envelope and send the outcome, with the collected signatures; the second finds it done.
+
+    Only a member that signed both counts, so whatever the chain records has an envelope that convinces.
 
     Raises:
-        RoundProblem: Fewer than a quorum of the signatures are valid.
+        RoundProblem: Fewer than a quorum of members signed both.
     """
-    outcome = outcome_of(Statement.from_bytes(ports.blobs.obtain(raw_cid(digest))))
-    addresses = ports.consortium.addresses
-    valid = {
-        index: signature
-        for index, signature in signatures(state).items()
-        if ports.chain.signed_by(outcome, signature, addresses[index])
-    }
-    if len(valid) < state.members.quorum:
-        raise RoundProblem(f"{len(valid)} valid signatures, a quorum is {state.members.quorum}")
-    gas = ports.chain.finalise(outcome, valid)
+    statement = Statement.from_bytes(ports.blobs.obtain(raw_cid(digest)))
+    outcome, addresses = outcome_of(statement), ports.consortium.addresses
+    now = ports.electorate() or Electorate(dict(enumerate(addresses)), state.members.quorum)
+    signed: dict[int, tuple[bytes, Signature]] = {}
+    for point in sorted((c for c in state.checkpoints if c.statement == digest), key=lambda c: c.id):
+        if now.addresses.get(point.issuer) != addresses[point.issuer]:
+            continue  # it has left, or answers to another account: the chain does not take this signature any more
+        endorsement = Signature(addresses[point.issuer], point.statement_signature)
+        if point.issuer not in signed and _signed_both(ports, outcome, statement, point, endorsement):
+            signed[point.issuer] = (point.signature, endorsement)
+    if len(signed) < (quorum := max(state.members.quorum, now.quorum)):
+        raise RoundProblem(f"{len(signed)} valid signatures of present members, a quorum is {quorum}")
+    ports.blobs.store.put(Envelope.of(statement, (endorsement for _, endorsement in signed.values())).to_bytes())
+    gas = ports.chain.finalise(outcome, {index: signature for index, (signature, _) in signed.items()})
     if not gas:  # somebody else ended the round; how, the chain's own event says
         return ()
     ports.journal.remember(state.facts.round, "gas_finalise", gas)
     return (Ended(Ending(finalised=True, model=outcome.model, statement=digest)),)
+
+
+def _signed_both(ports: Ports, outcome: Outcome, statement: Statement, point: Checkpoint, under: Signature) -> bool:
+    if not ports.chain.signed_by(outcome, point.signature, under.signer):
+        return False
+    try:
+        verify_signature(statement.to_bytes(), under)
+    except BadStatementSignature as error:
+        log.warning("round %d: member %d: %s", outcome.round, point.issuer, error)
+        return False
+    return True
 
 
 def abort(ports: Ports, state: RoundState) -> tuple[Event, ...]:
