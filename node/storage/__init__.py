@@ -2,8 +2,8 @@
 
     put(bytes) -> cid       get(cid) -> bytes, checked       fetch_blob(store, cid, peers): what is missing comes from peers
 
-`BlobStore` is the protocol; `FileStore` keeps blobs as files, `MemoryStore` in memory. The CIDs are those an IPFS node
-gives the same bytes (`node.storage.cids`).
+`BlobStore` is the protocol; `FileStore` keeps blobs as files, `ipfs.IpfsStore` in an IPFS node, `MemoryStore` in memory;
+`limited.LimitedStore` sets any of them a quota. The CIDs are those an IPFS node gives the same bytes (`node.storage.cids`).
 """
 
 from node.storage.cids import CHUNK_SIZE, CidHasher, blob_cid, parse_blob_cid, raw_cid, stream_cid, verify_blob

@@ -62,7 +62,7 @@ class BlobMissing(StorageError):
 class BlobCorrupt(StorageError):
     """A stored blob's bytes no longer match its CID: a damaged disk, or a file changed by hand."""
 
-    def __init__(self, cid: str, path: Path, actual: str) -> None:
+    def __init__(self, cid: str, path: Path | str, actual: str) -> None:
         """Keep the `cid` asked for, the `path` that holds the bad bytes, and the CID they really have (`actual`)."""
         super().__init__(
             f"blob {cid} in {path} is damaged: its bytes have CID {actual}; "
@@ -117,7 +117,7 @@ class BlobUnavailable(StorageError, PeerProblem):
 class StorageFull(StorageError, BadEnvironment):
     """The disk, quota or file size limit is exhausted; what was stored before is intact and readable."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         """Keep the `path` of the store and the system's `reason`."""
         super().__init__(
             f"cannot write to {path}: {reason}; free some space and repeat, everything stored before is intact"
@@ -129,7 +129,7 @@ class StorageFull(StorageError, BadEnvironment):
 class StorageUnusable(StorageError, BadEnvironment):
     """The store's directory cannot be made, read or written."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         """Keep the `path` and the system's `reason`."""
         super().__init__(f"cannot use {path} as a blob store: {reason}; check the path and its permissions")
         self.path = path

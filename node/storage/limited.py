@@ -1,0 +1,149 @@
+"""A quota for any blob store: what is stored stays, what would exceed the quota is refused whole."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from node.storage.errors import StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from node.storage.cids import Buffer
+    from node.storage.store import BlobStore, Incoming
+
+__all__ = ["LimitedStore"]
+
+
+class LimitedStore:
+    """A `BlobStore` that holds at most so many bytes of blobs.
+
+    What the blobs take is added up once, when the store is opened, and kept count of from then on; what another process
+    adds meanwhile is not counted until the next start.
+    """
+
+    def __init__(self, store: BlobStore, quota: int) -> None:
+        """Count what is there.
+
+        Args:
+            store: Where the blobs are.
+            quota: Most bytes of blobs, ≥ 1.
+
+        Raises:
+            StorageUnusable: The store cannot be read.
+        """
+        self.store = store
+        self.quota = quota
+        self._lock = threading.Lock()
+        self._sizes = {cid: store.size(cid) for cid in store.iterate()}
+        self._used = sum(self._sizes.values())
+
+    @property
+    def used(self) -> int:
+        """Bytes of blobs held, and of those on their way in."""
+        return self._used
+
+    def put(self, data: Buffer) -> str:
+        """See `BlobStore.put`."""
+        return self.put_stream([data])
+
+    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
+        """See `BlobStore.put_stream`."""
+        with self.incoming(expected=expected, limit=limit) as blob:
+            for piece in pieces:
+                blob.write(piece)
+            return blob.commit()
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> _CountedIncoming:
+        """See `BlobStore.incoming`; a blob that cannot fit is refused as soon as that is seen."""
+        return _CountedIncoming(self, self.store.incoming(expected=expected, limit=limit))
+
+    def get(self, cid: str) -> bytes:
+        """See `BlobStore.get`."""
+        return self.store.get(cid)
+
+    def open(self, cid: str) -> BinaryIO:
+        """See `BlobStore.open`."""
+        return self.store.open(cid)
+
+    def has(self, cid: str) -> bool:
+        """See `BlobStore.has`."""
+        return self.store.has(cid)
+
+    def size(self, cid: str) -> int:
+        """See `BlobStore.size`."""
+        return self.store.size(cid)
+
+    def delete(self, cid: str) -> bool:
+        """See `BlobStore.delete`."""
+        gone = self.store.delete(cid)
+        with self._lock:
+            self._used -= self._sizes.pop(cid, 0)
+        return gone
+
+    def iterate(self) -> Iterator[str]:
+        """See `BlobStore.iterate`."""
+        return self.store.iterate()
+
+    def reserve(self, size: int) -> None:
+        """Take room for a blob on its way in.
+
+        Raises:
+            StorageFull: There is none.
+        """
+        with self._lock:
+            if self._used + size > self.quota:
+                raise StorageFull(
+                    repr(self.store),
+                    f"the quota of {self.quota} bytes is used up ({self._used} bytes held, at least {size} more asked for)",
+                )
+            self._used += size
+
+    def release(self, size: int) -> None:
+        """Give back room that was taken."""
+        with self._lock:
+            self._used -= size
+
+    def stored(self, cid: str, size: int) -> None:
+        """Note that the room taken holds this blob now; give it back where the blob was there before."""
+        with self._lock:
+            if cid in self._sizes:
+                self._used -= size
+            self._sizes[cid] = size
+
+
+class _CountedIncoming:
+    """An `Incoming` that takes its room piece by piece, and gives it back where nothing new was stored."""
+
+    def __init__(self, store: LimitedStore, blob: Incoming) -> None:
+        self._store = store
+        self._blob = blob
+        self._taken = 0
+
+    def write(self, piece: Buffer) -> None:
+        """See `Incoming.write`."""
+        size = memoryview(piece).nbytes
+        self._blob.write(piece)
+        self._store.reserve(size)
+        self._taken += size
+
+    def commit(self) -> str:
+        """See `Incoming.commit`."""
+        cid = self._blob.commit()
+        self._store.stored(cid, self._taken)
+        self._taken = 0
+        return cid
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        self._blob.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what was not committed."""
+        self._blob.__exit__(kind, error, trace)
+        self._store.release(self._taken)
