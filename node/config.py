@@ -41,6 +41,17 @@ class ChainSection(_Section):
     rpc: str = Field(pattern=r"^https?://[^\s]{1,200}$", description="JSON-RPC endpoint of the Ethereum chain.")
     deployment: str = Field(default="consortium.json", description="File with the contracts' addresses.")
     poll_seconds: float = Field(default=0.1, ge=0.02, le=60, description="Pause between looks for new events, seconds.")
+    websocket: str = Field(
+        default="",
+        pattern=r"^(wss?://[^\s]{1,200})?$",
+        description="WebSocket endpoint that announces new blocks; empty: only poll.",
+    )
+    finality: int = Field(
+        default=64, ge=1, le=100_000, description="Blocks on top of one that the chain never takes back."
+    )
+    max_fee_gwei: float = Field(
+        default=1000.0, gt=0, le=1e9, description="Most this hospital pays for a unit of gas, in gwei."
+    )
 
 
 class Data(_Section):
@@ -67,7 +78,8 @@ class Compute(_Section):
 
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training.")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where training computes: `cuda`, `cpu`, or `auto`, the first GPU where there is one."
+        default="auto",
+        description="Where training computes: `cuda`, `cpu`, or `auto`, the first GPU where there is one.",
     )
 
 

@@ -16,6 +16,8 @@ HOME/
   ledger.sqlite           the DAG
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
+  intents.sqlite          what it sends to the chain, written down before it is sent
+  events.sqlite           what it has read of the chain
   training.sealed         last checkpoint of the training under way, sealed under a key of the account's
   node.log                the daemon's log
   debug/                  quantised updates in the clear, only where [debug] keep_quantised asks for it
@@ -99,6 +101,16 @@ class Home:
     def training(self) -> Path:
         """The last checkpoint of the training under way, sealed."""
         return self.root / "training.sealed"
+
+    @property
+    def intents(self) -> Path:
+        """What is sent to the chain, written down before it is sent (`chain.intents`)."""
+        return self.root / "intents.sqlite"
+
+    @property
+    def events(self) -> Path:
+        """What was read of the chain (`chain.eventlog`)."""
+        return self.root / "events.sqlite"
 
     @property
     def log(self) -> Path:

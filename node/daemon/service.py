@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,10 @@ import numpy as np
 import uvicorn
 
 from chain.client import Chain
+from chain.eventlog import EventLog
+from chain.fees import GWEI
+from chain.heads import HeadWatcher
+from chain.intents import IntentBook
 from crypto.secrets import ContentKey
 from dag.ledger import Ledger
 from dag.store.sqlite import Store
@@ -44,7 +49,7 @@ from node.rounds.worker import EXPECTED
 from node.storage import FileStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -59,6 +64,8 @@ log = logging.getLogger("medweave")
 EFFECT_THREADS = 4
 TICK_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+WATCHED_POLL_SECONDS = 5.0
+"""While new blocks are announced over a WebSocket, the chain is asked all the same, this seldom."""
 
 
 class Daemon:
@@ -78,9 +85,9 @@ class Daemon:
         self.home, self.config, self.identity = home, config, identity
         self.started = time.time()
         self.allow_minimal = os.environ.get(TESTING_VARIABLE) == "1"
-        self.chain = Chain(config.chain.rpc, read_deployment(home), identity.account)
+        self.chain = self._chain()
         self.chain.verify()
-        self.follower = Follower(self.chain)
+        self.follower = Follower(self.chain, EventLog(home.events, self.chain.deployment))
         self.follower.look()
         self.me = self._index()
         self.store = FileStore(home.blobs)
@@ -109,6 +116,9 @@ class Daemon:
         self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
         self.conductor: Conductor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._block_announced = asyncio.Event()
+        address = config.chain.websocket
+        self.heads = HeadWatcher(address, self._block_announced.set) if address else None
         self._stopping = False
 
     # ---- what others ask -----------------------------------------------------------------------------------------
@@ -146,6 +156,8 @@ class Daemon:
             asyncio.create_task(job)
             for job in (self._follow(), self._keep_epochs(), self._open_rounds(), self._tick(), self.gossip.run())
         ]
+        if self.heads is not None:
+            work.append(asyncio.create_task(self.heads.run()))
         done, _ = await asyncio.wait([serving, *work], return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         for task in work:
@@ -163,14 +175,25 @@ class Daemon:
     async def _follow(self) -> None:
         async def look() -> None:
             changed = await asyncio.to_thread(self.follower.look)
-            if changed:
-                for problem in await asyncio.to_thread(self.plans.read_all, self.view):
-                    log.info("%s", problem)
-                self.gossip.retry_held()
-            if self.conductor is not None:
-                self.conductor.look(self.view)
+            try:
+                if changed:
+                    for problem in await asyncio.to_thread(self.plans.read_all, self.view):
+                        log.info("%s", problem)
+                    self.gossip.retry_held()
+                if self.conductor is not None:
+                    self.conductor.look(self.view)
+            finally:
+                if self.follower.news is not None:
+                    await asyncio.to_thread(self.chain.watch, self.follower.news)
 
-        await self._again_and_again("chain", look)
+        async def until_a_block(seconds: float) -> None:
+            if self.heads is not None and self.heads.connected:
+                seconds = max(seconds, WATCHED_POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._block_announced.wait(), seconds)
+            self._block_announced.clear()
+
+        await self._again_and_again("chain", look, until_a_block)
 
     async def _keep_epochs(self) -> None:
         async def step() -> None:
@@ -193,7 +216,9 @@ class Daemon:
                 self.conductor.tick()
             await asyncio.sleep(TICK_SECONDS)
 
-    async def _again_and_again(self, what: str, once: Callable[[], object]) -> None:
+    async def _again_and_again(
+        self, what: str, once: Callable[[], object], wait: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         """Do something for ever; what can go wrong is logged once a spell and tried again, slower and slower."""
         pause, said = self.config.chain.poll_seconds, ""
         while True:
@@ -207,7 +232,7 @@ class Daemon:
                     said = str(error)
                     log.warning("%s: %s", what, said)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-            await asyncio.sleep(pause)
+            await wait(pause)
 
     def _over(self, number: int) -> bool:
         """Whether a round has ended, as far as this node has read the chain."""
@@ -263,6 +288,17 @@ class Daemon:
             url_of=lambda member: self.view.hospitals[member].url or None,
             generation_at=self._generation_at,
             progress=self._progress,
+        )
+
+    def _chain(self) -> Chain:
+        settings = self.config.chain
+        return Chain(
+            settings.rpc,
+            read_deployment(self.home),
+            self.identity.account,
+            book=IntentBook(self.home.intents),
+            fee_cap=int(settings.max_fee_gwei * GWEI),
+            finality=settings.finality,
         )
 
     def _progress(self, what: str, share: float) -> None:
