@@ -9,7 +9,7 @@
 from node.audit.errors import AuditError, IncoherentChain, NoEvidence
 from node.audit.evidence import Damage, Directories, Evidence, NodeUrl, Several, Sighting, open_evidence
 from node.audit.report import Finding, Report
-from node.audit.run import audit
+from node.audit.run import Scope, audit
 
 __all__ = [
     "AuditError",
@@ -21,6 +21,7 @@ __all__ = [
     "NoEvidence",
     "NodeUrl",
     "Report",
+    "Scope",
     "Several",
     "Sighting",
     "audit",

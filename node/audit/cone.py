@@ -24,7 +24,7 @@ class Cone:
 
     Args:
         transactions: The segment by id; every signature was verified.
-        issuers: Member index of each transaction's issuer, by id.
+        issuers: Seat of each transaction's issuer, by id.
         head: Id of a transaction in the segment.
     """
 

@@ -31,7 +31,7 @@ class Ledger:
     transactions: Mapping[bytes, Transaction]
     """By id."""
     issuers: Mapping[bytes, int]
-    """Member index of each issuer, by transaction id."""
+    """Seat of each issuer, by transaction id."""
     cone: Cone
     """The past cone of the round's proposal."""
     proposal: ProposalBody

@@ -5,6 +5,7 @@ AuditError (a MedweaveError)      2   the audit could not be carried out
 ├── NoEvidence                    3   a place named as evidence holds no blobs
 ├── IncoherentChain               2   the endpoint's events contradict each other
 ├── MalformedBlock                2   bytes that are no block, or not the one they are said to be
+├── UnseenCreation                2   blocks that do not show how a contract came to be
 └── BadBundle                     3   a file that is no bundle
 """
 
@@ -36,6 +37,7 @@ class IncoherentChain(AuditError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the chain's events are incoherent: {what}; ask another endpoint")
+        self.what = what
 
 
 class MalformedBlock(AuditError):
@@ -45,6 +47,14 @@ class MalformedBlock(AuditError):
         super().__init__(f"{where}: {problem}")
         self.where = where
         self.problem = problem
+
+
+class UnseenCreation(AuditError):
+    """Blocks hold no plain transaction that created a contract."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}: no transaction of type 2 in the blocks created it; read the chain itself instead")
+        self.where = where
 
 
 class BadBundle(AuditError, BadInput):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,15 @@ MAX_PROBLEMS: Final = 20
 """Problems listed for one link of one round; further ones are counted. A hostile round cannot drown the report."""
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Something noted about a history before it is read."""
+
+    status: Status
+    subject: str
+    detail: str
+
+
 class Link:
     """The findings of one link in one round."""
 
@@ -21,6 +31,7 @@ class Link:
         self.name = name
         self.round = round_number
         self.findings: list[Finding] = []
+        self.begun = time.perf_counter()
         self._left_out = 0
 
     @property
@@ -30,11 +41,11 @@ class Link:
 
     def falsified(self, subject: str, detail: str) -> None:
         """Note that something is not what it claims to be."""
-        self._note("falsified", subject, detail)
+        self.note("falsified", subject, detail)
 
     def unchecked(self, subject: str, detail: str) -> None:
         """Note that something could not be checked."""
-        self._note("unchecked", subject, detail)
+        self.note("unchecked", subject, detail)
 
     def equal(self, subject: str, what: str, found: object, expected: object) -> bool:
         """Demand that two values agree; note it where they do not. Whether they do."""
@@ -52,7 +63,8 @@ class Link:
             )
         return tuple(self.findings) or (Finding(self.name, self.round, "ok", subject, detail),)
 
-    def _note(self, status: Status, subject: str, detail: str) -> None:
+    def note(self, status: Status, subject: str, detail: str) -> None:
+        """Note a finding; beyond `MAX_PROBLEMS` of a kind it is only counted."""
         wanted = len(self.findings) < MAX_PROBLEMS or all(finding.status != status for finding in self.findings)
         if wanted:
             self.findings.append(Finding(self.name, self.round, status, subject, detail))
@@ -66,10 +78,17 @@ class Notebook:
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds spent on each link, over all rounds."""
+
+    def link(self, name: str, round_number: int | None) -> Link:
+        """A link that is about to be checked; its time runs until it is closed."""
+        return Link(name, round_number)
 
     def close(self, link: Link, detail: str, subject: str = "") -> bool:
         """Take in a finished link. Whether it holds."""
         self.findings += link.close(subject, detail)
+        self.timings[link.name] = self.timings.get(link.name, 0.0) + time.perf_counter() - link.begun
         return link.clean
 
     def remark(self, text: str) -> None:

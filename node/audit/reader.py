@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from node.storage import BadCid, raw_cid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from node.audit.evidence import Evidence
     from node.audit.notes import Link
 
@@ -16,10 +18,12 @@ class Reader:
 
     Args:
         evidence: Where blobs come from.
+        keep: Told CID and bytes of every blob that a check needs; of some more than once.
     """
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, keep: Callable[[str, bytes], None] | None = None) -> None:
         self._evidence = evidence
+        self._keep = keep
         self._named: set[tuple[str, str]] = set()
 
     def read(self, cid: str, what: str, link: Link) -> bytes | None:
@@ -36,15 +40,24 @@ class Reader:
         data, damaged = self._look(cid, what, link, missing=True)
         if data is None and damaged:
             link.unchecked(cid, f"{what}: no intact copy was found")
-        return data
+        return self._kept(cid, data)
 
     def read_digest(self, digest: bytes, what: str, link: Link) -> bytes | None:
         """`read` for a blob of at most 256 KiB known by its sha2-256 digest alone."""
         return self.read(raw_cid(digest), what, link)
 
     def peek(self, cid: str, what: str, link: Link) -> bytes | None:
-        """`read` for a blob that nothing depends on: damage is noted, absence is not."""
-        return self._look(cid, what, link, missing=False)[0]
+        """`read` for a blob that is good to have: damage is noted, absence is not."""
+        return self._kept(cid, self._look(cid, what, link, missing=False)[0])
+
+    def glance(self, cid: str, what: str, link: Link) -> None:
+        """Note damage of a blob whose content no check needs."""
+        self._look(cid, what, link, missing=False)
+
+    def _kept(self, cid: str, data: bytes | None) -> bytes | None:
+        if data is not None and self._keep is not None:
+            self._keep(cid, data)
+        return data
 
     def _look(self, cid: str, what: str, link: Link, *, missing: bool) -> tuple[bytes | None, bool]:
         try:

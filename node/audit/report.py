@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Status = Literal["ok", "falsified", "unchecked"]
 Verdict = Literal["verified", "falsified", "could-not-check"]
@@ -80,6 +80,8 @@ class Report:
     """What a reader should know although nothing is wrong, such as a plan that opens single updates."""
     beyond: tuple[str, ...] = BEYOND
     """What this audit cannot verify, whatever it found."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds spent on each link, over all rounds."""
 
     @property
     def verdict(self) -> Verdict:

@@ -13,8 +13,9 @@ import torch
 from chain.anvil import Anvil
 from chain.client import Chain
 from chain.deployment import Deployment
-from node.audit.chainside import read_chain
+from node.audit.chainside import read_history
 from node.audit.evidence import blob_directories
+from node.audit.history import LiveHistory
 from node.rounds.statement import Predicate, Statement
 from node.storage import raw_cid
 from tests.audit.network import write_run
@@ -78,7 +79,7 @@ def serve(root: Path, elsewhere: Path) -> Iterator[Run]:
     deployment = Deployment.from_json((root / "consortium.json").read_text())
     with Anvil(None, state, deployment.chain_id) as anvil:
         chain = Chain(anvil.url, deployment)
-        yield Run(root, chain, read_chain(chain))
+        yield Run(root, chain, read_history(LiveHistory(chain)))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from crypto.sealing import add
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, VerdictBody, proposal_roots
 from dag.ids import sha256
 from dag.transaction import Transaction, Unsigned, sign
-from node.audit.chainside import Signed
+from node.audit.calls import Signed
 from node.audit.cone import Cone
 from node.audit.evidence import Directories, Sighting, blob_directories
 from node.rounds.decision import accepted_groups
@@ -123,7 +123,7 @@ class Forgery:
     def _again(self, old: Transaction) -> None:
         values = {f.name: getattr(old, f.name) for f in fields(Unsigned)}
         values["parents"] = tuple(self.ids.get(parent, parent) for parent in old.parents)
-        values["key"] = member_key(self.here.members.index(old.issuer))
+        values["key"] = member_key(self.here.accounts.index(old.issuer))
         body = old.body
         if isinstance(body, ProposalBody):
             reveals = tuple(sorted(self.ids.get(i, i) for i in body.reveals))
@@ -175,7 +175,7 @@ class Forgery:
     def _predicate(self, tell: Callable[[dict], None]) -> Predicate:
         """What the members state about the round as it is now."""
         head, body = self.proposal, self.proposal.body
-        index = {address: k for k, address in enumerate(self.here.members)}
+        index = {address: k for k, address in enumerate(self.here.accounts)}
         issuers = {i: index.get(tx.issuer, 0) for i, tx in self.made.items()}
         root = Cone(self.made, issuers, head.id).root
         counted = sorted(self.ids[bytes.fromhex(v.id)] for v in self.honest.verdicts)
@@ -214,7 +214,7 @@ class Forgery:
         statement = Statement.of(self.predicate)
         self.evidence.put(statement.to_bytes())
         outcome = outcome_of(statement)
-        accounts = [Account.from_key(member_key(k)) for k in range(len(self.here.members))]
+        accounts = [Account.from_key(member_key(k)) for k in range(len(self.here.accounts))]
         signatures = tuple(sign_outcome(outcome, self.run.facts.deployment, account) for account in accounts)
         head = self.proposal
         proposed = replace(

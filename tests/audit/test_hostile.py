@@ -13,7 +13,9 @@ from chain.errors import MalformedAnswer
 from dag import codec
 from dag.ids import sha256
 from node.audit import IncoherentChain
-from node.audit.chainside import ChainFacts, decode_finalise, read_chain
+from node.audit.calls import decode_finalise
+from node.audit.chainside import ChainFacts, read_history
+from node.audit.history import LiveHistory
 from node.audit.run import examine
 from tests.audit.forge import Forgery, Overlay, with_round
 
@@ -106,24 +108,21 @@ def test_segments_that_are_none(run, content):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=900))
 def test_calldata_is_refused_with_a_typed_error(data):
-    from node.audit.chainside import _finalise_abi
+    from node.audit.calls import _abi
 
-    for candidate in (data, _finalise_abi()[0] + data):
+    for candidate in (data, _abi("finalise")[0] + data):
         with pytest.raises(MalformedAnswer):
             decode_finalise(candidate)
 
 
-class FakeChain:
+class FakeHistory(LiveHistory):
     """A client whose endpoint tells events out of order."""
 
     def __init__(self, run, events) -> None:
-        self.deployment, self._events = run.chain.deployment, events
-        self.models, self.rounds = run.chain.models, run.chain.rounds
+        super().__init__(run.chain)
+        self._events = events
 
-    def verify(self) -> None:
-        pass
-
-    def events(self, _block):
+    def events(self):
         return self._events
 
 
@@ -132,7 +131,7 @@ def test_events_out_of_order_are_incoherent(run):
 
     events = [e for e in run.chain.events(0) if isinstance(e, Proposed)]
     with pytest.raises(IncoherentChain, match="Proposed"):
-        read_chain(FakeChain(run, events))
+        read_history(FakeHistory(run, events))
 
 
 def test_another_consortiums_blobs_falsify_nothing_quietly(run):

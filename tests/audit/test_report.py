@@ -77,4 +77,4 @@ def test_every_link_has_a_module_that_notes_it():
     from node.audit import run
 
     source = Path(run.__file__).read_text()
-    assert all(f'Link("{link}"' in source for link in LINKS)
+    assert all(f'link("{link}"' in source for link in LINKS)

@@ -165,7 +165,8 @@ def header_rlp(answer: Mapping[str, Any]) -> bytes:
         for name, length in _FIELDS:
             if answer.get(name) is not None:
                 values.append(_number(answer[name]) if length is None else _raw(answer[name]))
-        raw, stated = rlp.encode(values), _raw(answer["hash"])
+        raw: bytes = rlp.encode(values)
+        stated = _raw(answer["hash"])
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedBlock("header", f"the endpoint's answer has a field that cannot be read: {error}") from None
     if keccak(raw) != stated:

@@ -27,13 +27,13 @@ def check(dossier: Dossier, joint: JointKey, epoch: EpochView, link: Link) -> bo
         the joint key is their sum then rests on the members who confirmed it.
     """
     try:
-        terms = _terms(dossier, joint, epoch)
+        terms = _terms(joint, epoch)
     except CryptoError as error:
         link.falsified(f"epoch {epoch.epoch}", f"no ceremony is possible with the announced keys: {error}")
         return True
     headers: list[bytes] = []
     total: Words | None = None
-    for index in range(len(dossier.here.members)):
+    for index in range(len(epoch.members)):
         dealing = _dealing(dossier, terms, epoch, index, link)
         if dealing is None:
             return False
@@ -46,17 +46,17 @@ def check(dossier: Dossier, joint: JointKey, epoch: EpochView, link: Link) -> bo
     return True
 
 
-def _terms(dossier: Dossier, joint: JointKey, epoch: EpochView) -> Terms:
-    missing = [index for index, address in enumerate(dossier.here.members) if address not in epoch.announcements]
+def _terms(joint: JointKey, epoch: EpochView) -> Terms:
+    missing = [index for index, address in enumerate(epoch.members) if address not in epoch.announcements]
     if missing:
         raise IncompleteCeremony(f"members {missing} have announced no key")
-    keys = tuple(epoch.announcements[address] for address in dossier.here.members)
+    keys = tuple(epoch.announcements[address] for address in epoch.members)
     return Terms(joint.params, joint.consortium, epoch.epoch, epoch.threshold, keys)
 
 
 def _dealing(dossier: Dossier, terms: Terms, epoch: EpochView, index: int, link: Link) -> tuple[bytes, Words] | None:
     """One member's header and public share, checked; None where they are not at hand or not what was committed to."""
-    address = dossier.here.members[index]
+    address = epoch.members[index]
     name = f"dealing of member {index}"
     if address not in epoch.dealings or address not in epoch.commitments:
         link.falsified(name, f"the chain has none in epoch {epoch.epoch}, which it activated")

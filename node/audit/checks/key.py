@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from crypto.errors import CryptoError
 from crypto.keys import JointKey
 from dag.ids import sha256
+from node.consortium.records import quorum_of
 
 if TYPE_CHECKING:
     from node.audit.dossier import Dossier
@@ -21,7 +22,7 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
     if epoch is None or epoch.joint_key is None:
         link.falsified(f"epoch {here.row.epoch}", "the chain has not activated this key epoch")
         return None
-    _check_confirmations(dossier, epoch, link)
+    _check_confirmations(epoch, link)
     if predicate is None:
         link.unchecked("", "the statement, which names the key's blob, could not be read")
         return None
@@ -39,7 +40,7 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
     for what, found, expected in (
         ("consortium", joint.consortium, dossier.facts.deployment.consortium),
         ("epoch", joint.epoch, epoch.epoch),
-        ("members", joint.members, len(here.members)),
+        ("members", joint.members, len(epoch.members)),
         ("threshold", joint.threshold, epoch.threshold),
         ("parameter set", joint.params.id, epoch.parameter_set),
     ):
@@ -47,10 +48,9 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
     return joint if link.clean else None
 
 
-def _check_confirmations(dossier: Dossier, epoch: EpochView, link: Link) -> None:
+def _check_confirmations(epoch: EpochView, link: Link) -> None:
     """At least T members and a quorum confirmed this very digest."""
-    here = dossier.here
-    agreed = [m for m, digest in epoch.confirmations.items() if digest == epoch.joint_key and m in here.members]
-    needed = max(epoch.threshold, here.quorum)
+    agreed = [m for m, digest in epoch.confirmations.items() if digest == epoch.joint_key and m in epoch.members]
+    needed = max(epoch.threshold, quorum_of(len(epoch.members)))
     if len(agreed) < needed:
         link.falsified(f"epoch {epoch.epoch}", f"{len(agreed)} members confirmed the joint key, {needed} are needed")

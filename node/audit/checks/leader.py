@@ -46,8 +46,8 @@ def check(dossier: Dossier, link: Link) -> None:
     here = dossier.here
     leader = here.row.leader or ""
     address = address_bytes(leader)
-    if address not in here.members:
-        link.falsified(leader, "the leader is no member")
+    if address not in here.seats:
+        link.falsified(leader, "the leader is no member of the round")
         return
     proposed = here.proposed
     if proposed is None:
@@ -64,11 +64,7 @@ def check(dossier: Dossier, link: Link) -> None:
     except BadArgument as error:
         link.falsified(leader, f"no ranking follows from the seed: {error}")
         return
-    place = here.members.index(address)
-    if place not in order:
-        link.falsified(leader, "was no member any more when the round was opened")
-        return
-    rank, attempt = order.index(place), dossier.ledger.proposal.attempt
+    rank, attempt = order.index(here.seats[address]), dossier.ledger.proposal.attempt
     if attempt < rank:
         link.falsified(
             leader, f"has rank {rank} by the round's seed and proposed in time slot {attempt}, before its turn"

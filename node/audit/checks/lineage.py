@@ -52,9 +52,12 @@ def _known(facts: ChainFacts) -> str:
 def _check_step(facts: ChainFacts, row: ModelView, link: Link) -> None:
     """One model: ModelLedger's record, its event and its round agree."""
     name = f"model {short(row.model)}"
-    record, made = facts.records[row.model], facts.finalised.get(row.round)
+    record, made = facts.records.get(row.model), facts.finalised.get(row.round)
     if made is None:
         link.falsified(name, f"recorded for round {row.round}, which was not finalised")
+        return
+    if record is None:
+        link.unchecked(name, "what ModelLedger holds of it: the call that recorded it is out of sight")
         return
     proposed = made.proposed
     for what, found, expected in (
@@ -78,6 +81,9 @@ def _check_genesis(facts: ChainFacts, row: ModelView, reader: Reader, link: Link
     name = f"genesis model {short(row.model)}"
     link.equal(name, "its round", row.round, 0)
     link.equal(name, "the first model recorded", next(iter(facts.view.models)), row.model)
+    if row.model not in facts.records:
+        link.unchecked(name, "its plan: the call that recorded it is out of sight")
+        return
     data = reader.read_digest(facts.records[row.model].plan, "the plan of the genesis model", link)
     if data is None:
         return

@@ -22,8 +22,8 @@ def check(dossier: Dossier, link: Link) -> None:
         return
     if plan is not None:
         link.equal("openers", "how many were asked", len(set(predicate.openers)), plan.threshold)
-    if max(predicate.openers) >= len(dossier.here.members):
-        link.falsified("openers", f"{predicate.openers} are not all members")
+    if not set(predicate.openers) <= dossier.here.row.standing.members:
+        link.falsified("openers", f"{predicate.openers} are not all members of the round")
     opened = [_check_one(dossier, predicate, ledger, tx_id, link) for tx_id in predicate.shares]
     if None not in opened:
         link.equal("openers", "whose shares were used", tuple(opened), predicate.openers)
@@ -64,4 +64,4 @@ def _check_manifest(
     link.equal(name, "sums it opens", len(manifest.groups), len(predicate.groups))
     for number, group in enumerate(manifest.groups):
         for index, cid in enumerate(group):
-            dossier.reader.peek(cid, f"sealed opening {index} of group {number} by member {body.member}", link)
+            dossier.reader.glance(cid, f"sealed opening {index} of group {number} by member {body.member}", link)

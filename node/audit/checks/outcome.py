@@ -11,7 +11,8 @@ from node.rounds.groups import seed_material
 
 if TYPE_CHECKING:
     from chain.records import Outcome
-    from node.audit.chainside import Finalised, Signed
+    from node.audit.calls import Signed
+    from node.audit.chainside import Finalised
     from node.audit.dossier import Dossier
     from node.audit.notes import Link
 
@@ -48,18 +49,18 @@ def _check_signatures(dossier: Dossier, signed: Signed, link: Link) -> None:
     valid: set[int] = set()
     for index, signature in zip(signed.signers, signed.signatures, strict=True):
         name = f"signature of member {index}"
-        if index >= len(here.members):
-            link.falsified(name, f"there are {len(here.members)} members")
+        if index not in here.signatories.members:
+            link.falsified(name, f"nobody had seat {index} when the round was finalised")
             continue
         try:
             signer = recover_outcome_signer(signed.outcome, signature, dossier.facts.deployment)
         except BadArgument as error:
             link.falsified(name, str(error))
             continue
-        if link.equal(name, "its signer", signer.lower(), f"0x{here.members[index].hex()}"):
+        if link.equal(name, "its signer", signer.lower(), here.signatories.accounts[index].lower()):
             valid.add(index)
-    if len(valid) < here.quorum:
-        link.falsified("signatures", f"{len(valid)} members signed this outcome, a quorum is {here.quorum}")
+    if len(valid) < here.signing_quorum:
+        link.falsified("signatures", f"{len(valid)} members signed this outcome, a quorum is {here.signing_quorum}")
 
 
 def _check_material(dossier: Dossier, outcome: Outcome, link: Link) -> None:

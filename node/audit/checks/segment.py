@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dag.bodies import Kind, ProposalBody
 from dag.errors import LedgerError
+from node.audit.chainside import seats_of
 from node.audit.cone import Cone
 from node.audit.dossier import Ledger, missing
 from node.audit.notes import short
@@ -13,6 +14,8 @@ from node.errors import LyingPeer
 from node.rounds.segment import unpack_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dag.transaction import Transaction
     from node.audit.dossier import Dossier
     from node.audit.notes import Link
@@ -48,21 +51,19 @@ def _members_only(
     dossier: Dossier, listed: tuple[Transaction, ...], link: Link
 ) -> tuple[dict[bytes, Transaction], dict[bytes, int]]:
     """The transactions that a member of this consortium signed for a round and epoch the chain has."""
-    index = {address: number for number, address in enumerate(dossier.here.members)}
+    seats = {number: seats_of(row) for number, row in dossier.facts.view.rounds.items()}
     kept, issuers = {}, {}
-    for done, transaction in enumerate(listed):
-        if done % 256 == 0:
-            dossier.progress("recovering signatures", done, len(listed))
-        problem = _problem(dossier, transaction, index)
+    for transaction in listed:
+        problem = _problem(dossier, transaction, seats)
         if problem:
             link.falsified(f"transaction {transaction.id.hex()}", problem)
         else:
             kept[transaction.id] = transaction
-            issuers[transaction.id] = index[transaction.issuer]
+            issuers[transaction.id] = seats[transaction.round][transaction.issuer]
     return kept, issuers
 
 
-def _problem(dossier: Dossier, transaction: Transaction, index: dict[bytes, int]) -> str:
+def _problem(dossier: Dossier, transaction: Transaction, seats: Mapping[int, Mapping[bytes, int]]) -> str:
     """Why a transaction does not belong into a segment; empty if it does."""
     if transaction.kind is Kind.GENESIS:
         return "a genesis, which belongs to no round"
@@ -75,7 +76,8 @@ def _problem(dossier: Dossier, transaction: Transaction, index: dict[bytes, int]
         issuer = transaction.issuer
     except LedgerError as error:
         return str(error)
-    return "" if issuer in index else f"signed by 0x{issuer.hex()}, who is no member"
+    known = issuer in seats[transaction.round]
+    return "" if known else f"signed by 0x{issuer.hex()}, who is no member in round {transaction.round}"
 
 
 def _check_proposal(dossier: Dossier, found: Transaction, predicate: Predicate, link: Link) -> None:

@@ -127,12 +127,13 @@ def _check_group(
         link.unchecked(name, "no reveal in the segment unlocks one of its updates")
         return
     for index, cid in enumerate(stated.chunks):
-        dossier.progress(f"adding group {number}", index, len(stated.chunks))
+        step, steps = number * len(stated.chunks) + index, len(predicate.groups) * len(stated.chunks)
+        dossier.progress(f"round {dossier.here.number}, adding", step, steps)
         names = [f"chunk {index} of update {predicate.updates[position].id[:16]}…" for position in group.updates]
         chunks = _column(dossier, summands, names, index, params, link)
         if chunks is not None:
             _check_chunk(f"chunk {index} of {name}", cid, chunks, params, link)
-        dossier.reader.peek(cid, f"chunk {index} of {name}", link)
+        dossier.reader.glance(cid, f"chunk {index} of {name}", link)
 
 
 def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Group, link: Link) -> SumManifest | None:

@@ -68,8 +68,9 @@ def _check_terms(plan: Plan, layout: Layout | None, name: str, body: UpdateBody,
 
 
 def _check_weight(here: Finalised, plan: Plan, name: str, body: UpdateBody, issuer: int, link: Link) -> None:
-    slots, size = min(body.slots, plan.epochs), here.sizes[issuer]
-    weight = contribution_weight(body.samples, size, max(here.sizes), slots, plan.epochs)
+    slots, size = min(body.slots, plan.epochs), here.row.sizes[issuer]
+    largest = max(here.row.sizes[seat] for seat in here.row.standing.members)
+    weight = contribution_weight(body.samples, size, largest, slots, plan.epochs)
     link.equal(name, f"weight_ppm (eq. 19: {body.samples} samples, {size} registered)", body.weight_ppm, weight)
 
 
