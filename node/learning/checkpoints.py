@@ -11,7 +11,6 @@ It names the run it belongs to by digest (base, images, settings): another run's
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -149,13 +148,12 @@ def _plain(value: Any) -> Any:
 
 
 def _decoded(data: bytes) -> dict[str, Any]:
-    stream = io.BytesIO(data)
     try:
-        fields = cbor2.load(stream)
+        fields = cbor2.loads(data)
     except (cbor2.CBORDecodeError, RecursionError) as error:
         raise MalformedCheckpoint(f"training checkpoint: no CBOR ({error})") from None
-    if not isinstance(fields, dict) or stream.read(1):
-        raise MalformedCheckpoint("training checkpoint: expected one map and nothing after it")
+    if not isinstance(fields, dict) or cbor2.dumps(fields, canonical=True) != data:
+        raise MalformedCheckpoint("training checkpoint: not one canonical map")
     return fields
 
 
