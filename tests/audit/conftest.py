@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,10 @@ import torch
 from chain.anvil import Anvil
 from chain.client import Chain
 from chain.deployment import Deployment
+from node.audit.bundle.export import export
+from node.audit.bundle.verify import Trust
 from node.audit.chainside import read_history
-from node.audit.evidence import blob_directories
+from node.audit.evidence import blob_directories, open_evidence
 from node.audit.history import LiveHistory
 from node.rounds.statement import Predicate, Statement
 from node.storage import raw_cid
@@ -22,7 +25,6 @@ from tests.audit.network import write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from node.audit.chainside import ChainFacts
 
@@ -85,3 +87,18 @@ def serve(root: Path, elsewhere: Path) -> Iterator[Run]:
 @pytest.fixture(scope="session")
 def run(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     yield from serve(simulated, tmp_path_factory.mktemp("chain"))
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """The run as one file, and what an auditor knows of it from elsewhere."""
+
+    path: Path
+    trust: Trust
+
+
+@pytest.fixture(scope="session")
+def bundled(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundled:
+    path = tmp_path_factory.mktemp("bundle") / "run.bundle"
+    made = export(run.chain, open_evidence([run.root]), None, path, model_file=run.model_file)
+    return Bundled(path, Trust(made.manifest.head, run.chain.deployment))

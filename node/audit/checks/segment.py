@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dag.bodies import Kind, ProposalBody
-from dag.errors import LedgerError
+from dag.errors import LedgerError, WrongWork
+from dag.work import verify_work
 from node.audit.chainside import seats_of
 from node.audit.cone import Cone
 from node.audit.dossier import Ledger, missing
@@ -76,8 +77,23 @@ def _problem(dossier: Dossier, transaction: Transaction, seats: Mapping[int, Map
         issuer = transaction.issuer
     except LedgerError as error:
         return str(error)
-    known = issuer in seats[transaction.round]
-    return "" if known else f"signed by 0x{issuer.hex()}, who is no member in round {transaction.round}"
+    if issuer not in seats[transaction.round]:
+        return f"signed by 0x{issuer.hex()}, who is no member in round {transaction.round}"
+    return _work_problem(dossier, transaction)
+
+
+def _work_problem(dossier: Dossier, transaction: Transaction) -> str:
+    """Why a transaction of this round is not worth the work its plan asks of every one; empty if it is.
+
+    What a flooder pays on top depends on how much of the flood a past cone shows; members ask for it at the door.
+    """
+    if dossier.plan is None or transaction.round != dossier.here.number:
+        return ""
+    try:
+        verify_work(transaction, dossier.plan.pow_bits)
+    except WrongWork as error:
+        return str(error)
+    return ""
 
 
 def _check_proposal(dossier: Dossier, found: Transaction, predicate: Predicate, link: Link) -> None:
