@@ -18,6 +18,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.medweave-runtime
 DEV := .venv/.medweave-dev
 NODE := node_modules/.medweave
+IPFS := .cache/ipfs/.medweave
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 # Scripts that begin with "#!/usr/bin/env node" find the packaged Node.js there (tools/node_env.py).
@@ -45,6 +46,9 @@ test: $(DEV) $(NODE)  ## all tests; make test ARGS="tests/storage -k cid" runs s
 .PHONY: test-slow
 test-slow: $(DEV) $(NODE)  ## the tests that take minutes: exactness over a thousand ceremonies, memory at 50 million parameters
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --timeout 3600 -n $(JOBS) --dist loadfile $(ARGS)
+
+.PHONY: ipfs
+ipfs: $(IPFS)  ## js-ipfs in .cache/ipfs, for the tests that need an IPFS node; without it they are skipped
 
 .PHONY: check
 check: $(DEV) $(NODE)  ## what must hold before a commit: lint, format, types, import directions, contract artefacts
@@ -104,4 +108,8 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 
 $(NODE): package.json package-lock.json tools/node_env.py | $(BIN)/python
 	$(BIN)/python tools/node_env.py
+	@touch $@
+
+$(IPFS): tools/ipfs_env.py tools/node_env.py | $(BIN)/python
+	$(BIN)/python tools/ipfs_env.py
 	@touch $@
