@@ -188,7 +188,7 @@ def due(state: RoundState) -> Iterator[Effect]:
         if not state.adopted and state.ending.finalised:
             yield do.Adopt(state.ending.model, state.ending.statement)
         return
-    if state.now > state.facts.finalise_by:
+    if state.now >= state.facts.finalise_by + 1:  # a chain counts whole seconds and takes an outcome in the last one
         yield do.Abort()
         return
     if state.plan is None:

@@ -24,6 +24,8 @@ log = logging.getLogger("medweave.rounds")
 
 EXPECTED = (MedweaveError, CryptoError, LedgerError, ChainError, DataError, LearningError)
 """What may go wrong in a round without being a bug of this node: it is logged, and the effect is tried again."""
+ON_CHAIN = (do.Propose, do.Finalise, do.Abort)
+"""What a member sends to the chain; it is over when the chain tells it."""
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 15.0
 
@@ -36,7 +38,7 @@ def carry_out(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, .
         that proves false is `Refused` with the reason.
     """
     try:
-        return (*_do(ports, state, effect), Finished(effect))
+        events = _do(ports, state, effect)
     except LyingPeer as error:
         log.warning("round %d: %s: %s %s", state.facts.round, type(effect).__name__, error, error.evidence)
         if isinstance(effect, do.VerifyProposal):
@@ -48,6 +50,9 @@ def carry_out(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, .
         level = logging.INFO if state.failures.get(effect, 0) < 3 else logging.WARNING
         log.log(level, "round %d: %s: %s", state.facts.round, type(effect).__name__, error)
         return (_later(state, effect),)
+    if isinstance(effect, ON_CHAIN) and not events:
+        return (_later(state, effect),)  # another did it: until the chain's event comes in, asking at once would spin
+    return (*events, Finished(effect))
 
 
 def _later(state: RoundState, effect: Effect) -> Failed:

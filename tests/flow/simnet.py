@@ -6,17 +6,18 @@ Deterministic given its seed: messages and effects are delivered in an order dra
 from __future__ import annotations
 
 import hashlib
+import heapq
+import itertools
 import random
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from eth_account import Account
-from eth_utils.crypto import keccak
 
 from chain.deployment import Deployment
-from chain.leader import ranking
-from chain.outcome import recover_outcome_signer, sign_outcome
 from crypto.ceremony import Dealer, Terms, finish, receive
 from crypto.parameters import parameter_set
 from crypto.secrets import BoxKey
@@ -39,15 +40,20 @@ from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
 from node.rounds.dsse import sign_statement
 from node.rounds.journal import Journal
+from node.rounds.onchain import OnChain
 from node.rounds.plan import Plan
 from node.rounds.ports import Consortium, Policy, Ports
 from node.rounds.runner import RoundRunner
-from node.rounds.state import Anchor, Anchored, Attached, Ended, Ending, RoundFacts, Tick
+from node.rounds.state import Anchored, Attached, Ended, Tick
 from node.rounds.steps.models import genesis_model
 from node.rounds.worker import carry_out
 from node.sealing.keys import EpochKeys
 from node.sealing.quantising import plan_layout
 from node.storage import BlobMissing, BlobUnavailable, MemoryStore
+from tests.flow.simchain import SimChain
+
+if TYPE_CHECKING:
+    from node.rounds.state import Ending, RoundFacts
 
 STEP_SECONDS = 0.05
 SYNC = SyncConfig(frontier_seconds=0.2, request_seconds=0.2, retry_seconds=0.05)
@@ -55,83 +61,18 @@ SYNC = SyncConfig(frontier_seconds=0.2, request_seconds=0.2, retry_seconds=0.05)
 CONTRACTS = [f"0x{digit * 40}" for digit in "1234"]
 
 
-class SimChain:
-    """The contracts' round logic, in memory: one for all, `seen_by(k)` is member k's client."""
-
-    def __init__(self, net: SimNet, deployment: Deployment) -> None:
-        self.net, self.deployment = net, deployment
-        self.seed = keccak(deployment.consortium)
-        self.head = b""
-        self.rounds: dict[int, RoundFacts] = {}
-        self.anchors: dict[int, list[Anchor]] = {}
-        self.endings: dict[int, Ending] = {}
-        self.outcomes: dict[int, tuple[object, dict[int, bytes]]] = {}
-
-    def open(self, plan: Plan) -> RoundFacts:
-        number, now = len(self.rounds) + 1, int(self.net.now)
-        order = ranking(self.seed, self.net.addresses, [1] * len(self.net.addresses))
-        facts = RoundFacts(
-            number, 1, plan.digest, self.head, self.seed, order, now + plan.collect_seconds, now + plan.round_seconds
-        )
-        self.rounds[number] = facts
-        self.anchors[number] = []
-        return facts
-
-    def end(self, number: int, ending: Ending, material: bytes) -> None:
-        if number in self.endings:
-            return
-        self.endings[number] = ending
-        self.head = ending.model
-        self.seed = keccak(self.seed + material + number.to_bytes(32, "big"))
-
-
-@dataclass
-class ChainClient:
-    chain: SimChain
-    member: int
-
-    def propose(self, number, proposal, updates_root, sums_root):
-        anchor = Anchor(self.member, proposal, updates_root, sums_root)
-        if all(a.leader != self.member for a in self.chain.anchors[number]):
-            self.chain.anchors[number].append(anchor)
-        return 1
-
-    def finalise(self, outcome, signatures):
-        if outcome.round in self.chain.endings:
-            return 0
-        net = self.chain.net
-        assert len(signatures) >= net.quorum
-        for index, signature in signatures.items():
-            assert self.signed_by(outcome, signature, net.addresses[index])
-        self.chain.outcomes[outcome.round] = (outcome, dict(signatures))
-        self.chain.end(outcome.round, Ending(True, outcome.model, outcome.statement), outcome.seed_material)
-        return 1
-
-    def abort(self, number):
-        facts = self.chain.rounds[number]
-        assert self.chain.net.now > facts.finalise_by
-        self.chain.end(number, Ending(False, facts.base, bytes(32)), bytes(32))
-        return 1
-
-    def sign(self, outcome):
-        return sign_outcome(outcome, self.chain.deployment, self.chain.net.accounts[self.member])
-
-    def signed_by(self, outcome, signature, address):
-        return bytes.fromhex(recover_outcome_signer(outcome, signature, self.chain.deployment)[2:]) == address
-
-
 class SimBlobs:
     """A store of one's own; what is missing comes from the members that are up."""
 
-    def __init__(self, net: SimNet) -> None:
-        self.net, self.store = net, MemoryStore()
+    def __init__(self, net: SimNet, index: int) -> None:
+        self.net, self.index, self.store = net, index, MemoryStore()
 
     def obtain(self, cid, first=None):
         try:
             return self.store.get(cid)
         except BlobMissing:
             for node in self.net.nodes:
-                if node.up and node.blobs.store.has(cid):
+                if node.up and node.blobs.store.has(cid) and not self.net.withheld(node.index, self.index, cid):
                     data = node.blobs.store.get(cid)
                     self.store.put(data)
                     return data
@@ -155,6 +96,11 @@ class SimLearner:
         return None
 
 
+@lru_cache(4)
+def _phantoms(count: int, seed: int) -> Any:
+    return generate(count, 32, seed)
+
+
 @dataclass
 class SimNode:
     index: int
@@ -170,7 +116,10 @@ class SimNode:
 
 
 class SimNet:
-    """N hospitals; `play(rounds)` runs until every one has adopted each round's model."""
+    """N hospitals; `play(rounds)` runs until every one has adopted each round's model.
+
+    What goes wrong is decided by the functions below `self.dropped`, which a test replaces.
+    """
 
     def __init__(self, members: int, threshold: int, *, min_group: int = 3, seed: int = 0, **plan_fields) -> None:
         self.rng = random.Random(seed)
@@ -180,14 +129,20 @@ class SimNet:
         self.addresses = tuple(address_of(key) for key in keys)
         self.quorum = -(-2 * members // 3)
         self.queue: deque = deque()
+        self.later: list[tuple[float, int, tuple]] = []
+        self._order = itertools.count()
         self.replaying = False
         self.dropped = lambda sender, receiver: False
+        self.delay = lambda sender, receiver: 0.0
+        self.effort = lambda node, effect: 0.0
+        self.withheld = lambda owner, asker, cid: False
         self.stopped_effects = lambda node, effect: False
+        self.carried_out = lambda node, effect: None
         consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
         self.deployment = Deployment(31337, consortium, *CONTRACTS, 0)
-        self.chain = SimChain(self, self.deployment)
+        self.chain = self._chain()
         defaults = {"architecture": "cnn", "image_size": 16, "epochs": 1, "batch_size": 8, "rounds": 3}
-        data = generate(12 * members, 32, seed)
+        data = _phantoms(12 * members, seed)
         self.plan = Plan.create(
             **(
                 defaults
@@ -206,9 +161,17 @@ class SimNet:
         epoch_keys = self._ceremony(members, threshold)
         for index, key in enumerate(keys):
             self.nodes.append(self._node(index, key, epoch_keys[index]))
-        self.chain.head = model_hash(genesis_model(self.plan))
+        self.chain.genesis(model_hash(genesis_model(self.plan)))
 
     # ---- building -------------------------------------------------------------------------------------------------
+
+    def _chain(self) -> Any:
+        """The chain that all share."""
+        return SimChain(self, self.deployment)
+
+    def _learner(self, index: int) -> Any:
+        """A member's images and what it learns from them."""
+        return SimLearner(self.parts[index], index)
 
     def _ceremony(self, members: int, threshold: int) -> list[tuple]:
         boxes = [BoxKey.from_secret_bytes(self.rng.randbytes(32)) for _ in range(members)]
@@ -237,7 +200,7 @@ class SimNet:
 
     def _node(self, index: int, key: bytes, keys: tuple) -> SimNode:
         member, joint = keys
-        blobs = SimBlobs(self)
+        blobs = SimBlobs(self, index)
         blobs.store.put(self.plan.to_bytes())
         journal = Journal(":memory:")
         context = self._context
@@ -259,10 +222,10 @@ class SimNet:
                 tuple(len(part) for part in self.parts),
                 self.quorum,
             ),
-            chain=ChainClient(self.chain, index),
+            chain=OnChain(self.chain.client(index)),
             ledger=publisher,
             blobs=blobs,
-            learner=SimLearner(self.parts[index], index),
+            learner=self._learner(index),
             keys=EpochKeys(1, member, joint, blobs.store.put(joint.to_bytes())),
             journal=journal,
             policy=Policy(
@@ -306,9 +269,7 @@ class SimNet:
         if node.runner is None or not node.runner.over:
             self._start_sync(node)
         ports = replace(node.ports, opened={}, unlocked={})
-        node.runner = RoundRunner(
-            ports, facts, lambda _r, e, n=node: self.queue.append(("effect", n.index, e)), lambda: self.now
-        )
+        node.runner = RoundRunner(ports, facts, lambda _r, e, n=node: self._started(n, e), lambda: self.now)
         self.replaying = True
         node.publisher.replay(facts.round)
         self.replaying = False
@@ -321,12 +282,35 @@ class SimNet:
             while self.queue:
                 self._one()
             up = [node for node in self.nodes if node.up]
-            if number in self.chain.endings and all(node.runner and node.runner.over for node in up):
+            awaited = any(item[0] == "wake" for _, _, item in self.later)
+            if number in self.chain.endings and not awaited and all(node.runner and node.runner.over for node in up):
                 return self.chain.endings[number]
             self.now += STEP_SECONDS
+            while self.later and self.later[0][0] <= self.now:
+                self.queue.append(heapq.heappop(self.later)[2])
+            self.chain.look()
             for node in up:
                 self._look(node, number)
         return self.chain.endings.get(number)
+
+    def crash(self, node: SimNode, seconds: float | None) -> None:
+        """Kill a member: what it had in memory and what was on its way to it is gone. It comes back, or never (None)."""
+        node.up = False
+        self.queue = deque(item for item in self.queue if item[1] != node.index)
+        self.later = [entry for entry in self.later if entry[2][1] != node.index]
+        heapq.heapify(self.later)
+        if seconds is not None:
+            self.after(seconds, ("wake", node.index))
+
+    def after(self, seconds: float, item: tuple) -> None:
+        """Put something into the queue, now or later."""
+        if seconds <= 0:
+            self.queue.append(item)
+        else:
+            heapq.heappush(self.later, (self.now + seconds, next(self._order), item))
+
+    def _started(self, node: SimNode, effect: Any) -> None:
+        self.after(self.effort(node, effect), ("effect", node.index, effect))
 
     def play(self, rounds: int) -> list[Ending]:
         """Open and run rounds one after the other."""
@@ -345,14 +329,20 @@ class SimNet:
         self.queue.rotate(-self.rng.randrange(min(len(self.queue), 8)))
         item = self.queue.popleft()
         node = self.nodes[item[1]]
+        if item[0] == "wake":
+            node.up = True
+            self.begin(node, self.chain.rounds[max(self.chain.rounds)])
         if not node.up:
             return
         if item[0] == "message":
             self._carry(node, node.sync.receive(str(item[2]), item[3], self.now))
         elif item[0] == "posted":
             self._carry(node, node.sync.created([item[2]], self.now))
-        elif not self.stopped_effects(node, item[2]):
-            node.runner.feed(carry_out(node.runner.ports, node.runner.state, item[2]))
+        elif item[0] == "effect" and not self.stopped_effects(node, item[2]):
+            told = carry_out(node.runner.ports, node.runner.state, item[2])
+            self.carried_out(node, item[2])
+            if node.up:
+                node.runner.feed(told)
 
     def _attached(self, index: int, transaction: Transaction, approvals) -> None:
         """The ledger of a member took a transaction; own ones go to everybody."""
@@ -381,7 +371,7 @@ class SimNet:
                 case Send():
                     other = self.nodes[int(effect.peer)]
                     if other.up and not self.dropped(node.index, other.index):
-                        self.queue.append(("message", other.index, node.index, effect.message))
+                        self.send(node.index, other.index, effect.message)
                 case Check():
                     self._carry(node, node.sync.checked(effect.transaction.id, self._verdict(node, effect), self.now))
                 case Spread():
@@ -389,6 +379,10 @@ class SimNet:
                         node.publisher.sent(tx_id)
         while node.sync.pending:
             self._carry(node, node.sync.work(self.now))
+
+    def send(self, sender: int, receiver: int, message: bytes) -> None:
+        """Put a message on its way."""
+        self.after(self.delay(sender, receiver), ("message", receiver, sender, message))
 
     @staticmethod
     def _verdict(node: SimNode, check: Check) -> Verdict:

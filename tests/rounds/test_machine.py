@@ -118,7 +118,7 @@ class RoundModel(RuleBasedStateMachine):
         if self.ending is not None:
             wanted = self.ending.finalised and not self.adopted
             return [do.Adopt(self.ending.model, self.ending.statement)] if wanted else []
-        if self.now > s.FINALISE_BY:
+        if self.now >= s.FINALISE_BY + 1:
             return [do.Abort()]
         if self.plan is None:
             return [do.ReadPlan()]
@@ -202,7 +202,7 @@ class RoundModel(RuleBasedStateMachine):
 
     def may(self) -> set:
         """What may be going on besides: any complete set of shares, any statement that was not found false."""
-        if self.ending or self.now > s.FINALISE_BY or self.plan is None:
+        if self.ending or self.now >= s.FINALISE_BY + 1 or self.plan is None:
             return set()
         asked = {do.ReleaseShare(p.id) for p in self.proposals if p.id in self.verified and self.me in p.body.openers}
         given = {do.ReleaseShare(p) for p, member in self.shares if member == self.me}

@@ -18,7 +18,7 @@ from node.rounds import effects as do
 from node.rounds.journal import Journal
 from node.rounds.machine import apply, due, signers
 from node.rounds.state import Anchored, Attached, Failed, Finished, PlanRead, ProposalVerified, RoundState, Scored, Tick
-from node.rounds.worker import carry_out
+from node.rounds.worker import FIRST_PAUSE_SECONDS, ON_CHAIN, carry_out
 
 ME = 3
 
@@ -128,7 +128,8 @@ def test_an_effect_done_again_changes_nothing(played, number):
         first = carry_out(node.ports, state, effect)
         second = carry_out(node.ports, state, effect)
         assert first == second
-        assert first[-1] == Finished(effect)
+        done = Failed(effect, state.now + FIRST_PAUSE_SECONDS) if isinstance(effect, ON_CHAIN) else Finished(effect)
+        assert first[-1] == done, "what stands on chain already is waited for, not asked for at once"
         assert (node.publisher.read(len), set(node.blobs.store.iterate()), dict(played.chain.endings)) == before
 
 
@@ -143,6 +144,18 @@ def test_what_goes_wrong_is_tried_again_later_and_later(played, ports, state):
     assert pauses[:4] == [0.25, 0.5, 1.0, 2.0]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 15.0
+
+
+def test_a_member_does_not_spin_until_the_chain_tells_what_somebody_else_did(played):
+    """Another member ended the round first: that stands on chain, and the event that says so has not come in yet."""
+    state = replace(played.nodes[ME].runner.state, ending=None, adopted=False, running=frozenset())
+    state = replace(state, now=float(state.facts.finalise_by + 1))
+    state, (effect,) = apply(state, Tick(state.now))
+    assert effect == do.Abort()
+    state, started = apply(state, *carry_out(played.nodes[ME].ports, state, effect))
+    assert started == ()
+    _, started = apply(state, Tick(state.now + FIRST_PAUSE_SECONDS))
+    assert started == (do.Abort(),)
 
 
 def test_every_kind_of_transaction_was_told(told):

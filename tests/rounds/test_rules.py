@@ -231,7 +231,9 @@ def test_time_never_runs_backwards():
     assert state.now == s.OPENED_AT + 50
 
 
-@pytest.mark.parametrize(("at", "aborts"), [(s.FINALISE_BY, False), (s.FINALISE_BY + 0.1, True)])
+@pytest.mark.parametrize(
+    ("at", "aborts"), [(s.FINALISE_BY, False), (s.FINALISE_BY + 0.9, False), (s.FINALISE_BY + 1, True)]
+)
 def test_a_round_is_aborted_only_after_its_deadline(at, aborts):
     state = replace(collected(), now=float(at))
     assert (effects_of(state) == {do.Abort}) == aborts
