@@ -96,6 +96,7 @@ class PlanBook:
             max_slots=plan.epochs,
             min_group=plan.min_group,
             layout=plan_layout(plan.architecture, len(plan.classes), plan.value_range).digest,
+            pow_bits=plan.pow_bits,
             roster={
                 address_bytes(row.standing.accounts[seat]): Member(seat, row.sizes[seat])
                 for seat in sorted(row.standing.members)

@@ -95,6 +95,12 @@ class Plan(BaseModel):
         default=30, ge=1, le=86400, description="A leader's time slot before the next takes over."
     )
     round_seconds: int = Field(default=1200, ge=2, le=14 * 86400, description="The round is aborted after this long.")
+    pow_bits: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Work under every ledger transaction of the round, in leading zero bits: 0 is none, 20 some two seconds.",
+    )
 
     @model_validator(mode="after")
     def _deadlines_in_order(self) -> Self:

@@ -178,6 +178,12 @@ def another_consortium(_forgery, values):
     return True
 
 
+def needless_work(_forgery, values):
+    """A nonce would only give free choice of the id where the plan asks for no work."""
+    values["nonce"] = bytes(8)
+    return True
+
+
 SIGNED = {
     "weight": (UpdateBody, inflate_weight, {"updates"}),
     "slots": (UpdateBody, too_many_slots, {"updates"}),
@@ -192,6 +198,7 @@ SIGNED = {
     "share of another proposal": (ShareBody, share_of_another_proposal, {"openings"}),
     "foreign verdict": (VerdictBody, stranger, {"segment", "verdicts"}),
     "other consortium": (VerdictBody, another_consortium, {"segment", "verdicts"}),
+    "work nobody asked for": (VerdictBody, needless_work, {"segment", "verdicts"}),
 }
 
 

@@ -50,11 +50,12 @@ def book(*plans: Plan, missing: bytes = b"") -> tuple[PlanBook, ConsortiumView]:
 
 
 def test_terms_follow_from_the_plan():
-    made = plan(epochs=5, min_group=4)
+    made = plan(epochs=5, min_group=4, pow_bits=11)
     plans, view = book(made)
     assert plans.read_all(view) == ()
     terms = plans.context(view).rounds[1]
     assert (terms.epoch, terms.threshold, terms.cap, terms.max_slots, terms.min_group) == (1, 2, 70, 5, 4)
+    assert terms.pow_bits == 11
     assert plans.size(view, 1) > 1000
 
 
