@@ -73,12 +73,12 @@ def transaction_json(tx: Transaction, view: ConsortiumView, *, confirmed: bool) 
 
 
 def _name(view: ConsortiumView, address: bytes) -> str | None:
-    addresses = view.addresses
-    return view.hospitals[addresses.index(address)].name if address in addresses else None
+    seat = view.seats.get(address)
+    return None if seat is None else view.hospitals[seat].name
 
 
 def members_json(view: ConsortiumView) -> list[dict[str, Any]]:
-    """Every member."""
+    """Every present member, by seat, with how it stands."""
     return [
         {
             "index": index,
@@ -87,19 +87,21 @@ def members_json(view: ConsortiumView) -> list[dict[str, Any]]:
             "url": h.url,
             "data_size": h.data_size,
             "box_key": h.box_key.hex(),
+            "reputation": view.standing.reputations[index],
         }
-        for index, h in enumerate(view.hospitals)
+        for index, h in view.present
     ]
 
 
-def epoch_json(epoch: EpochView, members: int) -> dict[str, Any]:
+def epoch_json(epoch: EpochView) -> dict[str, Any]:
     """A key epoch and its ceremony."""
     state = "running" if epoch.running else "active" if epoch.joint_key else "aborted"
     return {
         "epoch": epoch.epoch,
         "state": state,
         "threshold": epoch.threshold,
-        "members": members,
+        "members": len(epoch.seats),
+        "seats": list(epoch.seats),
         "parameter_set": epoch.parameter_set.hex(),
         "joint_key": epoch.joint_key.hex() if epoch.joint_key else None,
         "generation": epoch.generation,

@@ -256,7 +256,7 @@ def _ceremony(
     as_json: bool,
 ) -> int:
     if not _making(reader.view):
-        config, members = home.config(), len(reader.view.hospitals)
+        config, members = home.config(), len(reader.view.members)
         file = home.file(config.rounds.plan)
         plan = Plan.from_toml(file) if file.exists() else None
         chosen = threshold or (plan.threshold if plan else -(-2 * members // 3))
@@ -315,7 +315,7 @@ def verify(
     reader = Reader.of(home, rpc, contracts)
     places = blobs or (
         *([str(home)] if home and (home / "blobs").is_dir() else []),
-        *(hospital.url for hospital in reader.view.hospitals if hospital.url),
+        *(hospital.url for _, hospital in reader.view.present if hospital.url),
     )
     source = _Blobs(open_evidence(places))
     chosen = reader.epoch(epoch)

@@ -22,12 +22,13 @@ class MemberFacts:
     """One member's part in a ceremony or refresh."""
 
     index: int
+    """Its seat."""
     name: str
     account: str
     done: tuple[str, ...]
     """Which of STEPS it has taken."""
     accused_by: tuple[int, ...]
-    """Members that complained about it."""
+    """Seats of the members that complained about it."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ def _members(view: ConsortiumView, record: EpochView) -> tuple[MemberFacts, ...]
     tables = (record.announcements, record.commitments, record.dealings, record.reports, record.confirmations)
     return tuple(
         MemberFacts(
-            index,
-            view.hospitals[index].name,
-            view.hospitals[index].account,
+            seat,
+            view.hospitals[seat].name,
+            view.hospitals[seat].account,
             tuple(step for step, table in zip(STEPS, tables, strict=True) if address in table),
-            tuple(record.members.index(c.member) for c in record.complaints if c.offender == address),
+            tuple(record.seats[record.members.index(c.member)] for c in record.complaints if c.offender == address),
         )
-        for index, address in enumerate(record.members)
+        for seat, address in zip(record.seats, record.members, strict=True)
     )
 
 

@@ -59,6 +59,7 @@ class Ceremony:
     """The ceremony as the chain shows it; all members have announced their keys."""
     terms: Terms
     me: int
+    """This member's place among those who take part, its number in the encryption."""
     vault: Vault
 
     dealer_kind: ClassVar[type[Dealer]] = Dealer

@@ -79,7 +79,7 @@ class Keeper:
     """One member's ceremonies and refreshes; call `step` from one thread at a time, as often as you like.
 
     Args:
-        me: This member's index.
+        me: This member's seat.
         chain: The contracts, with this member's account.
         blobs: The blob store and the peers.
         vault: Where keys are kept.
@@ -121,20 +121,14 @@ class Keeper:
 
         There is no fitting key before the first epoch, and after a change of membership (CRY-5).
         """
-        if view.ceremony is not None or self._fits(view):
+        if view.ceremony is not None or view.fitting or self._me not in view.members:
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        if time.monotonic() - self._idle_since < TURN_SECONDS * (self._me + patience(view)):
+        turn = sorted(view.members).index(self._me)
+        if time.monotonic() - self._idle_since < TURN_SECONDS * (turn + patience(view)):
             return
         open_ceremony(self._chain, parameters, threshold, allow_minimal=self._allow_minimal)
-
-    def _fits(self, view: ConsortiumView) -> bool:
-        """Whether the active key is one of all present members."""
-        if not view.active_epoch:
-            return False
-        keys = self._vault.keys(view.active_epoch)
-        return keys is None or keys.joint.members == len(view.hospitals)
 
     def step(self, view: ConsortiumView) -> None:
         """Do the next thing in the running ceremony, if there is one and it is this member's move.
@@ -180,11 +174,14 @@ class Keeper:
     def _advance(self, view: ConsortiumView, epoch: EpochView) -> None:
         self._over.discard((epoch.epoch, epoch.refresh))
         self._switched.pop((epoch.epoch, epoch.refresh), None)
+        if self._me not in view.members:
+            self.doing = "no member of the consortium any more"
+            return
         if time.time() > epoch.deadline + TURN_SECONDS * self._me:
             tolerate(lambda: self._chain.epochs.abort(epoch.epoch), "CeremonyNotRunning", "CeremonyNotExpired")
             return
         mine = view.addresses[self._me]
-        if mine not in epoch.members:
+        if self._me not in epoch.seats:
             self.doing = (
                 f"holding no share of epoch {epoch.epoch}, whose ceremony was opened before this hospital joined"
             )
@@ -245,7 +242,7 @@ class Keeper:
     def _await_confirmations(self, view: ConsortiumView, job: Ceremony) -> None:
         epoch, keys = job.record, job.keys()
         members = len(epoch.members)
-        if keys is None or epoch.confirmations[epoch.members[self._me]] == keys.joint.digest:
+        if keys is None or epoch.confirmations[view.addresses[self._me]] == keys.joint.digest:
             self.doing = f"waiting for confirmations, {len(epoch.confirmations)}/{members}"
             return
         self.doing = f"the self-test failed; disclosed dealings, {len(epoch.confirmations)}/{members}"
@@ -287,13 +284,13 @@ class Keeper:
             return None
         if not epoch.refresh:
             terms = ceremony_terms(epoch, params, self._chain.deployment.consortium)
-            return Ceremony(epoch, terms, self._me, self._vault)
+            return Ceremony(epoch, terms, epoch.seats.index(self._me), self._vault)
         held = self._vault.keys(epoch.epoch)
         if held is None or held.member.generation not in {epoch.generation - 1, epoch.generation}:
             self.doing = f"holding no share of epoch {epoch.epoch} that could be refreshed"
             self._say(f"{_name(epoch)}: {self.doing}: it will not complete, and the shares in force stay")
             return None
-        return Refresh(epoch, terms_of_refresh(epoch, held.joint), self._me, self._vault, held)
+        return Refresh(epoch, terms_of_refresh(epoch, held.joint), epoch.seats.index(self._me), self._vault, held)
 
     def _announce(self, epoch: EpochView) -> None:
         box = self._vault.box(epoch.epoch, epoch.refresh) or self._fresh_box(epoch)
@@ -340,7 +337,7 @@ class Keeper:
         openings = {
             number: self._blobs.store.put(Opener(keys.member, subset).partial(vector))
             for number, subset in enumerate(subsets)
-            if self._me in subset
+            if job.me in subset
         }
         report = pack_report(Report(keys.joint.digest, openings))
         self._blobs.store.put(report)
@@ -349,15 +346,15 @@ class Keeper:
     def _receive(self, view: ConsortiumView, job: Ceremony, dealer: int) -> ReceivedShare | ZeroShare | None:
         """One dealer's share, checked; None after a complaint about it."""
         epoch = job.record
-        self.doing = f"checking dealings, {view.hospitals[dealer].name}"
+        self.doing = f"checking dealings, {view.hospitals[epoch.seats[dealer]].name}"
         address, share = epoch.members[dealer], b""
         try:
             header = read_header(self._blobs, epoch, dealer, address)
             verify_header(header, job.terms, epoch.commitments[address], dealer)
-            share = self._blobs.obtain(raw_cid(header.shares[self._me]))
+            share = self._blobs.obtain(raw_cid(header.shares[job.me]))
             return job.receive(self._blobs, header, share, dealer)
         except BadShare as fault:
-            record = complain(job.terms, dealer, self._me, share, job.box).to_bytes()
+            record = complain(job.terms, dealer, job.me, share, job.box).to_bytes()
             self._blobs.store.put(record)
             self._complain(view, epoch, dealer, sha256(record), str(fault))
         except CeremonyFault as fault:
@@ -385,15 +382,18 @@ class Keeper:
         tolerate(lambda: self._chain.epochs.confirm(epoch.epoch, shown), "AlreadyDone")
 
     def _complain(self, view: ConsortiumView, epoch: EpochView, member: int, evidence: bytes, why: str) -> None:
-        offender = epoch.members[member]
+        offender, hospital = epoch.members[member], view.hospitals[epoch.seats[member]]
         if any(c.member == view.addresses[self._me] and c.offender == offender for c in epoch.complaints):
             return
-        self._say(f"{_name(epoch)}: {view.hospitals[member].name} is at fault: {why}")
-        if member == self._me:  # this disk is damaged: the others will complain, and another ceremony heals it
+        self._say(f"{_name(epoch)}: {hospital.name} is at fault: {why}")
+        if (
+            epoch.seats[member] == self._me
+        ):  # this disk is damaged: the others will complain, and another ceremony heals it
             return
-        account = view.hospitals[member].account
         tolerate(
-            lambda: self._chain.epochs.complain(epoch.epoch, account, evidence), "AlreadyDone", "CeremonyNotRunning"
+            lambda: self._chain.epochs.complain(epoch.epoch, hospital.account, evidence),
+            "AlreadyDone",
+            "CeremonyNotRunning",
         )
 
     def _say(self, what: str) -> None:

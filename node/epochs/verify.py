@@ -50,7 +50,7 @@ class Finding:
     """`verified`, `false` or `unchecked`."""
     detail: str = ""
     offender: int | None = None
-    """Index of the member at fault, where that is known."""
+    """Seat of the member at fault, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,11 @@ class Examination:
         return None
 
     def _name(self, member: int) -> str:
-        return self._view.hospitals[member].name
+        return self._view.hospitals[self._epoch.seats[member]].name
 
     def _note(self, subject: str, verdict: str, detail: str = "", offender: int | None = None) -> None:
-        self._findings.append(Finding(subject, verdict, detail, offender))
+        seat = None if offender is None else self._epoch.seats[offender]
+        self._findings.append(Finding(subject, verdict, detail, seat))
 
     def _dealing(self, member: int, terms: Terms) -> tuple[DealingHeader, Words] | None:
         subject, address = f"dealing of {self._name(member)}", self._epoch.members[member]
@@ -206,15 +207,16 @@ class Examination:
                 self._note(subject, FALSE, str(verdicts[member]), member)
 
     def _complaints(self, terms: Terms) -> None:
-        names, addresses = [h.name for h in self._view.hospitals], self._view.addresses
+        members = self._epoch.members
         for complaint in self._epoch.complaints:
-            who, whom = addresses.index(complaint.member), addresses.index(complaint.offender)
             if needs_no_record(self._epoch, complaint):
                 continue  # the message complained about was judged above
-            subject = f"complaint of {names[who]} about {names[whom]}"
+            who, seat = members.index(complaint.member), self._view.seats[complaint.offender]
+            accused = self._view.hospitals[seat].name
+            subject = f"complaint of {self._name(who)} about {accused}"
             try:
                 verify_share_complaint(self._blobs, self._epoch, terms, complaint)
-                self._note(subject, FALSE, f"{names[whom]} sealed a bad share", whom)
+                self._note(subject, FALSE, f"{accused} sealed a bad share", members.index(complaint.offender))
             except UnfoundedComplaint as error:
                 self._note(subject, FALSE, str(error), who)
             except StorageError as error:

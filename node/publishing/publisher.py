@@ -31,7 +31,7 @@ class Publisher:
         ledger: The ledger; from now on touched only through this object.
         store: The ledger's store, closed with this object.
         private_key: This member's secp256k1 key, 32 bytes; signs own transactions.
-        members: Address (20 bytes) to member index.
+        members: Address (20 bytes) to seat, of all accounts that ever were members'; may grow, since hospitals join.
         attached: Called, under the lock and in order, with every transaction that enters and with who approves the
             updates of its round (bitmask by update id).
     """
@@ -48,7 +48,7 @@ class Publisher:
         self._store = store
         self._key = private_key
         self._me = members[address_of(private_key)]
-        self._members = len(members)
+        self._members = members
         self._attached = attached
         self._lock = threading.RLock()
         self._updates: dict[int, dict[bytes, None]] = {}
@@ -261,9 +261,9 @@ class Publisher:
     def _tell(self, transaction: Transaction) -> None:
         if transaction.kind is Kind.UPDATE:
             self._updates.setdefault(transaction.round, {})[transaction.id] = None
-        tangle = self._ledger.tangle
+        tangle, seats = self._ledger.tangle, set(self._members.values())
         approvals = {
-            update: sum(1 << member for member in range(self._members) if tangle.approved_by(update, member))
+            update: sum(1 << member for member in seats if tangle.approved_by(update, member))
             for update in self._updates.get(transaction.round, ())
         }
         self._attached(transaction, approvals)

@@ -53,4 +53,4 @@ async def _body(request: Request) -> bytes:
 
 def _known_url(service: Service, url: str | None) -> str | None:
     """Only members are asked back: a stranger must not make this node call an address of its choice."""
-    return url if url in {hospital.url for hospital in service.view.hospitals} else None
+    return url if url in {hospital.url for _, hospital in service.view.present} else None

@@ -31,8 +31,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/epochs", summary="Key epochs and their ceremonies")
     def epochs() -> dict[str, Any]:
-        count = len(service.view.hospitals)
-        rows = [epoch_json(epoch, count) for epoch in service.view.epochs.values()]
+        rows = [epoch_json(epoch) for epoch in service.view.epochs.values()]
         return {"active": service.view.active_epoch or None, "epochs": rows}
 
     @routes.get("/epochs/{number}", summary="One key epoch")
@@ -40,7 +39,7 @@ def router(service: Service) -> APIRouter:
         found = service.view.epochs.get(number)
         if found is None:
             raise HTTPException(404, f"there is no epoch {number}")
-        return epoch_json(found, len(service.view.hospitals))
+        return epoch_json(found)
 
     return routes
 
