@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 16
 """Images a step, as a plan has it."""
-INSISTENCE: Final = 32.0
 FASTER: Final = 3.0
 """How often the loops' speed is promised."""
 TABLE: Final = "capsule layer, forward and backward"
@@ -68,7 +67,7 @@ def tensors(shape: Shape, batch: int) -> tuple[Tensor, Tensor]:
 
 def whole(children: Tensor, matrices: Tensor) -> Tensor:
     """Every vote at once and the package's routing: parents ``[B, J, D_out]``."""
-    return route(torch.einsum("bic,ijcd->bijd", children, matrices), ITERATIONS, INSISTENCE)
+    return route(torch.einsum("bic,ijcd->bijd", children, matrices), ITERATIONS)
 
 
 def looped(children: Tensor, matrices: Tensor) -> Tensor:
@@ -87,7 +86,7 @@ def looped(children: Tensor, matrices: Tensor) -> Tensor:
         if step < ITERATIONS - 1:
             for i in range(I):
                 for j in range(J):
-                    logits[i][j] = logits[i][j] + INSISTENCE * (votes[i][j] * parents[j]).sum(dim=1)
+                    logits[i][j] = logits[i][j] + (votes[i][j] * parents[j]).sum(dim=1)
     return torch.stack(parents, dim=1)
 
 

@@ -33,15 +33,12 @@ def lengths(capsules: Tensor) -> Tensor:
     return capsules.square().sum(dim=-1).add(_TINY).sqrt()
 
 
-def route(votes: Tensor, iterations: int = ITERATIONS, insistence: float = 1.0) -> Tensor:
+def route(votes: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Parents on which their children's votes agree: dynamic routing, Sabour procedure 1.
 
     Args:
         votes: what each child predicts for each parent, ``[B, I, J, D_out]``.
         iterations: at least 1; with 1 every child votes evenly.
-        insistence: factor on the agreement of a vote with its parent, which moves the child towards that parent; 1 is
-            the published procedure. A vote is one of I, so its agreement is of the order of 1 / I: with many children
-            and a factor of 1 the couplings hardly leave 1 / J, and routing is an average.
 
     Returns:
         Parent capsules ``[B, J, D_out]`` of lengths in [0, 1).
@@ -52,7 +49,7 @@ def route(votes: Tensor, iterations: int = ITERATIONS, insistence: float = 1.0) 
     logits = votes.new_zeros(votes.shape[:3])  # b_ij [B, I, J]
     parents = _parents(logits, votes)
     for _ in range(iterations - 1):
-        logits = logits + insistence * torch.einsum("bijd,bjd->bij", votes, parents)  # agreement
+        logits = logits + torch.einsum("bijd,bjd->bij", votes, parents)  # agreement
         parents = _parents(logits, votes)
     return parents
 

@@ -16,7 +16,6 @@ def test_the_loops_give_the_same_parents_and_gradients(shape):
 
 
 def test_layers_that_disagree_are_not_compared(monkeypatch):
-    monkeypatch.setattr(routing, "INSISTENCE", 8.0)
     right = routing.looped
     monkeypatch.setattr(routing, "looped", lambda children, matrices: right(children, matrices) * 1.01)
     with pytest.raises(NotMeasured, match="disagree"):

@@ -22,7 +22,7 @@ def softmax(values: Vector) -> Vector:
     return [power / math.fsum(powers) for power in powers]
 
 
-def route(votes: list[list[Vector]], iterations: int, insistence: float = 1.0) -> list[Vector]:
+def route(votes: list[list[Vector]], iterations: int) -> list[Vector]:
     """The parents of children i with votes[i][j] for parent j."""
     children, parents, dimensions = len(votes), len(votes[0]), len(votes[0][0])
     logits = [[0.0] * parents for _ in range(children)]
@@ -36,7 +36,7 @@ def route(votes: list[list[Vector]], iterations: int, insistence: float = 1.0) -
         for i in range(children):
             for j in range(parents):
                 agreement = math.fsum(votes[i][j][d] * found[j][d] for d in range(dimensions))
-                logits[i][j] += insistence * agreement
+                logits[i][j] += agreement
     return found
 
 

@@ -32,7 +32,7 @@ def test_squash_gives_the_golden_vectors(golden):
 def test_routing_gives_the_golden_vectors(golden):
     for case in golden["routing"]:
         votes = exact(case["votes"])
-        found = route(torch.stack([votes, votes.flip(0)]), case["iterations"], case["insistence"])
+        found = route(torch.stack([votes, votes.flip(0)]), case["iterations"])
         for parents in found:  # the order of children does not matter
             torch.testing.assert_close(parents, exact(case["parents"]), atol=1e-6, rtol=1e-6)
 
@@ -47,13 +47,12 @@ def test_the_margin_loss_gives_the_golden_vectors(golden):
     seed=st.integers(0, 2**32),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(2, 4), st.integers(1, 5)),
     iterations=st.integers(1, 4),
-    insistence=st.sampled_from([0.5, 1.0, 16.0]),
 )
 @settings(max_examples=40, deadline=None)
-def test_routing_equals_the_reference(seed, shape, iterations, insistence):
+def test_routing_equals_the_reference(seed, shape, iterations):
     votes = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    found = route(votes, iterations, insistence)
-    expected = exact([slow.route(each.tolist(), iterations, insistence) for each in votes])
+    found = route(votes, iterations)
+    expected = exact([slow.route(each.tolist(), iterations) for each in votes])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -74,25 +73,15 @@ def test_children_move_to_the_parent_on_which_they_agree():
     generator = torch.Generator().manual_seed(0)
     votes = torch.randn(1, 16, 2, 4, generator=generator) * 0.3
     votes[:, :, 0] = torch.tensor([0.25, 0.15, 0.0, 0.0])
-    evenly, routed, insisted = (lengths(route(votes, n, f))[0] for n, f in ((1, 1.0), (3, 1.0), (3, 16.0)))
+    evenly, routed = (lengths(route(votes, iterations))[0] for iterations in (1, 3))
     assert routed[0] > evenly[0]
-    assert insisted[0] > routed[0]
     assert routed[0] > routed[1]
-
-
-def test_insistence_sends_children_away_from_the_parent_they_disagree_on():
-    """Without it each child gives half of itself to either parent, and an absent class is never short."""
-    generator = torch.Generator().manual_seed(1)
-    votes = torch.randn(1, 16, 2, 8, generator=generator) / 16
-    votes[:, :, 0] += 0.15
-    published, insisted = (lengths(route(votes, 3, factor))[0, 1] for factor in (1.0, 64.0))
-    assert insisted < 0.25 * published
 
 
 def test_the_gradient_flows_through_the_couplings():
     """Checked against differences: a gradient that took couplings as constants would fail."""
     votes = torch.randn(1, 4, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    assert torch.autograd.gradcheck(lambda v: route(v, 3, 8.0), votes.requires_grad_(), atol=1e-6)
+    assert torch.autograd.gradcheck(lambda v: route(v, 3), votes.requires_grad_(), atol=1e-6)
 
 
 def test_margin_loss_by_hand():

@@ -12,13 +12,13 @@ from tests.learning import slow_capsules as slow
 
 FILE = Path(__file__).parents[1] / "vectors" / "learning" / "capsules.json"
 DIGITS = 12
-CASES = (  # children, parents, dimensions, iterations, insistence
-    (1, 2, 1, 1, 1.0),
-    (3, 2, 4, 1, 1.0),
-    (3, 2, 4, 3, 1.0),
-    (8, 5, 6, 2, 1.0),
-    (16, 2, 16, 3, 32.0),
-    (32, 3, 8, 4, 64.0),
+CASES = (  # children, parents, dimensions, iterations
+    (1, 2, 1, 1),
+    (3, 2, 4, 1),
+    (3, 2, 4, 3),
+    (8, 5, 6, 2),
+    (16, 2, 16, 3),
+    (32, 3, 8, 4),
 )
 
 
@@ -41,12 +41,10 @@ def shaped(flat: list[float], children: int, parents: int, dimensions: int) -> l
 def make() -> dict[str, Any]:
     vectors = [[0.0, 0.0], [0.3, 0.4], *([numbers(f"squash {d}", d) for d in (1, 2, 8, 16)])]
     routings = []
-    for number, (children, parents, dimensions, iterations, insistence) in enumerate(CASES):
+    for number, (children, parents, dimensions, iterations) in enumerate(CASES):
         votes = shaped(numbers(f"votes {number}", children * parents * dimensions), children, parents, dimensions)
-        # votes are one of many: of a size that keeps parents shorter than 1 by more than rounding
-        votes = [[[round(x / children, 6) for x in vote] for vote in row] for row in votes]
-        found = rounded(slow.route(votes, iterations, insistence))
-        routings.append({"votes": votes, "iterations": iterations, "insistence": insistence, "parents": found})
+        found = rounded(slow.route(votes, iterations))
+        routings.append({"votes": votes, "iterations": iterations, "parents": found})
     lengths = [[abs(x) / 2 for x in numbers(f"lengths {j}", j)] for j in (2, 3, 7)]
     return {
         "squash": [{"vector": vector, "squashed": rounded([slow.squash(vector)])[0]} for vector in vectors],
