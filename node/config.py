@@ -83,6 +83,26 @@ class Compute(_Section):
     )
 
 
+class Storage(_Section):
+    """`[storage]`: where ciphertexts, manifests and statements are kept."""
+
+    backend: Literal["files", "ipfs"] = Field(
+        default="files", description="`files`: below `blobs/`; `ipfs`: in an IPFS node, js-ipfs or Kubo."
+    )
+    ipfs: str = Field(
+        default="/ip4/127.0.0.1/tcp/5001",
+        pattern=r"^/[^\s]{1,200}$",
+        description="Multiaddress of the IPFS node's RPC, for `backend = \"ipfs\"`.",
+    )
+    ipfs_elsewhere: bool = Field(
+        default=False,
+        description="Allow an IPFS node on another machine. Its RPC has no password: only on a private network.",
+    )
+    quota_gib: float = Field(
+        default=0, ge=0, le=1_000_000, description="Refuse new blobs beyond this many GiB; 0 leaves it to the disk."
+    )
+
+
 class Debug(_Section):
     """`[debug]`: never on in a real consortium."""
 
@@ -100,6 +120,7 @@ class NodeConfig(_Section):
     data: Data = Data()
     rounds: Rounds = Rounds()
     compute: Compute = Compute()
+    storage: Storage = Storage()
     debug: Debug = Debug()
 
     @classmethod

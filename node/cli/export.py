@@ -16,7 +16,7 @@ from node.home import Home, read_deployment, unlock_identity, write_private
 from node.learning.modelfile import model_hash
 from node.rounds.journal import Journal
 from node.sealing.models import open_model
-from node.storage import FileStore
+from node.storage.opening import open_store
 
 
 @click.command("export")
@@ -38,7 +38,7 @@ def command(home: Path, password_file: Path | None, password_fd: int | None, wan
     if chosen not in held:
         raise RoundProblem(f"model {chosen.hex()[:16]}… is not held here; `GET /v1/models` lists the lineage")
     epoch, number, sealed = held[chosen]
-    store = FileStore(place.blobs)
+    store = open_store(place.blobs, place.config().storage)
     minimal = os.environ.get(TESTING_VARIABLE) == "1"
     keys = Vault(place, identity.password, store, allow_minimal=minimal).keys(epoch)
     if keys is None:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ from node.cli.ledger_sources import Source, progress_bar, region_of, source_opti
 from node.cli.ledger_verify import chain_context
 from node.errors import BadEnvironment, BadInput, PeerProblem
 from node.home import Home
-from node.storage import BlobCorrupt, BlobMissing, FileStore
+from node.storage import BlobCorrupt, BlobMissing, BlobStore
+from node.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +138,39 @@ def prune(home: Path, keep: int, *, as_json: bool) -> int:
     Counted back from the newest round that is final on chain and whose checkpoint a quorum approves. Whoever audits an old
     round needs its ciphertexts from somebody else then.
     """
+    freed = prune_home(home, keep)
+    click.echo(json.dumps(freed.content) if as_json else freed.line)
+    return 0
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What pruning let go of."""
+
+    below_round: int
+    payloads: int
+    blobs: int
+    bytes: int
+
+    @property
+    def content(self) -> dict[str, int | None]:
+        """As a JSON object."""
+        return dict(asdict(self))
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"below round {self.below_round}: {self.payloads} payloads let go, {self.blobs} blobs, {self.bytes:,} bytes freed"
+
+
+def prune_home(home: Path, keep: int) -> Freed:
+    """Delete a hospital's copies of ciphertexts older than `keep` rounds; its node must be stopped.
+
+    Raises:
+        BadEnvironment: The hospital's node runs.
+        BadInput: There is no such hospital, or nothing to prune below.
+    """
+    place = Home(home)
     with _writing(home) as (ledger, store, view):
         anchored = {row.round: row.proposal for row in view.rounds.values() if row.finalised}
         newest = max(_final(ledger, anchored), key=lambda tx: tx.round, default=None)
@@ -143,16 +178,9 @@ def prune(home: Path, keep: int, *, as_json: bool) -> int:
             raise BadInput(f"{home}: no final round has a checkpoint that a quorum approves; nothing to prune below")
         pruning = Pruning(ledger, store)
         cids = pruning.prune(newest.id, Retention(keep))
-        blobs, freed = _delete(FileStore(Home(home).blobs), cids)
+        blobs, freed = _delete(open_store(place.blobs, place.config().storage), cids)
         pruning.gone(cids)
-    content = {"below_round": newest.round - keep + 1, "payloads": len(cids), "blobs": blobs, "bytes": freed}
-    if as_json:
-        click.echo(json.dumps(content))
-    else:
-        click.echo(
-            f"below round {content['below_round']}: {len(cids)} payloads let go, {blobs} blobs, {freed:,} bytes freed"
-        )
-    return 0
+    return Freed(newest.round - keep + 1, len(cids), blobs, freed)
 
 
 def _final(ledger: Ledger, anchored: Mapping[int, bytes | None]) -> Iterator[Transaction]:
@@ -163,7 +191,7 @@ def _final(ledger: Ledger, anchored: Mapping[int, bytes | None]) -> Iterator[Tra
                 yield tx
 
 
-def _delete(store: FileStore, cids: tuple[str, ...]) -> tuple[int, int]:
+def _delete(store: BlobStore, cids: tuple[str, ...]) -> tuple[int, int]:
     """Deletes manifests and what they name; how many blobs and bytes that were.
 
     What a manifest names goes first, so that a run that was cut off still finds it the next time.
@@ -177,7 +205,7 @@ def _delete(store: FileStore, cids: tuple[str, ...]) -> tuple[int, int]:
     return count, freed
 
 
-def _named(store: FileStore, cid: str) -> Iterator[str]:
+def _named(store: BlobStore, cid: str) -> Iterator[str]:
     """CIDs of the chunks in a manifest; none where it is gone, or is no manifest."""
     try:
         content = codec.decode(store.get(cid), MAX_MANIFEST_BYTES)

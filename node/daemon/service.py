@@ -46,7 +46,7 @@ from node.rounds.onchain import OnChain
 from node.rounds.plan import Plan
 from node.rounds.ports import Consortium, Policy, Ports
 from node.rounds.worker import EXPECTED
-from node.storage import FileStore
+from node.storage.opening import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -90,7 +90,7 @@ class Daemon:
         self.follower = Follower(self.chain, EventLog(home.events, self.chain.deployment))
         self.follower.look()
         self.me = self._index()
-        self.store = FileStore(home.blobs)
+        self.store = open_store(home.blobs, config.storage)
         self.journal = Journal(home.journal)
         self.blobs = PeerBlobs(self.store, self.peers)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)

@@ -135,6 +135,10 @@ class FileStore:
                     parse_blob_cid(path.name)
                     yield path.name
 
+    def unfinished(self) -> tuple[Path, ...]:
+        """Files of blobs on their way in, of this process or another, or left by a crash of the last day."""
+        return tuple(sorted(self._incoming.iterdir()))
+
     def _place(self, cid: str) -> Path:
         """Return the path of a blob; a CID's first characters are all alike, its last one has few values."""
         parse_blob_cid(cid)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 if TYPE_CHECKING:
@@ -16,35 +17,78 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 18
 WHOLE_BYTES = 1 << 20
 """A blob up to this size, such as a ciphertext chunk, is sent in one piece."""
+_BYTES: Final = "application/octet-stream"
+_RANGE: Final = re.compile(r"bytes=(?P<first>[0-9]{0,15})-(?P<last>[0-9]{0,15})")
 
 
 def router(service: Service) -> APIRouter:
     """The routes over a node."""
     routes = APIRouter(tags=["blobs"])
 
-    @routes.get("/blobs/{cid}", summary="A blob's bytes", response_class=StreamingResponse)
-    def blob(cid: str) -> Response:
+    @routes.get("/blobs/{cid}", summary="A blob's bytes, or a range of them", response_class=StreamingResponse)
+    def blob(
+        cid: str,
+        range_: Annotated[str | None, Header(alias="Range", max_length=200)] = None,
+        if_none_match: Annotated[str | None, Header(max_length=4000)] = None,
+    ) -> Response:
         size = service.store.size(cid)
-        headers = {
-            "Content-Length": str(size),
-            "ETag": f'"{cid}"',
-            "Cache-Control": "public, max-age=31536000, immutable",
-        }
-        if size <= WHOLE_BYTES:
-            return Response(service.store.get(cid), media_type="application/octet-stream", headers=headers)
-        return StreamingResponse(
-            _pieces(service.store.open(cid)), media_type="application/octet-stream", headers=headers
-        )
+        headers = _headers(cid)
+        if if_none_match is not None and _names(if_none_match, cid):
+            return Response(status_code=304, headers=headers)
+        wanted = _range(range_, size)
+        if wanted is None:
+            return _body(service, cid, slice(0, size), headers, 200)
+        if wanted.start >= wanted.stop:
+            return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
+        return _body(service, cid, wanted, headers, 206)
 
     @routes.head("/blobs/{cid}", summary="Whether a blob is here, and its size", response_class=StreamingResponse)
     def blob_size(cid: str) -> StreamingResponse:
-        headers = {"Content-Length": str(service.store.size(cid)), "ETag": f'"{cid}"'}
-        return StreamingResponse(iter(()), media_type="application/octet-stream", headers=headers)
+        headers = _headers(cid) | {"Content-Length": str(service.store.size(cid))}
+        return StreamingResponse(iter(()), media_type=_BYTES, headers=headers)
 
     return routes
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _headers(cid: str) -> dict[str, str]:
+    return {"ETag": f'"{cid}"', "Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
+
+
+def _body(service: Service, cid: str, wanted: slice, headers: dict[str, str], status: int) -> Response:
+    count = wanted.stop - wanted.start
+    headers = headers | {"Content-Length": str(count)}
+    file = service.store.open(cid)  # checks the whole blob, whatever part of it is asked for
+    file.seek(wanted.start)
+    if count <= WHOLE_BYTES:
+        with file:
+            return Response(file.read(count), status, headers, _BYTES)
+    return StreamingResponse(_pieces(file, count), status, headers, _BYTES)
+
+
+def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:
     with file:
-        while piece := file.read(PIECE_BYTES):
+        while left and (piece := file.read(min(PIECE_BYTES, left))):
+            left -= len(piece)
             yield piece
+
+
+def _range(header: str | None, size: int) -> slice | None:
+    """What a `Range` header asks for (RFC 9110, section 14.2); None for the whole blob, an empty slice for what cannot be had.
+
+    One range of bytes is understood; several at once, and anything else, is answered whole, as the RFC allows.
+    """
+    found = _RANGE.fullmatch(header.strip()) if header else None
+    if found is None or not (found["first"] or found["last"]):
+        return None
+    if not found["first"]:
+        return slice(max(0, size - int(found["last"])), size)
+    first, last = int(found["first"]), int(found["last"] or size - 1)
+    if found["last"] and last < first:
+        return None
+    return slice(first, min(last + 1, size))
+
+
+def _names(header: str, cid: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return f'"{cid}"' in tags or tags == ["*"]
