@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from eth_account import Account
 
+from chain.anvilstate import StateCopier, mend
 from chain.connection import Connection
 from chain.errors import AnvilFailed, ChainError, PortInUse
 from chain.toolchain import find_anvil
@@ -43,6 +44,7 @@ class Anvil:
     lives as long as it should: the kernel counts the thread's end as the parent's.
 
     State is written once a second: after ``kill -9`` up to a second is lost and the block height is lower than before.
+    A kill in the middle of that writing tears the file; the next start then goes on from a copy at most two writings old.
 
     Attributes:
         port: Where it listens.
@@ -64,6 +66,7 @@ class Anvil:
         self._log = log
         self._output: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._copier: StateCopier | None = None
 
     @property
     def url(self) -> str:
@@ -89,6 +92,7 @@ class Anvil:
         if not _is_free(self.port):
             raise PortInUse(self.port)
         self._state.parent.mkdir(parents=True, exist_ok=True)
+        mend(self._state)
         self._output = self._open_output()
         self._process = subprocess.Popen(
             [str(binary), *self._options()],
@@ -103,12 +107,17 @@ class Anvil:
         except BaseException:
             self.stop()
             raise
+        self._copier = StateCopier(self._state)
+        self._copier.start()
 
     def stop(self) -> None:
         """Asks it to save its state and end; kills it if it does not within 15 s. Does nothing if it does not run."""
         process, self._process = self._process, None
         if process is None:
             return
+        if self._copier is not None:
+            self._copier.stop()
+            self._copier = None
         process.terminate()
         try:
             process.wait(STOP_SECONDS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -77,6 +79,27 @@ def test_a_bad_state_file_is_reported_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(AnvilFailed, match=r"ended with status \d+.*it said: .*state"):
         anvil.start()
     assert anvil.pid is None
+
+
+def test_a_state_torn_by_a_kill_is_replaced_by_the_copy_before_it(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    anvil = Anvil(None, state)
+    anvil.start()
+    fund(anvil.url, dev_account(0), [RECEIVER], "0.25")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "state.json.kept").exists() or _height(tmp_path / "state.json.kept") < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert anvil.pid is not None
+    os.kill(anvil.pid, signal.SIGKILL)
+    anvil.stop()
+    state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
+    with anvil:
+        assert Connection(anvil.url).w3.eth.get_balance(RECEIVER) == 25 * 10**16
+
+
+def _height(state: Path) -> int:
+    return int(json.loads(state.read_text())["best_block_number"])
 
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Anvil killed with -9 in each phase and started again from its state: the round finalises, and all agree with the chain.
+
+What Anvil loses is made certain: it starts from a copy of its state file from before the phase's transactions, as if the
+kill had come a moment after that copy was written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from chain.connection import Connection
+from chain.events import Proposed, RoundFinalised, RoundOpened
+from dag.bodies import Kind
+from node.rounds.statement import Statement
+from node.storage import raw_cid
+from tests.flow.anvilnet import AnvilNet
+
+SECONDS = 90.0
+
+
+def kill_at_open(net: AnvilNet) -> None:
+    """The round was opened, and nobody but its opener has heard of it."""
+    before = net.saved()
+    chain, plan = net.desks[0].chain, net.plan
+    chain.rounds.open(plan.digest, net.desks[0].follower.view.head or b"", plan.collect_seconds, plan.round_seconds)
+    net.kill(before)
+
+
+def kill_while_collecting(net: AnvilNet) -> None:
+    """Updates are posted under a round that then does not exist any more, until it is opened again."""
+    before = net.saved()
+    net.open_next()
+    assert net.until(lambda: all(s is not None and len(s.updates) >= 2 for s in net.states(1)), SECONDS)
+    net.kill(before)
+
+
+def kill_when_proposed(net: AnvilNet) -> None:
+    """The chain forgets a proposal that members verify and open."""
+    net.open_next()
+    before = net.saved()
+    assert net.until(lambda: all(s is not None and s.anchors for s in net.states(1)), SECONDS)
+    net.kill(before)
+
+
+def kill_before_finalising(net: AnvilNet) -> None:
+    """The chain is away when the outcome is to be sent."""
+    net.open_next()
+    assert net.until(lambda: any(s is not None and s.sendable_at is not None for s in net.states(1)), SECONDS)
+    net.kill(down=2.0)
+
+
+def kill_when_finalised(net: AnvilNet) -> None:
+    """All have adopted the model, then the chain forgets that the round ended."""
+    net.open_next()
+    assert net.until(lambda: any(s is not None and s.anchors for s in net.states(1)), SECONDS)
+    before = net.saved() if not any(s and s.ending for s in net.states(1)) else None
+    assert net.until(lambda: net.over(1), SECONDS)
+    net.kill(before)
+
+
+def kill_when_finalised_back_to_the_opening(net: AnvilNet) -> None:
+    """All have adopted the model, then the chain forgets the whole round."""
+    before = net.saved()
+    net.open_next()
+    assert net.until(lambda: net.over(1), SECONDS)
+    net.kill(before)
+
+
+def play(net: AnvilNet, kill) -> None:
+    kill(net)
+    assert net.until(lambda: net.over(1) and net.at_rest(), SECONDS), [
+        s and (s.ending, s.anchors) for s in net.states(1)
+    ]
+    verify(net, 1)
+    net.open_next()
+    assert net.until(lambda: net.over(2) and net.at_rest(), SECONDS), "life goes on"
+    verify(net, 2)
+
+
+def verify(net: AnvilNet, number: int) -> None:
+    """One end, told by the chain and known to all; each update counted once; no nonce missing."""
+    chain = net.desks[0].chain
+    events = [e for e in chain.events(net.deployment.block) if getattr(e, "round", None) == number]
+    kinds = Counter(type(event) for event in events)
+    assert (kinds[RoundOpened], kinds[RoundFinalised]) == (1, 1)
+    leaders = [event.leader for event in events if isinstance(event, Proposed)]
+    assert len(leaders) == len(set(leaders)) >= 1
+    (end,) = [event for event in events if isinstance(event, RoundFinalised)]
+    for node, desk in zip(net.nodes, net.desks, strict=True):
+        row = desk.follower.view.rounds[number]
+        assert (row.finalised, row.model, row.statement) == (True, end.model, end.statement)
+        assert desk.follower.view.head == chain.models.head() == end.model
+        assert node.journal.model(end.model) is not None
+        updates = node.publisher.read(
+            lambda ledger: [t for _, t in ledger.since(0, 10_000) if t.kind is Kind.UPDATE and t.round == number]
+        )
+        assert len({t.issuer for t in updates}) == len(updates) == len(net.nodes), "nothing was posted twice"
+    statement = Statement.from_bytes(net.nodes[0].blobs.obtain(raw_cid(end.statement))).predicate
+    assert len({u.issuer for u in statement.updates}) == len(statement.updates) == len(net.nodes)
+    assert all(mined == pending for mined, pending in net.nonces())
+    pool = Connection(net.anvil.url).request("txpool_status")
+    assert {name: int(count, 16) for name, count in pool.items()} == {"pending": 0, "queued": 0}
+
+
+PHASES = {
+    "collecting": kill_while_collecting,
+    "finalised": kill_when_finalised_back_to_the_opening,
+}
+MORE = {
+    "open": kill_at_open,
+    "proposed": kill_when_proposed,
+    "before finalising": kill_before_finalising,
+    "after finalising": kill_when_finalised,
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_round_survives_a_killed_chain(tmp_path: Path, phase: str) -> None:
+    with AnvilNet(tmp_path).running() as net:
+        play(net, PHASES[phase])
+        assert all(desk.went_back for desk in net.desks), "the chain lost something, and all noticed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", MORE)
+def test_a_round_survives_a_chain_killed_in_any_phase(tmp_path: Path, phase: str) -> None:
+    with AnvilNet(tmp_path).running() as net:
+        play(net, MORE[phase])
