@@ -38,7 +38,7 @@ class Conductor:
     Args:
         loop: The daemon's event loop.
         executor: Threads for the effects.
-        ports_for: What this hospital brings to a round of an epoch; None while it holds no keys of that epoch.
+        ports_for: What this hospital brings to a round; None while it holds no keys of its epoch, or takes no part.
         replay: Tells `attached` again of all of a round's transactions.
         holds_model: Whether a model is in this hospital's store.
     """
@@ -47,7 +47,7 @@ class Conductor:
         self,
         loop: asyncio.AbstractEventLoop,
         executor: Executor,
-        ports_for: Callable[[int], Ports | None],
+        ports_for: Callable[[RoundView], Ports | None],
         replay: Callable[[int], None],
         holds_model: Callable[[bytes], bool],
     ) -> None:
@@ -110,7 +110,7 @@ class Conductor:
         if row.round in self._dropped:  # what its last runner started must end first
             return None
         missed = row.finalised and row.model is not None and not self._holds_model(row.model)
-        ports = self._ports_for(row.epoch) if row.open or missed else None
+        ports = self._ports_for(row) if row.open or missed else None
         if ports is None:
             return None
         facts = RoundFacts(
@@ -173,8 +173,9 @@ def _same_opening(facts: RoundFacts, row: RoundView) -> bool:
 
 
 def _anchors(row: RoundView, view: ConsortiumView) -> list[Anchor]:
-    """The proposals the chain recorded for a round."""
-    return [Anchor(view.addresses.index(p.leader), p.proposal, p.updates_root, p.sums_root) for p in row.proposals]
+    """The proposals the chain recorded for a round, by its members: who joined later may record one, and it counts for nothing."""
+    anchors = (Anchor(view.seats[p.leader], p.proposal, p.updates_root, p.sums_root) for p in row.proposals)
+    return [anchor for anchor in anchors if anchor.leader in row.standing.members]
 
 
 def _ending(row: RoundView) -> Ending | None:

@@ -51,9 +51,12 @@ class RoundOpener:
         store.put(plan.to_bytes())
 
     def open_if_due(self, view: ConsortiumView) -> None:
-        """Record the genesis model, or open the next round, where that is called for and it is this member's turn."""
+        """Record the genesis model, or open the next round, where that is called for and it is this member's turn.
+
+        No round is opened while others hold the key than are members: the contract would allow it, no member would train.
+        """
         current = view.current
-        due = view.active_epoch and view.finalised < self._target and self._me in view.standing.members
+        due = view.fitting and view.finalised < self._target and self._me in view.members
         if not due or (current is not None and current.open):
             self._idle_since = None
             return

@@ -26,11 +26,11 @@ from dag.store.sqlite import Store
 from node.api.app import create_app
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
-from node.consortium.view import address_bytes
 from node.daemon.conductor import Conductor
 from node.daemon.learner import LocalLearner
 from node.daemon.opening import RoundOpener
 from node.daemon.plans import PlanBook
+from node.daemon.roster import Seats, consortium_of, electorate, sealed_at_peers, why_not
 from node.epochs.keeper import Keeper
 from node.epochs.start import member_index
 from node.epochs.vault import Vault
@@ -44,7 +44,7 @@ from node.rounds.dsse import sign_statement
 from node.rounds.journal import Journal
 from node.rounds.onchain import OnChain
 from node.rounds.plan import Plan
-from node.rounds.ports import Consortium, Policy, Ports
+from node.rounds.ports import Policy, Ports
 from node.rounds.worker import EXPECTED
 from node.storage.opening import open_store
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from crypto.keys import JointKey
     from dag.transaction import Transaction
     from node.config import NodeConfig
+    from node.consortium.records import RoundView
     from node.consortium.view import ConsortiumView
     from node.home import Home, Identity
 
@@ -105,10 +106,9 @@ class Daemon:
         )
         self.opener, self.plan = self._opener()
         self.plans.read_all(self.view)
-        members = {address: index for index, address in enumerate(self.view.addresses)}
         store = Store(home.ledger)
         ledger = Ledger(store, lambda: self.plans.context(self.view), progress=_read_so_far)
-        self.publisher = Publisher(ledger, store, identity.private_key, members, self._attached)
+        self.publisher = Publisher(ledger, store, identity.private_key, Seats(lambda: self.view), self._attached)
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
             self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
@@ -120,6 +120,7 @@ class Daemon:
         address = config.chain.websocket
         self.heads = HeadWatcher(address, self._block_announced.set) if address else None
         self._stopping = False
+        self._aside: dict[int, str] = {}
 
     # ---- what others ask -----------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Daemon:
 
     def peers(self) -> tuple[str, ...]:
         """The other members' base URLs."""
-        return tuple(h.url for i, h in enumerate(self.view.hospitals) if i != self.me and h.url)
+        return tuple(h.url for seat, h in self.view.present if seat != self.me and h.url)
 
     # ---- running ---------------------------------------------------------------------------------------------------
 
@@ -257,21 +258,19 @@ class Daemon:
         if self.conductor is not None:
             self.conductor.attached(transaction, approvals)
 
-    def _ports(self, epoch: int) -> Ports | None:
-        keys = self.keeper.keys(epoch)
-        if keys is None:
+    def _ports(self, row: RoundView) -> Ports | None:
+        """What this hospital brings to a round; None where it takes no part, or holds no keys of its epoch."""
+        reason, keys = why_not(self.view, row, self.me), self.keeper.keys(row.epoch)
+        if keys is None and reason is None:
+            reason = f"this hospital holds no keys of epoch {row.epoch}"
+        if reason is not None or keys is None:
+            if row.open and self._aside.get(row.round) != reason:
+                log.warning("round %d: taking no part: %s", row.round, reason)
+                self._aside = {row.round: str(reason)}
             return None
-        deployment = self.chain.deployment
         return Ports(
             me=self.me,
-            consortium=Consortium(
-                id=deployment.consortium,
-                chain_id=deployment.chain_id,
-                contract=address_bytes(deployment.rounds),
-                addresses=self.view.addresses,
-                sizes=tuple(h.data_size for h in self.view.hospitals),
-                quorum=self.view.quorum,
-            ),
+            consortium=consortium_of(self.chain.deployment, self.view, row),
             chain=OnChain(self.chain),
             ledger=self.publisher,
             blobs=self.blobs,
@@ -286,6 +285,9 @@ class Daemon:
             secret_for=self.identity.derive,
             sign_statement=lambda statement: sign_statement(statement, self.identity.private_key),
             url_of=lambda member: self.view.hospitals[member].url or None,
+            electorate=lambda: electorate(self.view),
+            keys_of=self.keeper.keys,
+            sealed_elsewhere=lambda model, epoch: sealed_at_peers(self.peers(), model, epoch),
             generation_at=self._generation_at,
             progress=self._progress,
         )

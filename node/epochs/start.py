@@ -67,11 +67,9 @@ def patience(view: ConsortiumView) -> int:
 
 
 def member_index(view: ConsortiumView, account: str) -> int | None:
-    """The index of an account among the members, or None."""
-    try:
-        return view.addresses.index(address_bytes(account))
-    except ValueError:
-        return None
+    """The seat of a present member's account, or None."""
+    seat = view.seats.get(address_bytes(account))
+    return seat if seat in view.members and view.hospitals[seat].account == account else None
 
 
 def tolerate(send: Callable[[], object], *names: str) -> None:

@@ -36,6 +36,7 @@ ROUTES = {
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model}"),
     ("GET", "/v1/models/{model}/provenance"),
+    ("GET", "/v1/models/{model}/sealed/{epoch}"),
     ("GET", "/v1/training"),
     ("GET", "/v1/blobs/{cid}"),
     ("HEAD", "/v1/blobs/{cid}"),

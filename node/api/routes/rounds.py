@@ -39,6 +39,13 @@ def router(service: Service) -> APIRouter:
     def one_model(model: str) -> dict[str, Any]:
         return model_json(_model(service, model))
 
+    @routes.get("/models/{model}/sealed/{epoch}", summary="Where a model lies sealed to the members of a key epoch")
+    def sealed(model: str, epoch: int) -> dict[str, Any]:
+        held = service.journal.model(digest(model))
+        if held is None or held[0] != epoch:
+            raise HTTPException(404, f"model {model[:80]} is not held here under epoch {epoch}")
+        return {"epoch": held[0], "round": held[1], "cid": held[2]}
+
     @routes.get("/models/{model}/provenance", summary="Where a model came from: its statements back to genesis")
     def provenance(model: str) -> dict[str, Any]:
         steps = []
