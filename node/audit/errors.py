@@ -6,6 +6,7 @@ AuditError (a MedweaveError)      2   the audit could not be carried out
 ├── IncoherentChain               2   the endpoint's events contradict each other
 ├── MalformedBlock                2   bytes that are no block, or not the one they are said to be
 ├── UnseenCreation                2   blocks that do not show how a contract came to be
+├── IncompleteBundle              2   a bundle that lacks what it has to hold
 └── BadBundle                     3   a file that is no bundle
 """
 
@@ -55,6 +56,13 @@ class UnseenCreation(AuditError):
     def __init__(self, where: str) -> None:
         super().__init__(f"{where}: no transaction of type 2 in the blocks created it; read the chain itself instead")
         self.where = where
+
+
+class IncompleteBundle(AuditError):
+    """A bundle lacks a blob that has to be in it, or holds a damaged one."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}; `medweave audit verify` says more")
 
 
 class BadBundle(AuditError, BadInput):

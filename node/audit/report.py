@@ -29,6 +29,9 @@ LINKS: Final[dict[str, str]] = {
 }
 """The links of the chain of evidence in the order they are checked, with what each proves."""
 
+MARKS: Final[dict[Status, str]] = {"ok": "ok", "falsified": "FALSIFIED", "unchecked": "not checked"}
+"""What a link's state is called in the text."""
+
 EXIT_CODES: Final[dict[Verdict, int]] = {"verified": 0, "falsified": 1, "could-not-check": 2}
 
 BEYOND: Final = (
@@ -105,10 +108,10 @@ class Report:
                     return finding
         return None
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+    def to_json(self, *, timings: bool = False) -> dict[str, Any]:
+        """The report as JSON values; with the seconds that each link took, if they are wanted."""
         broken = self.first_broken
-        return {
+        content = {
             "verdict": self.verdict,
             "model": None if self.model is None else self.model.hex(),
             "rounds": list(self.rounds),
@@ -117,28 +120,47 @@ class Report:
             "notes": list(self.notes),
             "not_verifiable_from_outside": list(self.beyond),
         }
+        return content | {"seconds": dict(self.timings)} if timings else content
 
-    def to_text(self) -> str:
-        """The report for people: one line a link that holds, every finding that does not, the verdict last."""
-        return "\n".join(self._lines())
+    def to_text(self, *, timings: bool = False) -> str:
+        """The report for people: one line a link that holds, every finding that does not, the verdict last.
 
-    def _lines(self) -> Iterator[str]:
-        yield f"model {self.model.hex() if self.model else '(none)'}, rounds {_listed(self.rounds)}"
+        Args:
+            timings: Whether a table says how long each link took.
+        """
+        return "\n".join(self._lines(timings=timings))
+
+    def state(self, link: str) -> Status | None:
+        """The worst that was found about a link, over all rounds; None where it was not looked at."""
+        found = {finding.status for finding in self.findings if finding.link == link}
+        states: tuple[Status, ...] = ("falsified", "unchecked", "ok")
+        return next((status for status in states if status in found), None)
+
+    def _lines(self, *, timings: bool) -> Iterator[str]:
+        yield f"model {self.model.hex() if self.model else '(none)'}, rounds {listed(self.rounds)}"
         for link, claim in LINKS.items():
-            mine = [finding for finding in self.findings if finding.link == link]
-            if not mine:
+            state = self.state(link)
+            if state is None:
                 continue
-            wrong = [finding for finding in mine if finding.status != "ok"]
-            mark = "ok" if not wrong else "FALSIFIED" if any(f.status == "falsified" for f in wrong) else "not checked"
-            yield f"  {link:<10} {mark:<12} {claim}"
+            yield f"  {link:<10} {MARKS[state]:<12} {claim}"
+            wrong = [finding for finding in self.findings if finding.link == link and finding.status != "ok"]
             yield from (f"      {finding.status}: {finding.line()}" for finding in wrong)
+        if timings:
+            yield from self._times()
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"cannot be verified from outside: {limit}" for limit in self.beyond)
         broken = self.first_broken
         yield f"audit: {self.verdict}" + ("" if broken is None else f" ({broken.line()})")
 
+    def _times(self) -> Iterator[str]:
+        total = sum(self.timings.values())
+        yield f"time: {total:.2f} s"
+        for link, seconds in sorted(self.timings.items(), key=lambda item: -item[1]):
+            yield f"  {link:<10} {seconds:>8.2f} s  {100 * seconds / (total or 1):>5.1f} %"
 
-def _listed(rounds: tuple[int, ...]) -> str:
+
+def listed(rounds: tuple[int, ...]) -> str:
+    """Round numbers for people."""
     if not rounds:
         return "none"
     if rounds == tuple(range(rounds[0], rounds[-1] + 1)) and len(rounds) > 2:
