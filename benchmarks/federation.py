@@ -1,0 +1,289 @@
+"""Hospitals that learn alone, together and in one place, in this process: what `learning` and `paper` compare.
+
+Every arm trains with the same settings for the same number of rounds from the same initial model, so each passes over its
+images equally often. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
+quantises, packs, encrypts under a joint key of the `standard` parameters, adds, and opens with T of N members' shares,
+by the product's own code; chain, ledger, gossip and processes are left out, and no update is ever refused.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from benchmarks.streams import ceremony
+from crypto.opening import Opener
+from crypto.streaming import SealingPool, add_stream, combine_stream, open_stream
+from dag.weights import contribution_weight
+from node.images.dataset import concatenate
+from node.images.partition import partition
+from node.learning.metrics import predict
+from node.learning.parameters import initial
+from node.learning.settings import derive_seed
+from node.learning.training import clip_l2, configure_threads, train
+from node.rounds.decision import next_model
+from node.sealing.quantising import QuantisedUpdate, plan_layout, step_sizes
+from node.sealing.updates import sealer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from node.images.record import Dataset
+    from node.learning.settings import TrainingSettings
+
+VALUE_RANGE: Final = Decimal("0.0625")
+CLIP_NORM: Final = 8.0
+"""The plan's defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One task: each hospital's training images, and test images that none of them has."""
+
+    hospitals: tuple[Dataset, ...]
+    test: Dataset
+
+    @property
+    def whole(self) -> Dataset:
+        """What a single place would train on."""
+        return concatenate(self.hospitals, "all hospitals")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One arm on one split."""
+
+    answers: tuple[NDArray[np.float32], ...]
+    """The model's probabilities on the test images after each round, ``[n, J]``."""
+    vector: NDArray[np.float32]
+    """The last model, ``[D]``."""
+    marks: tuple[float, ...]
+    """Seconds since the start after each round."""
+    clipped: int = 0
+    """Values of updates that lay outside the range, over all rounds; sealed arms only."""
+    clipped_norms: int = 0
+    """Updates whose L2 norm was cut."""
+    loss: float = 0.0
+    """Mean training loss of the last epoch, over hospitals by images."""
+
+    @property
+    def seconds(self) -> float:
+        """The whole run."""
+        return self.marks[-1]
+
+
+class Sum(Protocol):
+    """How the next model is made of the updates."""
+
+    clipped: int
+
+    def __call__(
+        self,
+        base: NDArray[np.float32],
+        updates: Sequence[NDArray[np.float32]],
+        samples: Sequence[int],
+        number: int,
+    ) -> NDArray[np.float32]:
+        """The base ``[D]`` of round ``number`` plus the weighted mean of the updates."""
+
+
+def split_of(train_set: Dataset, test: Dataset, hospitals: int, how: str, seed: int) -> Split:
+    """``train_set`` shared out as `node.images.partition` does."""
+    return Split(tuple(partition(train_set, hospitals, how, seed)), test)
+
+
+def weights_of(samples: Sequence[int]) -> list[int]:
+    """Eq. 19 for hospitals that took every slot, parts per million."""
+    most = max(samples)
+    return [contribution_weight(count, count, most, 1, 1) for count in samples]
+
+
+class Clear:
+    """The weighted mean of updates that anyone could read, in float64."""
+
+    clipped = 0
+
+    def __call__(
+        self,
+        base: NDArray[np.float32],
+        updates: Sequence[NDArray[np.float32]],
+        samples: Sequence[int],
+        number: int,
+    ) -> NDArray[np.float32]:
+        """As `Sum`."""
+        del number  # nothing is drawn here
+        weights = weights_of(samples)
+        mean = np.zeros(base.shape)
+        for update, weight in zip(updates, weights, strict=True):
+            mean += update * (weight / sum(weights))
+        return (base + mean).astype(np.float32)
+
+
+class Sealed:
+    """The product's path: nobody sees an update, T of N members open the sum.
+
+    Args:
+        settings: Name the network.
+        members: N; T is two thirds of them, rounded up.
+        seed: Of the stochastic rounding.
+    """
+
+    def __init__(self, settings: TrainingSettings, members: int, seed: int) -> None:
+        threshold = -(-2 * members // 3)
+        self._joint, keys = ceremony(members, threshold)
+        self._openers = [Opener(member, range(threshold)) for member in keys[:threshold]]
+        self._members, self._seed = members, seed
+        self._layout = plan_layout(settings.architecture, settings.classes, VALUE_RANGE)
+        self._steps = step_sizes(self._layout, self._joint.params, members)
+        self.clipped = 0
+        self.upload_bytes = 0
+
+    def __call__(
+        self,
+        base: NDArray[np.float32],
+        updates: Sequence[NDArray[np.float32]],
+        samples: Sequence[int],
+        number: int,
+    ) -> NDArray[np.float32]:
+        """As `Sum`."""
+        params, weights = self._joint.params, weights_of(samples)
+        sealed = [
+            self._seal(update, weight, number, k)
+            for k, (update, weight) in enumerate(zip(updates, weights, strict=True))
+        ]
+        self.upload_bytes = max(sum(map(len, chunks)) for chunks in sealed)
+        total = list(add_stream(sealed, params))
+        parts = {k: list(open_stream(opener, total)) for k, opener in enumerate(self._openers)}
+        opened = np.concatenate(list(combine_stream(total, parts, params, self._members)))
+        return next_model(base, [opened], [sum(weights)], self._steps)
+
+    def _seal(self, update: NDArray[np.float32], weight: int, number: int, member: int) -> list[bytes]:
+        rounding = derive_seed(self._seed, number, member).to_bytes(32, "big")
+        limit = self._joint.params.value_limit(self._members)
+        values = QuantisedUpdate(update, weight, self._layout, limit, rounding)
+        with SealingPool(self._joint, 1, sealer_of(self._joint)) as pool:
+            chunks = list(pool.seal(values))
+        self.clipped += values.clipped
+        return chunks
+
+
+def federated(
+    split: Split,
+    settings: TrainingSettings,
+    rounds: int,
+    add: Sum,
+) -> Run:
+    """Rounds of local training and one sum each, from the model that ``settings.seed`` draws."""
+    started = time.monotonic()
+    model = initial(settings.architecture, settings.classes, settings.seed)
+    answers, marks, cut, loss = [], [], 0, 0.0
+    samples = [len(data) for data in split.hospitals]
+    for number in range(rounds):
+        updates, losses = [], []
+        for member, data in enumerate(split.hospitals):
+            result = train(model, data, settings.for_round(number, rounds, member))
+            delta, norm = clip_l2(result.vector - model, CLIP_NORM)
+            cut += norm > CLIP_NORM
+            updates.append(delta)
+            losses.append(result.losses[-1])
+        loss = float(np.average(losses, weights=samples))
+        model = add(model, updates, samples, number)
+        answers.append(predict(model, split.test, settings))
+        marks.append(time.monotonic() - started)
+    return Run(tuple(answers), model, tuple(marks), add.clipped, cut, loss)
+
+
+def alone(
+    data: Dataset,
+    test: Dataset,
+    settings: TrainingSettings,
+    rounds: int,
+    member: int,
+) -> Run:
+    """One place that trains on ``data`` by itself, as many epochs as the rounds have."""
+    started = time.monotonic()
+    model = initial(settings.architecture, settings.classes, settings.seed)
+    answers, marks, loss = [], [], 0.0
+    for number in range(rounds):
+        result = train(model, data, settings.for_round(number, rounds, member))
+        model, loss = result.vector, result.losses[-1]
+        answers.append(predict(model, test, settings))
+        marks.append(time.monotonic() - started)
+    return Run(tuple(answers), model, tuple(marks), loss=loss)
+
+
+def shared_out(dataset: Dataset, shares: Sequence[float], seed: int) -> list[Dataset]:
+    """``dataset`` in parts of about these ``shares``, by patient, each class in proportion; no image twice, none left out."""
+    rng = np.random.default_rng(seed)
+    names, whose = np.unique(dataset.patients, return_inverse=True)
+    counts = np.zeros((names.size, len(dataset.class_names)))
+    np.add.at(counts, (whose, dataset.labels), 1)
+    wanted = np.asarray(shares, dtype=np.float64) / sum(shares)
+    owner = np.empty(names.size, dtype=np.int64)
+    for kind in range(counts.shape[1]):
+        people = rng.permutation(np.flatnonzero(counts.argmax(axis=1) == kind))
+        people = people[np.argsort(-counts[people].sum(axis=1), kind="stable")]
+        have = np.zeros(wanted.size)
+        for person in people:
+            place = int((have / wanted).argmin())
+            owner[person] = place
+            have[place] += counts[person].sum()
+    return [
+        dataset.take(np.flatnonzero(owner[whose] == place), f"{dataset.name}, hospital {place + 1}")
+        for place in range(wanted.size)
+    ]
+
+
+def folds_of(dataset: Dataset, folds: int, seed: int) -> list[tuple[Dataset, Dataset]]:
+    """Training and test sets of a cross-validation grouped by patient and stratified by class."""
+    parts = shared_out(dataset, [1.0] * folds, seed)
+    return [
+        (
+            concatenate([part for other, part in enumerate(parts) if other != held], f"fold {held + 1} train"),
+            parts[held],
+        )
+        for held in range(folds)
+    ]
+
+
+class Work(Protocol):
+    """One run to do, in this process or another."""
+
+    @property
+    def threads(self) -> int:
+        """How many torch may use."""
+
+    def __call__(self) -> Run:
+        """Do it."""
+
+    def __str__(self) -> str:
+        """What it is, for people."""
+
+
+def side_by_side(works: Sequence[Work], processes: int) -> list[Run]:
+    """Every run, in the order of ``works``, so many at a time; each is told on standard error when it ends."""
+    if processes == 1:
+        return [_told(work, _done(work)) for work in works]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(_done, work): place for place, work in enumerate(works)}
+        runs = {futures[done]: _told(works[futures[done]], done.result()) for done in as_completed(futures)}
+    return [runs[place] for place in range(len(works))]
+
+
+def _done(work: Work) -> Run:
+    configure_threads(work.threads)
+    return work()
+
+
+def _told(work: Work, run: Run) -> Run:
+    print(f"{work}: {run.seconds:.0f} s, training loss {run.loss:.4f}", file=sys.stderr, flush=True)
+    return run

@@ -1,0 +1,255 @@
+"""The arithmetic of the learning benchmarks: splits, sums, tables, charts; and both commands on little images."""
+
+import json
+import re
+import sys
+import zlib
+import xml.etree.ElementTree as ET
+from argparse import Namespace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks import charts, learning, paper
+from benchmarks.errors import NotMeasured
+from benchmarks.federation import (
+    Clear,
+    Run,
+    Sealed,
+    Split,
+    alone,
+    federated,
+    folds_of,
+    shared_out,
+    side_by_side,
+    weights_of,
+)
+from benchmarks.flower import Flower
+from benchmarks.learning import CENTRAL, CLEAR, LOCAL, SEALED, Outcome
+from node.images.phantom import generate
+from node.learning.averaging import average
+from node.learning.parameters import layout_of, size_of
+from node.learning.settings import TrainingSettings
+from node.learning.training import train
+
+TINY = TrainingSettings(architecture="cnn", image_size=32, epochs=1, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return Split(tuple(generate(12, 32, 0, scanner) for scanner in range(3)), generate(12, 32, 1))
+
+
+# ---- sums ------------------------------------------------------------------------------------------------------------
+
+
+def updates(count=3, size=500, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=size).astype(np.float32), [
+        (0.01 * rng.normal(size=size)).astype(np.float32) for _ in range(count)
+    ]
+
+
+def test_the_clear_sum_is_the_products_average():
+    base, found = updates()
+    samples = [40, 20, 17]
+    np.testing.assert_allclose(Clear()(base, found, samples, 0), average(base, found, samples), atol=1e-7)
+    assert weights_of(samples) == [1_000_000, 500_000, 425_000]
+
+
+def test_the_sealed_sum_is_the_clear_one_but_for_rounding(split):
+    plan = TINY
+    model = train(np.zeros(_size(plan), np.float32), split.hospitals[0], plan).vector
+    rng = np.random.default_rng(1)
+    found = [rng.uniform(-0.06, 0.06, model.size).astype(np.float32) for _ in range(3)]
+    sealed = Sealed(plan, 3, 0)
+    apart = np.abs(sealed(model, found, [40, 20, 17], 0) - Clear()(model, found, [40, 20, 17], 0))
+    assert 0 < apart.max() < 2e-5
+    assert sealed.clipped == 0
+    assert sealed.upload_bytes > 4 * model.size
+    sealed(model, [each * 2 for each in found], [1, 1, 1], 1)
+    assert sealed.clipped > 0
+
+
+def _size(plan):
+    return size_of(layout_of(plan.architecture, plan.classes))
+
+
+def test_one_hospital_together_is_that_hospital_alone(split):
+    mine = Split(split.hospitals[:1], split.test)
+    joint, lone = federated(mine, TINY, 2, Clear()), alone(split.hospitals[0], split.test, TINY, 2, 0)
+    np.testing.assert_allclose(joint.vector, lone.vector, atol=1e-6)
+    assert len(joint.answers) == len(joint.marks) == 2
+    assert joint.loss == pytest.approx(lone.loss, rel=1e-4)
+
+
+def test_flower_without_flwr_says_what_to_install():
+    base, found = updates()
+    with Flower(sys.executable) as peer, pytest.raises(NotMeasured, match="pip install flwr"):
+        peer(base, found, [1, 1, 1], 0)
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_keep_their_order(split):
+    jobs = [paper.Job(str(member), split, TINY, 1, 1, member) for member in range(3)]
+    one, two = side_by_side(jobs, 1), side_by_side(jobs, 2)
+    assert all(np.array_equal(a.vector, b.vector) for a, b in zip(one, two, strict=True))
+    assert not np.array_equal(one[0].vector, one[1].vector)
+
+
+# ---- splits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shares", [(40, 20, 17), (1, 1, 1, 1, 1)])
+def test_shares_are_by_patient_and_as_large_as_asked(shares):
+    data = generate(308, 32, 3)
+    parts = shared_out(data, shares, 0)
+    assert sum(map(len, parts)) == len(data)
+    people = [set(part.patients) for part in parts]
+    assert sum(map(len, people)) == data.patient_count
+    for part, share in zip(parts, shares, strict=True):
+        assert len(part) == pytest.approx(len(data) * share / sum(shares), abs=6)
+        assert part.class_counts[0] == pytest.approx(len(part) / 2, abs=4)
+
+
+def test_folds_ask_everybody_once():
+    data = generate(60, 32, 3)
+    folds = folds_of(data, 5, 1)
+    assert sorted(np.concatenate([asked.patients for _, asked in folds])) == sorted(data.patients)
+    for learnt, asked in folds:
+        assert not set(learnt.patients) & set(asked.patients)
+        assert len(learnt) + len(asked) == len(data)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def outcome(arm, seed, skill, member=0, rounds=2):
+    rng = np.random.default_rng(zlib.crc32(f"{arm}/{seed}/{member}".encode()))
+    labels = rng.integers(0, 2, 200)
+    answers = []
+    for number in range(rounds):
+        score = 1 / (1 + np.exp(-(rng.normal(size=200) + skill * (number + 1) / rounds * (2 * labels - 1))))
+        answers.append(np.column_stack([1 - score, score]).astype(np.float32))
+    return Outcome(arm, seed, member, tuple(answers), labels, np.arange(200).astype(str), 3.0, 0)
+
+
+def made():
+    found = [
+        outcome(arm, seed, skill) for seed in range(2) for arm, skill in ((CENTRAL, 0.9), (CLEAR, 0.8), (SEALED, 0.8))
+    ]
+    return found + [outcome(LOCAL, seed, 0.1, member) for seed in range(2) for member in range(2)]
+
+
+def test_figures_are_scikit_learns():
+    each = outcome(CENTRAL, 0, 1.0)
+    assert each.auc() == pytest.approx(roc_auc_score(each.labels, each.rounds[-1][:, 1]))
+    false, true = learning.roc_curve([each])
+    assert np.trapezoid(true, false) == pytest.approx(each.auc(), abs=0.02)
+    assert (false[0], true[-1]) == (0, 1)
+
+
+def test_targets_are_differences_of_means():
+    found = made()
+    held = {target.name: target for target in learning.targets(found, "covid_ct_128")}
+    central, sealed = learning.by_seed(found, CENTRAL).mean(), learning.by_seed(found, SEALED).mean()
+    lone = np.mean([each.auc() for each in found if each.arm == LOCAL])
+    assert held["together below one place"].value == pytest.approx(central - sealed)
+    assert held["together above the mean alone"].value == pytest.approx(sealed - lone)
+    assert held["together above the mean alone"].holds
+    assert held["one place"].target == 0.93
+    unsealed = {t.name: t for t in learning.targets([o for o in found if o.arm != SEALED], "")}
+    assert set(unsealed) == {"together below one place", "together above the mean alone"}
+
+
+def test_every_arm_and_seed_has_its_line(monkeypatch):
+    monkeypatch.setattr(learning, "DRAWS", 20)
+    lines = learning.rows(made())
+    assert sum(line.table == "mean over seeds" for line in lines) == 4
+    assert sum("intervals" in line.table for line in lines) == 10
+    assert re.fullmatch(r"0\.\d{3} [01]\.\d\d-[01]\.\d\d", str(lines[4].figures["AUC"]))
+
+
+def test_flower_is_put_beside_ours_round_by_round():
+    found = [outcome(CLEAR, 0, 1.0), outcome(learning.FLOWER, 0, 1.0)]
+    lines = learning.beside_flower(found)
+    assert [line.name for line in lines] == ["round 1", "round 2"]
+    assert lines[1].figures["accuracy_Flower"] == found[1].accuracy(1)
+    assert lines[1].figures["accuracy"] == found[0].accuracy(1)
+
+
+def test_folds_are_put_together_before_they_are_scored(split):
+    options = Namespace(seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
+                        learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, hospitals=2,
+                        partition="iid", rounds=1, threads=1, flower_python="")  # fmt: skip
+    listed = learning.jobs(options, split.whole, split.test)
+    assert len(listed) == 3 * 4
+    runs = [
+        Run((np.full((len(job.split.test), 2), 0.5, np.float32),), np.zeros(1, np.float32), (1.0,)) for job in listed
+    ]
+    found = learning.outcomes(listed, runs)
+    assert len(found) == 4
+    assert all(each.labels.size == len(split.whole) + len(split.test) for each in found)
+    assert all(each.seconds == 3 for each in found)
+
+
+# ---- charts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.713, 0.941), (3, 10), (0.5, 0.5), (0, 12345)])
+def test_ticks_are_round_and_span_the_range(low, high):
+    found = charts.ticks(low, high)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert 2 <= len(found) <= 8
+    assert np.allclose(np.diff(found), found[1] - found[0])
+
+
+def test_charts_are_well_formed_and_hold_every_name():
+    text = charts.lines("a < b", "x", "y", [charts.Line("one & two", [1, 2], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3])])
+    root = ET.XML(text)
+    assert "one & two" in "".join(root.itertext())
+    bars = [charts.Bar("g", "n", 0.5, 0.4, 0.6), charts.Bar("h", "n", 0.25)]
+    heights = [
+        float(rect.get("height"))
+        for rect in ET.XML(charts.bars("t", "y", bars)).iter("{http://www.w3.org/2000/svg}rect")
+    ]
+    assert heights[1] == pytest.approx(2 * heights[2], abs=0.2)
+
+
+# ---- the commands ----------------------------------------------------------------------------------------------------
+
+LITTLE = ["--phantoms", "12", "--image-size", "32", "--rounds", "1", "--epochs", "1", "--seeds", "1", "--model", "cnn"]
+
+
+def test_learning_measures(tmp_path, capsys):
+    file = tmp_path / "found.json"
+    assert learning.main([*LITTLE, "--hospitals", "3", "--out", str(tmp_path), "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert [row["name"] for row in found["rows"][:4]] == [CENTRAL, CLEAR, SEALED, "alone, mean of the hospitals"]
+    assert len(found["targets"]) == 3
+    assert {"curves.svg", "roc.svg"} <= {path.name for path in tmp_path.iterdir()}
+    assert "synthetic" in capsys.readouterr().out
+
+
+def test_the_papers_table_has_its_shape(tmp_path):
+    file = tmp_path / "found.json"
+    assert (
+        paper.main(
+            [*LITTLE[2:], "--phantoms", "40", "--hospitals-to", "3", "--out", str(tmp_path), "--json", str(file)]
+        )
+        == 0
+    )
+    rows = json.loads(file.read_text())["rows"]
+    names = [row["name"] for row in rows if row["table"].startswith("Table 4")]
+    assert names == ["Local I", "Local II", "Local III", "Local, mean", "FedAvg", "FedAvg-Blockchain", "FedProx"]
+    by_name = {row["name"]: row for row in rows if row["table"].startswith("Table 4")}
+    assert by_name["FedAvg"]["local"] == pytest.approx(by_name["FedAvg"]["generalisation"])
+    assert by_name["Local, mean"]["local"] == pytest.approx(np.mean([by_name[n]["local"] for n in paper.LOCALS]))
+    assert {f"figure{n}.svg" for n in ("7", "7-time", "10")} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_data_that_cannot_be_read_is_no_measurement(tmp_path, capsys):
+    assert learning.main([*LITTLE, "--data", str(tmp_path / "absent.npz"), "--out", str(tmp_path)]) == 2
+    assert "absent.npz" in capsys.readouterr().err
