@@ -336,6 +336,8 @@ class SimNet:
             return
         if item[0] == "message":
             self._carry(node, node.sync.receive(str(item[2]), item[3], self.now))
+        elif item[0] == "call":
+            item[2]()
         elif item[0] == "posted":
             self._carry(node, node.sync.created([item[2]], self.now))
         elif item[0] == "effect" and not self.stopped_effects(node, item[2]):
