@@ -55,6 +55,26 @@ class Loop:
             call(*arguments)
 
 
+class Gated(OnChain):
+    """Waits before a call to the contracts while a test holds it back."""
+
+    def __init__(self, chain: Chain, held: set[str]) -> None:
+        super().__init__(chain)
+        self.held = held
+
+    def propose(self, *arguments: Any) -> int:
+        self.wait("propose")
+        return super().propose(*arguments)
+
+    def finalise(self, *arguments: Any) -> int:
+        self.wait("finalise")
+        return super().finalise(*arguments)
+
+    def wait(self, call: str) -> None:
+        while call in self.held:
+            time.sleep(0.02)
+
+
 @dataclass
 class Desk:
     """What one hospital has for the chain."""
@@ -80,7 +100,8 @@ class AnvilNet(SimNet):
         self.pool = ThreadPoolExecutor(6)
         self.anvil = Anvil(None, folder / "state.json", log=folder / "anvil.log")
         self.desks: list[Desk] = []
-        self.before_effect: Callable[[int, str], None] = lambda _member, _effect: None
+        self.held: set[str] = set()
+        """Calls to the contracts (`propose`, `finalise`) that wait until they are taken out."""
 
     # ---- building -------------------------------------------------------------------------------------------------
 
@@ -91,6 +112,7 @@ class AnvilNet(SimNet):
             self._found()
             yield self
         finally:
+            self.held.clear()
             self.pool.shutdown(wait=True, cancel_futures=True)
             self.anvil.stop()
 
@@ -117,7 +139,7 @@ class AnvilNet(SimNet):
         book = IntentBook(self.folder / f"intents-{k}.sqlite")
         chain = Chain(self.anvil.url, self.deployment, self.accounts[k], attempts=2, timeout=5.0, book=book)
         node = self.nodes[k]
-        node.ports = replace(node.ports, chain=OnChain(chain))
+        node.ports = replace(node.ports, chain=Gated(chain, self.held))
         follower = Follower(chain, EventLog(self.folder / f"events-{k}.sqlite", self.deployment))
 
         def ports_for(_epoch: int) -> Ports:

@@ -39,8 +39,11 @@ def kill_while_collecting(net: AnvilNet) -> None:
 
 def kill_when_proposed(net: AnvilNet) -> None:
     """The chain forgets a proposal that members verify and open."""
+    net.held.add("propose")
     net.open_next()
+    assert net.until(lambda: all(net.states(1)), SECONDS)
     before = net.saved()
+    net.held.clear()
     assert net.until(lambda: all(s is not None and s.anchors for s in net.states(1)), SECONDS)
     net.kill(before)
 
@@ -54,9 +57,11 @@ def kill_before_finalising(net: AnvilNet) -> None:
 
 def kill_when_finalised(net: AnvilNet) -> None:
     """All have adopted the model, then the chain forgets that the round ended."""
+    net.held.add("finalise")
     net.open_next()
-    assert net.until(lambda: any(s is not None and s.anchors for s in net.states(1)), SECONDS)
-    before = net.saved() if not any(s and s.ending for s in net.states(1)) else None
+    assert net.until(lambda: all(s is not None and s.anchors for s in net.states(1)), SECONDS)
+    before = net.saved()
+    net.held.clear()
     assert net.until(lambda: net.over(1), SECONDS)
     net.kill(before)
 
@@ -129,3 +134,19 @@ def test_a_round_survives_a_killed_chain(tmp_path: Path, phase: str) -> None:
 def test_a_round_survives_a_chain_killed_in_any_phase(tmp_path: Path, phase: str) -> None:
     with AnvilNet(tmp_path).running() as net:
         play(net, MORE[phase])
+        if phase in {"proposed", "after finalising"}:
+            assert all(desk.went_back for desk in net.desks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["proposed", "after finalising"])
+def test_hospitals_that_send_nothing_again_begin_the_round_again(
+    tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second line of defence: without any intent on disk, what the chain forgot is found wanting and done again."""
+    monkeypatch.setattr("chain.client.Chain.watch", lambda _self, _news: None)
+    with AnvilNet(tmp_path).running() as net:
+        MORE[phase](net)
+        assert all(desk.went_back for desk in net.desks)
+        assert net.until(lambda: net.over(1), SECONDS)
+        verify(net, 1)
