@@ -338,7 +338,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--image-size", type=int, default=defaults.image_size, help="default %(default)s")
     found.add_argument("--batch-size", type=int, default=defaults.batch_size, help="default %(default)s")
     found.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="default %(default)s")
-    found.add_argument("--schedule-over", default="plan", choices=("round", "plan"), help="default %(default)s")
+    found.add_argument("--schedule-over", default="round", choices=("round", "plan"), help="default %(default)s")
     found.add_argument("--label-smoothing", type=float, default=0.0, help="default %(default)s")
     found.add_argument("--proximal", type=float, default=0.0, help="FedProx mu; default %(default)s")
     found.add_argument("--unsealed", dest="sealed", action="store_false", help="leave the sealed arm out")

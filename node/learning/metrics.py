@@ -94,7 +94,10 @@ def predict(
     where = device or torch.device("cpu")
     model = prepared(vector, settings).to(where).eval()
     with torch.inference_mode():
-        parts = [model.probabilities(model(batch.to(where))).cpu() for batch in torch.split(images, BATCH)]
+        parts = [
+            model.probabilities(model(batch.to(where, memory_format=torch.channels_last))).cpu()
+            for batch in torch.split(images, BATCH)
+        ]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
     return found
 

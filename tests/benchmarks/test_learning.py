@@ -3,8 +3,8 @@
 import json
 import re
 import sys
-import zlib
 import xml.etree.ElementTree as ET
+import zlib
 from argparse import Namespace
 
 import numpy as np
