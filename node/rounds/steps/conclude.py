@@ -11,7 +11,7 @@ from chain.records import Outcome
 from dag.bodies import CheckpointBody, Kind
 from node.errors import LyingPeer, RoundProblem
 from node.rounds.decision import accepted_groups
-from node.rounds.dsse import Envelope, Signature, verify_signature
+from node.rounds.dsse import Signature, verify_signature
 from node.rounds.errors import BadStatementSignature
 from node.rounds.groups import seed_material, tolerated_colluders
 from node.rounds.ports import Electorate
@@ -192,9 +192,9 @@ def post_checkpoint(ports: Ports, state: RoundState, digest: bytes) -> tuple[Eve
 
 
 def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...]:
-    """Store the statement's envelope and send the outcome, with the collected signatures; the second finds it done.
+    """Send the outcome with the collected signatures; whoever comes second finds it done.
 
-    Only a member that signed both counts, so whatever the chain records has an envelope that convinces.
+    Only a member that signed the statement too counts, so whatever the chain records has an envelope that convinces.
 
     Raises:
         RoundProblem: Fewer than a quorum of members signed both.
@@ -202,28 +202,27 @@ def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...
     statement = Statement.from_bytes(ports.blobs.obtain(raw_cid(digest)))
     outcome, addresses = outcome_of(statement), ports.consortium.addresses
     now = ports.electorate() or Electorate(dict(enumerate(addresses)), state.members.quorum)
-    signed: dict[int, tuple[bytes, Signature]] = {}
+    signed: dict[int, bytes] = {}
     for point in sorted((c for c in state.checkpoints if c.statement == digest), key=lambda c: c.id):
         if now.addresses.get(point.issuer) != addresses[point.issuer]:
             continue  # it has left, or answers to another account: the chain does not take this signature any more
-        endorsement = Signature(addresses[point.issuer], point.statement_signature)
-        if point.issuer not in signed and _signed_both(ports, outcome, statement, point, endorsement):
-            signed[point.issuer] = (point.signature, endorsement)
+        if point.issuer not in signed and _signed_both(ports, outcome, statement, point):
+            signed[point.issuer] = point.signature
     if len(signed) < (quorum := max(state.members.quorum, now.quorum)):
         raise RoundProblem(f"{len(signed)} valid signatures of present members, a quorum is {quorum}")
-    ports.blobs.store.put(Envelope.of(statement, (endorsement for _, endorsement in signed.values())).to_bytes())
-    gas = ports.chain.finalise(outcome, {index: signature for index, (signature, _) in signed.items()})
+    gas = ports.chain.finalise(outcome, signed)
     if not gas:  # somebody else ended the round; how, the chain's own event says
         return ()
     ports.journal.remember(state.facts.round, "gas_finalise", gas)
     return (Ended(Ending(finalised=True, model=outcome.model, statement=digest)),)
 
 
-def _signed_both(ports: Ports, outcome: Outcome, statement: Statement, point: Checkpoint, under: Signature) -> bool:
-    if not ports.chain.signed_by(outcome, point.signature, under.signer):
+def _signed_both(ports: Ports, outcome: Outcome, statement: Statement, point: Checkpoint) -> bool:
+    address = ports.consortium.addresses[point.issuer]
+    if not ports.chain.signed_by(outcome, point.signature, address):
         return False
     try:
-        verify_signature(statement.to_bytes(), under)
+        verify_signature(statement.to_bytes(), Signature(address, point.statement_signature))
     except BadStatementSignature as error:
         log.warning("round %d: member %d: %s", outcome.round, point.issuer, error)
         return False
