@@ -17,7 +17,7 @@ from node.cli.reader import Reader
 from node.home import Home
 from node.publishing.blobs import LIMITS
 from node.storage import FileStore, fetch_blob
-from node.storage.care import repair, verify_store
+from node.storage.care import examine, repair
 from node.storage.opening import GIBIBYTE, open_backend, open_store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def verify(home: Path, *, mend: bool, as_json: bool) -> int:
     store = open_store(place.blobs, place.config().storage)
     with progress_bar(quiet=as_json) as report:
         step = (lambda done, total: report("verifying", done, total)) if report else None
-        found = verify_store(store, progress=step)
+        found = examine(store, progress=step)
     left = _mend(place, store, found) if mend and found else found
     if as_json:
         repaired = sorted({finding.cid for finding in found} - {finding.cid for finding in left})

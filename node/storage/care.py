@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from node.storage.store import BlobStore
 
-__all__ = ["Finding", "repair", "verify_store"]
+__all__ = ["Finding", "examine", "repair"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Finding:
     """One clause for people: where, and what was found."""
 
 
-def verify_store(
+def examine(
     store: BlobStore, wanted: Iterable[str] = (), progress: Callable[[int, int], None] | None = None
 ) -> tuple[Finding, ...]:
     """Read every blob and compare it with its CID; look for the ones that ought to be there.
@@ -62,7 +62,7 @@ def repair(findings: Iterable[Finding], fetch: Callable[[str], object]) -> tuple
     """Have each blob fetched and stored again; what nobody delivers stays a finding.
 
     Args:
-        findings: As `verify_store` found them.
+        findings: As `examine` found them.
         fetch: Fetches one blob into the store, checked; raises `BlobUnavailable` where nobody delivers it.
 
     Raises:
