@@ -73,6 +73,26 @@ class Rounds(_Section):
     )
 
 
+class Membership(_Section):
+    """`[membership]`: what this hospital does by itself about members, keys and faults."""
+
+    exchange_seconds: float = Field(
+        default=5.0, ge=0.2, le=3600, description="Peers are asked for motions and signatures this often, seconds."
+    )
+    new_epochs: bool = Field(
+        default=True, description="Open a key ceremony when the active key does not fit the members any more."
+    )
+    challenge: bool = Field(
+        default=True, description="Bring proofs of other members' faults to the chain, paying for the transaction."
+    )
+    findings: bool = Field(
+        default=True, description="Sign findings about faults that this node has seen itself and no chain sees."
+    )
+    propose_removal_below: int = Field(
+        default=0, ge=0, le=100, description="Propose the removal of members whose reputation is below this; 0 never."
+    )
+
+
 class Compute(_Section):
     """`[compute]`: how much of the machine training and sealing may use."""
 
@@ -119,6 +139,7 @@ class NodeConfig(_Section):
     chain: ChainSection
     data: Data = Data()
     rounds: Rounds = Rounds()
+    membership: Membership = Membership()
     compute: Compute = Compute()
     storage: Storage = Storage()
     debug: Debug = Debug()

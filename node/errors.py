@@ -4,6 +4,7 @@
     MedweaveError
     ├── BadInput            3   a file, option or setting the user gave
     │   ├── BadConfig
+    │   ├── BadMotion           what is put to the members' vote, or a signature under it
     │   └── BadPlan
     ├── BadEnvironment      4   this machine: a port in use, no anvil, a full disk
     ├── PeerProblem         5   another node or the chain cannot be reached in time
@@ -34,6 +35,10 @@ class BadInput(MedweaveError):
 
 class BadConfig(BadInput):
     """A node's configuration is missing, unreadable or contradicts itself."""
+
+
+class BadMotion(BadInput):
+    """A motion, a signature under one, or a request to join is malformed; the message names the field."""
 
 
 class BadPlan(BadInput):

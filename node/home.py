@@ -6,6 +6,9 @@ HOME/
   plan.toml               plan this hospital opens rounds with
   secrets/account.json    chain account, Ethereum keystore v3
   secrets/box.sealed      registered X25519 key, sealed under the keystore password
+  secrets/account.next.json, box.next.sealed   the keys that follow, from their proposal until the members have agreed
+  secrets/account.0xADDRESS.json  accounts this hospital had before
+  secrets/root.sealed     what this hospital derives secrets of its own from, once its first account is gone
   secrets/epoch-E.member.sealed   this member's share of epoch E's key, sealed likewise; member-G after the G-th refresh
   secrets/epoch-E.dealer.sealed   seed of this member's dealing, until the epoch is active
   secrets/epoch-E.box.sealed      X25519 key of this ceremony alone, as long
@@ -16,6 +19,7 @@ HOME/
   ledger.sqlite           the DAG
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
+  motions.sqlite          what is put to the members' vote, and the signatures under it
   intents.sqlite          what it sends to the chain, written down before it is sent
   events.sqlite           what it has read of the chain
   training.sealed         last checkpoint of the training under way, sealed under a key of the account's
@@ -68,6 +72,26 @@ class Home:
     def box_file(self) -> Path:
         """The X25519 key, sealed."""
         return self.secrets / "box.sealed"
+
+    @property
+    def next_account_file(self) -> Path:
+        """The chain account that is to follow, a keystore v3."""
+        return self.secrets / "account.next.json"
+
+    @property
+    def next_box_file(self) -> Path:
+        """The X25519 key that is to follow, sealed."""
+        return self.secrets / "box.next.sealed"
+
+    @property
+    def root_file(self) -> Path:
+        """The secret that own secrets are derived from, sealed; missing while that is the first account's key."""
+        return self.secrets / "root.sealed"
+
+    @property
+    def motions(self) -> Path:
+        """What is put to the members' vote, with the signatures so far."""
+        return self.root / "motions.sqlite"
 
     def epoch_file(self, epoch: int, name: str) -> Path:
         """A sealed secret of one key epoch, such as `member` or `refresh-2.dealer`."""
@@ -140,6 +164,8 @@ class Identity:
     """X25519; the registered key. Key shares are sealed to keys made for each ceremony instead."""
     password: str
     """Opens and seals the rest of `secrets/`."""
+    root: bytes | None = None
+    """What own secrets are derived from; None: the account's key."""
 
     @property
     def private_key(self) -> bytes:
@@ -152,8 +178,8 @@ class Identity:
         return bytes.fromhex(str(self.account.address).removeprefix("0x"))
 
     def derive(self, label: bytes) -> bytes:
-        """A 32-byte secret bound to a label, the same after every restart (HMAC-SHA256, RFC 2104)."""
-        return hmac.digest(self.private_key, b"medweave/derive/" + label, "sha256")
+        """A 32-byte secret bound to a label, the same after every restart and every account (HMAC-SHA256, RFC 2104)."""
+        return hmac.digest(self.root or self.private_key, b"medweave/derive/" + label, "sha256")
 
 
 def create_identity(home: Home, password: str) -> Identity:
@@ -181,13 +207,14 @@ def unlock_identity(home: Home, password: str) -> Identity:
     try:
         account = unlock(home.account_file.read_text(), password)
         box = BoxKey.from_secret_bytes(unprotect(home.box_file.read_bytes(), password))
+        root = unprotect(home.root_file.read_bytes(), password) if home.root_file.exists() else None
     except FileNotFoundError as error:
         raise BadConfig(
             f"{error.filename}: missing; `medweave init --home {home.root}` makes a hospital's keys"
         ) from None
     except (BadKeystore, CryptoError, UnicodeDecodeError) as error:
         raise WrongPassword(f"{home.secrets}: {error}") from None
-    return Identity(account, box, password)
+    return Identity(account, box, password, root)
 
 
 def read_deployment(home: Home) -> Deployment:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from node.api import problems
-from node.api.routes import blobs, gossip, ledger, rounds, status
+from node.api.routes import blobs, gossip, ledger, motions, rounds, status
 
 if TYPE_CHECKING:
     from node.api.service import Service
@@ -31,6 +31,6 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (status, ledger, rounds, blobs, gossip):
+    for routes in (status, ledger, rounds, blobs, gossip, motions):
         app.include_router(routes.router(service), prefix="/v1")
     return app

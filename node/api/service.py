@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
     from node.epochs.keeper import Keeper
     from node.home import Home
+    from node.membership.exchange import Exchange
     from node.publishing.gossip import Gossip
     from node.publishing.publisher import Publisher
     from node.rounds.journal import Journal
@@ -36,6 +37,7 @@ class Service(Protocol):
     keeper: Keeper
     publisher: Publisher
     gossip: Gossip
+    motions: Exchange
     journal: Journal
 
     @property

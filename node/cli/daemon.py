@@ -14,6 +14,7 @@ import click
 
 from node.cli.options import home_option, password_options, read_password
 from node.home import Home, unlock_identity
+from node.membership.waiting import until_member
 
 
 @click.command("node")
@@ -24,7 +25,7 @@ from node.home import Home, unlock_identity
 def command(
     home: Path, password_file: Path | None, password_fd: int | None, *, verbose: bool, parent: int | None
 ) -> None:
-    """Run a hospital's daemon until SIGTERM or Ctrl-C."""
+    """Run a hospital's daemon until SIGTERM or Ctrl-C; before the members have admitted the hospital, it waits for them."""
     if parent is not None:
         _die_with(parent)
     logging.basicConfig(
@@ -39,8 +40,10 @@ def command(
     identity = unlock_identity(place, read_password(password_file, password_fd))
     from node.daemon.service import Daemon  # torch is loaded here, after everything cheap was checked
 
-    daemon = Daemon(place, config, identity)
-    asyncio.run(daemon.run())
+    again = True
+    while again:
+        identity = until_member(place, identity)
+        again = asyncio.run(Daemon(place, config, identity).run())
 
 
 def _die_with(parent: int) -> None:

@@ -47,6 +47,8 @@ class ConsortiumView:
     """0 while there is none."""
     standing: Standing = field(default_factory=Standing)
     """Who the members are and how they stand."""
+    faults: frozenset[tuple[int, int, int]] = frozenset()
+    """Faults on record: (round, `chain.conduct.Fault`, seat)."""
 
     @classmethod
     def of(cls, hospitals: Iterable[Hospital]) -> ConsortiumView:
@@ -149,6 +151,10 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             seats = _put(view.seats, address_bytes(new), seat)
             epochs = rotated(view.epochs, address_bytes(old), address_bytes(new))
             return _changed(replace(view, seats=seats, epochs=epochs), seat, account=new, box_key=event.box_key)
+        case ev.FaultRecorded():
+            return replace(view, faults=view.faults | {(event.round, event.fault, event.index)})
+        case ev.FaultAnnulled():
+            return replace(view, faults=view.faults - {(event.round, event.fault, event.index)})
         case ev.EpochActivated(epoch=epoch, joint_key=joint_key):
             active = replace(view.epochs[epoch], joint_key=joint_key, running=False)
             return replace(view, epochs=_put(view.epochs, epoch, active), active_epoch=epoch)

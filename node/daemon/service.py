@@ -36,6 +36,10 @@ from node.epochs.start import member_index
 from node.epochs.vault import Vault
 from node.errors import BadConfig, BadEnvironment, PeerProblem, RoundProblem
 from node.home import read_deployment
+from node.membership.book import MotionBook
+from node.membership.council import Council
+from node.membership.exchange import Exchange
+from node.membership.succession import is_due
 from node.publishing.blobs import PeerBlobs
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
@@ -121,6 +125,10 @@ class Daemon:
         self.heads = HeadWatcher(address, self._block_announced.set) if address else None
         self._stopping = False
         self._aside: dict[int, str] = {}
+        book = MotionBook(home.motions, self.chain.deployment)
+        self.motions = Exchange(book, self.chain.deployment, lambda: self.view)
+        every = config.membership.exchange_seconds
+        self.council = Council(self.me, identity.account, self.chain, book, self.motions, self.peers, every)
 
     # ---- what others ask -----------------------------------------------------------------------------------------
 
@@ -135,8 +143,11 @@ class Daemon:
 
     # ---- running ---------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Serve and take part until SIGTERM or SIGINT.
+    async def run(self) -> bool:
+        """Serve and take part until SIGTERM or SIGINT, or until the members have agreed to this hospital's next keys.
+
+        Returns:
+            Whether the next keys are due: put them in place (`node.membership.succession`) and start again with them.
 
         Raises:
             BadEnvironment: The port is in use.
@@ -153,10 +164,16 @@ class Daemon:
         listener = listen(hospital.host, hospital.port)
         server = uvicorn.Server(uvicorn.Config(create_app(self), log_config=None, access_log=False, lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        work = [
-            asyncio.create_task(job)
-            for job in (self._follow(), self._keep_epochs(), self._open_rounds(), self._tick(), self.gossip.run())
-        ]
+        succession = asyncio.create_task(self._until_succession())
+        jobs = (
+            self._follow(),
+            self._keep_epochs(),
+            self._open_rounds(),
+            self._govern(),
+            self._tick(),
+            self.gossip.run(),
+        )
+        work = [succession, *(asyncio.create_task(job) for job in jobs)]
         if self.heads is not None:
             work.append(asyncio.create_task(self.heads.run()))
         done, _ = await asyncio.wait([serving, *work], return_when=asyncio.FIRST_COMPLETED)
@@ -172,6 +189,7 @@ class Daemon:
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        return succession in done
 
     async def _follow(self) -> None:
         async def look() -> None:
@@ -198,12 +216,28 @@ class Daemon:
 
     async def _keep_epochs(self) -> None:
         async def step() -> None:
-            if self.plan is not None:
+            if self.plan is not None and (self.config.membership.new_epochs or not self.view.active_epoch):
                 plan = self.plan
                 await asyncio.to_thread(self.keeper.open_if_due, self.view, plan.parameter_set, plan.threshold)
             await asyncio.to_thread(self.keeper.step, self.view)
 
         await self._again_and_again("key epoch", step)
+
+    async def _govern(self) -> None:
+        await self._again_and_again("membership", lambda: asyncio.to_thread(self.council.step, self.view))
+
+    async def _until_succession(self) -> None:
+        due = asyncio.Event()
+
+        def look() -> None:
+            if is_due(self.home, self.view):
+                due.set()
+
+        watching = asyncio.create_task(self._again_and_again("succession", look))
+        try:
+            await due.wait()
+        finally:
+            watching.cancel()
 
     async def _open_rounds(self) -> None:
         opener = self.opener

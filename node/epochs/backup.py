@@ -31,7 +31,8 @@ RESTORED = sha256(b"medweave/restored from a backup")
 
 _NAME = re.compile(
     r"node\.toml|consortium\.json|plan\.toml"
-    r"|secrets/(account\.json|box\.sealed|epoch-[0-9]{1,18}\.(member(-[0-9]{1,5})?|dealer|box)\.sealed)"
+    r"|secrets/(account(\.next|\.0x[0-9a-f]{40})?\.json|(box|box\.next|root)\.sealed)"
+    r"|secrets/epoch-[0-9]{1,18}\.(member(-[0-9]{1,5})?|dealer|box)\.sealed"
     r"|epochs/epoch-[0-9]{1,18}\.joint"
 )
 _SHARE = re.compile(r"secrets/epoch-([0-9]{1,18})\.member(?:-([0-9]{1,5}))?\.sealed")

@@ -41,6 +41,7 @@ ROUTES = {
     ("GET", "/v1/blobs/{cid}"),
     ("HEAD", "/v1/blobs/{cid}"),
     ("POST", "/v1/gossip"),
+    ("POST", "/v1/motions"),
 }
 
 

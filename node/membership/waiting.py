@@ -1,0 +1,73 @@
+"""Before a hospital is a member: its daemon waits for the others' decision, and shows the fingerprint they will read."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from chain.client import Chain
+from chain.errors import ChainError
+from node.consortium.follower import Follower
+from node.epochs.start import member_index
+from node.errors import BadConfig
+from node.home import read_deployment, unlock_identity
+from node.membership.fingerprint import fingerprint
+from node.membership.succession import is_due, succeed
+
+if TYPE_CHECKING:
+    from node.consortium.view import ConsortiumView
+    from node.home import Home, Identity
+
+log = logging.getLogger("medweave.membership")
+
+LOOK_SECONDS = 1.0
+
+
+def until_member(home: Home, identity: Identity) -> Identity:
+    """Wait until this hospital is a member, and put its next keys in place if the members have agreed to them.
+
+    Args:
+        home: The hospital's directory.
+        identity: Its unlocked keys.
+
+    Returns:
+        The keys to go on with.
+
+    Raises:
+        BadConfig: It was a member and is none any more.
+        ChainError: The chain cannot be reached when it is asked first, or is another one.
+    """
+    chain = Chain(home.config().chain.rpc, read_deployment(home))
+    chain.verify()
+    follower = Follower(chain)
+    follower.look()
+    said = False
+    while member_index(follower.view, account := str(identity.account.address)) is None:
+        if is_due(home, follower.view):
+            succeed(home, identity)
+            identity = unlock_identity(home, identity.password)
+            continue
+        _refuse_former(follower.view, account)
+        if not said:
+            shown = fingerprint(account, identity.box.public)
+            log.warning("account %s is no member yet: waiting to be admitted; fingerprint %s", account, shown)
+            said = True
+        time.sleep(LOOK_SECONDS)
+        _look(follower)
+    return identity
+
+
+def _refuse_former(view: ConsortiumView, account: str) -> None:
+    if bytes.fromhex(account.removeprefix("0x")) in view.seats:
+        raise BadConfig(
+            f"account {account} was a member's and is none any more: its hospital was removed, or answers to another account; "
+            "a hospital that is to come back asks with new keys (`medweave init` in a new directory)"
+        )
+
+
+def _look(follower: Follower) -> None:
+    try:
+        follower.look()
+    except ChainError as error:
+        log.info("%s", error)
