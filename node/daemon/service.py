@@ -41,6 +41,7 @@ from node.membership.council import Council
 from node.membership.exchange import Exchange
 from node.membership.succession import is_due
 from node.publishing.blobs import PeerBlobs
+from node.provenance.envelopes import EnvelopeKeeper
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
@@ -168,6 +169,7 @@ class Daemon:
         jobs = (
             self._follow(),
             self._keep_epochs(),
+            self._keep_envelopes(),
             self._open_rounds(),
             self._govern(),
             self._tick(),
@@ -213,6 +215,10 @@ class Daemon:
             self._block_announced.clear()
 
         await self._again_and_again("chain", look, until_a_block)
+
+    async def _keep_envelopes(self) -> None:
+        keeper = EnvelopeKeeper(self.publisher, self.store, self.journal)
+        await self._again_and_again("envelopes", lambda: asyncio.to_thread(keeper.look, self.view))
 
     async def _keep_epochs(self) -> None:
         async def step() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Response
 
 from node.api.shapes import digest, model_json, round_json
+from node.provenance.envelopes import kept
 from node.rounds.plan import Plan
 from node.storage import BlobMissing, raw_cid
 
@@ -30,6 +31,13 @@ def router(service: Service) -> APIRouter:
         if row is None:
             raise HTTPException(404, f"there is no round {number}")
         return round_json(row) | {"plan_text": _plan(service, row), "here": service.journal.facts(number)}
+
+    @routes.get("/rounds/{number}/envelope", summary="The round's statement in its DSSE envelope, under the quorum")
+    def envelope(number: int) -> Response:
+        data = kept(service.journal, service.store.get, number)
+        if data is None:
+            raise HTTPException(404, f"this hospital holds no envelope of round {number}")
+        return Response(data, media_type="application/vnd.dsse.envelope.v1+json")
 
     @routes.get("/models", summary="The lineage, genesis first")
     def models() -> dict[str, Any]:
