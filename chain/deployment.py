@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
@@ -19,9 +20,11 @@ from chain.records import MAX_MEMBERS, Hospital, Receipt, checked_address, check
 from chain.sender import Sender, wei
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eth_account.signers.local import LocalAccount
+
+    from chain.intents import IntentBook
 
 MAX_FILE_BYTES = 65_536
 _ADDRESSES = ("registry", "epochs", "rounds", "models")
@@ -112,7 +115,15 @@ def planned_addresses(deployer: str, nonce: int = 0) -> dict[str, str]:
     return {field: str(get_create_address(account, Nonce(nonce + step))) for step, field in enumerate(order)}
 
 
-def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: Sequence[Hospital]) -> Deployment:
+def deploy(
+    rpc_url: str,
+    deployer: LocalAccount,
+    consortium: bytes,
+    hospitals: Sequence[Hospital],
+    *,
+    book: IntentBook | None = None,
+    told: Callable[[str, Receipt, str], None] = lambda _contract, _receipt, _address: None,
+) -> Deployment:
     """Deploys the four contracts with their founding members.
 
     The deployer has no right in them afterwards. It must not send anything else meanwhile: ModelLedger is told the
@@ -123,10 +134,14 @@ def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: S
         deployer: Pays.
         consortium: The consortium's identifier, 32 bytes.
         hospitals: The founding members, 1 to 256; their order gives the indices.
+        book: Where each contract is written down before it is sent. With the same book, consortium and hospitals a
+            deployment that was cut off goes on where it was, and one that was done gives its addresses again.
+        told: Called with name, receipt and address of each contract when it is there.
 
     Raises:
         BadArgument: If an argument is out of its range.
-        ContractReverted: If a contract refuses it, such as DuplicateMember.
+        ContractReverted: If a contract refuses it, such as DuplicateMember, or NotLedgerWriter where the deployer sent
+            something else meanwhile.
         ChainUnreachable: If the endpoint does not answer.
     """
     checked_digest("consortium", consortium)
@@ -134,17 +149,33 @@ def deploy(rpc_url: str, deployer: LocalAccount, consortium: bytes, hospitals: S
         raise BadArgument("hospitals", f"1 to {MAX_MEMBERS} of them", len(hospitals))
     connection = Connection(rpc_url)
     chain_id = connection.chain_id()
-    sender = Sender(connection, deployer, chain_id)
+    sender = Sender(connection, deployer, chain_id, book=book)
     members = [(h.account, h.box_key, h.data_size, h.name, h.url) for h in hospitals]
-    first, registry = _create(connection, sender, "HospitalRegistry", consortium, members)
-    _, epochs = _create(connection, sender, "KeyEpochs", registry)
-    planned = planned_addresses(deployer.address, sender.nonce() - 2)
-    _, models = _create(connection, sender, "ModelLedger", planned["rounds"])
-    _, rounds = _create(connection, sender, "TrainingRounds", registry, epochs, models)
+    code = _code(connection, "HospitalRegistry", consortium, members)
+    label = None if book is None else f"deploy/{keccak(code).hex()}"
+
+    def create(name: str, code: bytes) -> tuple[Receipt, str]:
+        receipt, address = sender.create(f"{name} deployment", code, label and f"{label}/{name}")
+        told(name, receipt, address)
+        return receipt, address
+
+    first, registry = create("HospitalRegistry", code)
+    _, epochs = create("KeyEpochs", _code(connection, "KeyEpochs", registry))
+    planned = planned_addresses(deployer.address, sender.nonce() + 1)
+    _, models = create("ModelLedger", _code(connection, "ModelLedger", planned["registry"]))
+    _, rounds = create("TrainingRounds", _code(connection, "TrainingRounds", registry, epochs, models))
     return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)
 
 
-def fund(rpc_url: str, payer: LocalAccount, addresses: Sequence[str], ether: object) -> tuple[Receipt, ...]:
+def fund(
+    rpc_url: str,
+    payer: LocalAccount,
+    addresses: Sequence[str],
+    ether: object,
+    *,
+    book: IntentBook | None = None,
+    purpose: str = "fund",
+) -> tuple[Receipt, ...]:
     """Gives each address the same amount, so that it can pay for its transactions.
 
     Args:
@@ -152,20 +183,28 @@ def fund(rpc_url: str, payer: LocalAccount, addresses: Sequence[str], ether: obj
         payer: Pays.
         addresses: The receivers.
         ether: The amount each gets, in ether; an integer, a Decimal or decimal text.
+        book: Where each payment is written down before it is sent: with the same book and purpose, whatever came between,
+            no address is paid twice.
+        purpose: What the payments are for; another purpose pays again.
 
     Raises:
         RpcRefused: If the payer's funds do not suffice.
     """
     connection = Connection(rpc_url)
-    sender = Sender(connection, payer, connection.chain_id())
+    sender = Sender(connection, payer, connection.chain_id(), book=book)
     amount = wei(ether)
-    return tuple(sender.send("fund", checked_address("addresses", address), value=amount) for address in addresses)
+    receivers = [checked_address("addresses", address) for address in addresses]
+    keys = [None if book is None else f"{purpose}/{amount}/{receiver}" for receiver in receivers]
+    return tuple(
+        sender.send("fund", receiver, value=amount, key=key) for receiver, key in zip(receivers, keys, strict=True)
+    )
 
 
-def _create(connection: Connection, sender: Sender, name: str, *arguments: Any) -> tuple[Receipt, str]:
+def _code(connection: Connection, name: str, *arguments: Any) -> bytes:
+    """A contract's bytecode with its constructor's arguments."""
     artifact = load(name)
     constructor = connection.w3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode).constructor(*arguments)
-    return sender.create(f"{name} deployment", bytes.fromhex(str(constructor.data_in_transaction)[2:]))
+    return bytes.fromhex(str(constructor.data_in_transaction)[2:])
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:

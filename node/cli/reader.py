@@ -42,11 +42,20 @@ class Reader:
 
     @classmethod
     def of(cls, home: Path | None, rpc: str | None, contracts: Path | None) -> Reader:
-        """By the options of `chain_options`.
+        """By the options of `chain_options`, read up to now.
 
         Raises:
             BadInput: A file cannot be read.
             ChainError: The chain does not answer, or is another one.
+        """
+        return cls.at(cls.chain_of(home, rpc, contracts))
+
+    @staticmethod
+    def chain_of(home: Path | None, rpc: str | None, contracts: Path | None) -> Chain:
+        """The contracts by the options of `chain_options`; nothing is asked yet.
+
+        Raises:
+            BadInput: A file cannot be read.
         """
         if home is None and (rpc is None or contracts is None):
             raise click.UsageError("give --home DIR, or --rpc URL and --contracts FILE")
@@ -58,7 +67,7 @@ class Reader:
                 raise BadInput(f"--contracts {contracts}: {error.strerror}") from None
         else:
             deployment = read_deployment(place or Home(Path()))
-        return cls.at(Chain(rpc or (place or Home(Path())).config().chain.rpc, deployment))
+        return Chain(rpc or (place or Home(Path())).config().chain.rpc, deployment)
 
     @classmethod
     def at(cls, chain: Chain) -> Reader:
