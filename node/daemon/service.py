@@ -30,7 +30,9 @@ from node.daemon.conductor import Conductor
 from node.daemon.learner import LocalLearner
 from node.daemon.opening import RoundOpener
 from node.daemon.plans import PlanBook
+from node.daemon.pruner import Pruner
 from node.daemon.roster import Seats, consortium_of, electorate, sealed_at_peers, why_not
+from node.daemon.witness import LogWitness
 from node.epochs.keeper import Keeper
 from node.epochs.start import member_index
 from node.epochs.vault import Vault
@@ -40,10 +42,11 @@ from node.membership.book import MotionBook
 from node.membership.council import Council
 from node.membership.exchange import Exchange
 from node.membership.succession import is_due
-from node.publishing.blobs import PeerBlobs
 from node.provenance.envelopes import EnvelopeKeeper
+from node.publishing.blobs import PeerBlobs
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
+from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.dsse import sign_statement
 from node.rounds.journal import Journal
@@ -70,6 +73,8 @@ log = logging.getLogger("medweave")
 EFFECT_THREADS = 4
 TICK_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+HOUSE_SECONDS = 1.0
+"""Between two looks whether a head of the log is to be signed, or ciphertexts are to be deleted."""
 WATCHED_POLL_SECONDS = 5.0
 """While new blocks are announced over a WebSocket, the chain is asked all the same, this seldom."""
 
@@ -118,6 +123,10 @@ class Daemon:
         self.gossip = Gossip(
             self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
         )
+        self.witness = LogWitness(
+            self.chain.deployment.consortium, self.me, Cosigner(home.checkpoint, identity.private_key), self.publisher
+        )
+        self.pruner = Pruner(self.publisher, store, self.store, config.storage.keep_rounds)
         self._pool = ThreadPoolExecutor(EFFECT_THREADS, thread_name_prefix="effect")
         self.conductor: Conductor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -251,6 +260,13 @@ class Daemon:
             await self._again_and_again("opening", lambda: asyncio.to_thread(opener.open_if_due, self.view))
         await asyncio.Event().wait()
 
+    async def _keep_house(self) -> None:
+        def step() -> None:
+            self.witness.step(self.view)
+            self.pruner.step(self.view)
+
+        await self._again_and_again("housekeeping", lambda: asyncio.to_thread(step), _unhurried)
+
     async def _tick(self) -> None:
         while True:
             if self.conductor is not None:
@@ -379,6 +395,11 @@ class Daemon:
             return None, None
         plan = Plan.from_toml(path)
         return (RoundOpener(self.me, plan, target, self.chain, self.store, self.journal) if target else None), plan
+
+
+async def _unhurried(seconds: float) -> None:
+    """Wait longer than others do: nothing waits for the house to be kept."""
+    await asyncio.sleep(max(seconds, HOUSE_SECONDS))
 
 
 def listen(host: str, port: int) -> socket.socket:
