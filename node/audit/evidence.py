@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+import httpx
+
 from node.audit.errors import NoEvidence
+from node.home import Home
+from node.provenance.envelopes import noted
+from node.rounds.dsse import MAX_ENVELOPE_BYTES
 from node.storage import BadCid, BlobUnavailable, FetchLimits, MemoryStore, blob_cid, fetch_blob, parse_blob_cid
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 MAX_BLOB_BYTES: Final = 128 * 1024 * 1024
 """No blob an audit reads is larger: a ledger segment has at most 64 MiB, a ciphertext chunk less than 1 MiB."""
 
+_ENVELOPE_SECONDS: Final = 10.0
 _LIMITS: Final = FetchLimits(max_bytes=MAX_BLOB_BYTES, connect_seconds=3.0, read_seconds=15.0, peer_seconds=120.0)
 
 
@@ -58,6 +64,9 @@ class Evidence(Protocol):
             BadCid: Not the CID of a blob.
         """
 
+    def envelope(self, number: int) -> bytes | None:
+        """The signed envelope of a round's statement, if this source has one; whether it is true is not looked at."""
+
 
 class Directories:
     """Blob directories on this machine, opened for reading only.
@@ -85,6 +94,15 @@ class Directories:
                 data = found
         return Sighting(data, tuple(damaged), tuple(absent))
 
+    def envelope(self, number: int) -> bytes | None:
+        """See `Evidence.envelope`: the one that a hospital's journal beside the blobs names."""
+        for root in self.roots:
+            for home in (root, *root.parents[:2]):
+                cid = noted(Home(home).journal, number)
+                if cid is not None and (data := self.look(cid).data) is not None:
+                    return data
+        return None
+
 
 class NodeUrl:
     """A node's blobs over HTTP: `GET {url}/v1/blobs/{cid}`.
@@ -109,6 +127,14 @@ class NodeUrl:
             return Sighting(None, damaged=(Damage(cid, self.url, f"the bytes sent have CID {sent}"),))
         return Sighting(tray.get(cid))
 
+    def envelope(self, number: int) -> bytes | None:
+        """See `Evidence.envelope`; one bounded request."""
+        try:
+            with httpx.stream("GET", f"{self.url}/v1/rounds/{number}/envelope", timeout=_ENVELOPE_SECONDS) as response:
+                return _bounded(response) if response.status_code == httpx.codes.OK else None
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None
+
 
 class Several:
     """Several sources as one; a later one is asked only for what those before it lack.
@@ -130,6 +156,11 @@ class Several:
             if seen.data is not None:
                 return Sighting(seen.data, damaged, absent)
         return Sighting(None, damaged, absent)
+
+    def envelope(self, number: int) -> bytes | None:
+        """See `Evidence.envelope`."""
+        found = (source.envelope(number) for source in self.sources)
+        return next((data for data in found if data is not None), None)
 
 
 def open_evidence(places: Sequence[str | Path]) -> Evidence:
@@ -203,6 +234,16 @@ def _read(path: Path, cid: str) -> tuple[bytes | None, str]:
         return None, f"it cannot be read: {error.strerror or error}"
     actual = blob_cid(data)
     return (data, "") if actual == cid else (None, f"its bytes have CID {actual}")
+
+
+def _bounded(response: httpx.Response) -> bytes | None:
+    """The body; None where it is longer than any envelope."""
+    data = bytearray()
+    for part in response.iter_bytes():
+        data += part
+        if len(data) > MAX_ENVELOPE_BYTES:
+            return None
+    return bytes(data)
 
 
 class _Tray(MemoryStore):

@@ -18,7 +18,7 @@ class Reader:
 
     Args:
         evidence: Where blobs come from.
-        keep: Told CID and bytes of every blob that a check needs; of some more than once.
+        keep: Told name (`blobs/<CID>`, `envelopes/<round>.json`) and bytes of all that a check needs, some more than once.
     """
 
     def __init__(self, evidence: Evidence, keep: Callable[[str, bytes], None] | None = None) -> None:
@@ -56,7 +56,14 @@ class Reader:
 
     def _kept(self, cid: str, data: bytes | None) -> bytes | None:
         if data is not None and self._keep is not None:
-            self._keep(cid, data)
+            self._keep(f"blobs/{cid}", data)
+        return data
+
+    def envelope(self, number: int) -> bytes | None:
+        """The signed envelope of a round's statement, unchecked; None where no place has it."""
+        data = self._evidence.envelope(number)
+        if data is not None and self._keep is not None:
+            self._keep(f"envelopes/{number}.json", data)
         return data
 
     def _look(self, cid: str, what: str, link: Link, *, missing: bool) -> tuple[bytes | None, bool]:

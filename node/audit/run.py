@@ -75,7 +75,7 @@ def audit(
         scope: What is examined.
         doubts: What was found about the history before it was read; noted against the link `chain`.
         progress: Told (what is being done, steps done, steps in all).
-        keep: Told CID and bytes of every blob that the checks needed.
+        keep: Told name and bytes of all that the checks needed (`Reader`).
 
     Returns:
         The report; whatever is wrong or missing is a finding in it, never an exception.

@@ -36,7 +36,7 @@ def export(*, places: Places, output: Output, out: Path, model: str | None, forc
     content = {
         "file": str(out),
         "bytes": made.size,
-        "blobs": made.blobs,
+        "entries": made.entries,
         "blocks": made.blocks,
         "block": made.manifest.number,
         "header": f"0x{made.manifest.head.hex()}",
@@ -45,7 +45,7 @@ def export(*, places: Places, output: Output, out: Path, model: str | None, forc
     if output.as_json:
         click.echo(json.dumps(content, indent=2))
         return made.report.exit_code
-    click.echo(f"{out}: {made.size:,} bytes, {made.blobs} blobs, {made.blocks} blocks")
+    click.echo(f"{out}: {made.size:,} bytes, {made.entries} blobs and envelopes, {made.blocks} blocks")
     click.echo(f"block {made.manifest.number} has hash 0x{made.manifest.head.hex()}")
     broken = made.report.first_broken
     click.echo(f"audit: {made.report.verdict}" + ("" if broken is None else f" ({broken.line()})"))

@@ -30,7 +30,8 @@ class Exported:
 
     manifest: Manifest
     blocks: int
-    blobs: int
+    entries: int
+    """Blobs and envelopes."""
     size: int
     """Bytes of the file."""
     report: Report
@@ -71,10 +72,10 @@ def export(
     with writing(out) as writer:
         writer.put(MANIFEST, manifest.to_bytes())
         writer.put_blocks(blocks)
-        report = audit(history, evidence, model, model_file=model_file, progress=progress, keep=writer.put_blob)
+        report = audit(history, evidence, model, model_file=model_file, progress=progress, keep=writer.put_once)
         if model_file is not None:
             writer.put(MODEL, model_file)
-    return Exported(manifest, len(blocks), writer.blobs, out.stat().st_size, report)
+    return Exported(manifest, len(blocks), writer.kept, out.stat().st_size, report)
 
 
 def read_blocks(chain: Chain, progress: Progress | None = None) -> Sequence[Block]:

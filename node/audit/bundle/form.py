@@ -25,15 +25,18 @@ FORMAT: Final = "medweave-bundle/1"
 MANIFEST: Final = "bundle.json"
 BLOCKS: Final = "chain/blocks.json"
 BLOBS: Final = "blobs/"
+ENVELOPES: Final = "envelopes/"
 MODEL: Final = "model.bin"
 
 MAX_BUNDLE_BYTES: Final = 64 * 1024**3
 MAX_ENTRIES: Final = 2_000_000
 MAX_MANIFEST_BYTES: Final = 64 * 1024
 MAX_BLOCKS_BYTES: Final = 512 * 1024**2
+MAX_ENVELOPE_BYTES: Final = 512 * 1024
 MAX_MODEL_BYTES: Final = 512 * 1024**2
 
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
+_ENVELOPE: Final = re.compile(r"envelopes/[1-9][0-9]{0,15}\.json", re.ASCII)
 _HASH: Final = re.compile(r"0x[0-9a-f]{64}")
 _KEYS: Final = {"format", "deployment", "head", "model", "software"}
 _BLOCK_KEYS: Final = ({"header"}, {"header", "transactions", "receipts"})
@@ -161,6 +164,16 @@ class Bundle:
             return Sighting(None, damaged=(Damage(cid, where, f"its bytes have CID {actual}"),))
         return Sighting(data)
 
+    def envelope(self, number: int) -> bytes | None:
+        """See `node.audit.evidence.Evidence.envelope`; a damaged entry is given as nothing that anybody signed."""
+        name = f"{ENVELOPES}{number}.json"
+        if name not in self._entries:
+            return None
+        try:
+            return self._read(name, MAX_ENVELOPE_BYTES)
+        except MalformedBlock as error:
+            return error.problem.encode()
+
     def _directory(self) -> dict[str, zipfile.ZipInfo]:
         entries: dict[str, zipfile.ZipInfo] = {}
         infos = self._zip.infolist()
@@ -200,7 +213,7 @@ class Writer:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._zip = archive
-        self._blobs: set[str] = set()
+        self._kept: set[str] = set()
 
     def put(self, name: str, data: bytes) -> None:
         """Add an entry."""
@@ -208,20 +221,20 @@ class Writer:
         info.external_attr = 0o644 << 16
         self._zip.writestr(info, data, zipfile.ZIP_STORED)
 
-    def put_blob(self, cid: str, data: bytes) -> None:
-        """Add a blob, unless it is there already."""
-        if cid not in self._blobs:
-            self._blobs.add(cid)
-            self.put(BLOBS + cid, data)
+    def put_once(self, name: str, data: bytes) -> None:
+        """Add an entry, unless it is there already."""
+        if name not in self._kept:
+            self._kept.add(name)
+            self.put(name, data)
 
     def put_blocks(self, blocks: Sequence[Block]) -> None:
         """Add the chain."""
         self.put(BLOCKS, canonical([_plain(block) for block in blocks]))
 
     @property
-    def blobs(self) -> int:
-        """How many blobs were added."""
-        return len(self._blobs)
+    def kept(self) -> int:
+        """How many entries were added by `put_once`."""
+        return len(self._kept)
 
 
 @contextmanager
@@ -291,7 +304,7 @@ def _plain(block: Block) -> dict[str, Any]:
 
 
 def _is_known(name: str) -> bool:
-    if name in {MANIFEST, BLOCKS, MODEL}:
+    if name in {MANIFEST, BLOCKS, MODEL} or _ENVELOPE.fullmatch(name):
         return True
     try:
         parse_blob_cid(name.removeprefix(BLOBS))
