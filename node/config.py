@@ -112,7 +112,7 @@ class Storage(_Section):
     ipfs: str = Field(
         default="/ip4/127.0.0.1/tcp/5001",
         pattern=r"^/[^\s]{1,200}$",
-        description="Multiaddress of the IPFS node's RPC, for `backend = \"ipfs\"`.",
+        description='Multiaddress of the IPFS node\'s RPC, for `backend = "ipfs"`.',
     )
     ipfs_elsewhere: bool = Field(
         default=False,
@@ -120,6 +120,12 @@ class Storage(_Section):
     )
     quota_gib: float = Field(
         default=0, ge=0, le=1_000_000, description="Refuse new blobs beyond this many GiB; 0 leaves it to the disk."
+    )
+    keep_rounds: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Delete own copies of ciphertexts beyond the newest so many final rounds; 0 keeps all. Proofs always stay.",
     )
 
 

@@ -7,39 +7,31 @@ import json
 import os
 import socket
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cbor2
 import click
 
-from dag import codec
-from dag.bodies import CheckpointBody, Kind
 from dag.drawing.graphml import to_graphml
-from dag.errors import MalformedTransaction
-from dag.fields import MAX_MEMBERS
-from dag.ids import blob_cid, cid_of
+from dag.ids import cid_of
 from dag.ledger import Ledger
 from dag.store.archive import export as write_archive
 from dag.store.archive import load
-from dag.store.pruning import Pruning, Retention
+from dag.store.pruning import Pruning
 from dag.store.sqlite import Store
 from node.cli.ledger_sources import Source, progress_bar, region_of, source_options
 from node.cli.ledger_verify import chain_context
 from node.errors import BadEnvironment, BadInput, PeerProblem
 from node.home import Home
-from node.storage import BlobCorrupt, BlobMissing, BlobStore
+from node.publishing.pruning import Freed, anchored_by, delete, mark
 from node.storage.opening import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from dag.transaction import Transaction
     from node.cli.ledger_sources import Report
     from node.consortium.view import ConsortiumView
 
-MAX_MANIFEST_BYTES = 256 * 1024
 _file = click.Path(path_type=Path, dir_okay=False)
 _home = click.option(
     "--home",
@@ -143,26 +135,6 @@ def prune(home: Path, keep: int, *, as_json: bool) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Freed:
-    """What pruning let go of."""
-
-    below_round: int
-    payloads: int
-    blobs: int
-    bytes: int
-
-    @property
-    def content(self) -> dict[str, int | None]:
-        """As a JSON object."""
-        return dict(asdict(self))
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        return f"below round {self.below_round}: {self.payloads} payloads let go, {self.blobs} blobs, {self.bytes:,} bytes freed"
-
-
 def prune_home(home: Path, keep: int) -> Freed:
     """Delete a hospital's copies of ciphertexts older than `keep` rounds; its node must be stopped.
 
@@ -172,54 +144,12 @@ def prune_home(home: Path, keep: int) -> Freed:
     """
     place = Home(home)
     with _writing(home) as (ledger, store, view):
-        anchored = {row.round: row.proposal for row in view.rounds.values() if row.finalised}
-        newest = max(_final(ledger, anchored), key=lambda tx: tx.round, default=None)
-        if newest is None:
+        marked = mark(ledger, store, anchored_by(view), keep)
+        if marked is None:
             raise BadInput(f"{home}: no final round has a checkpoint that a quorum approves; nothing to prune below")
-        pruning = Pruning(ledger, store)
-        cids = pruning.prune(newest.id, Retention(keep))
-        blobs, freed = _delete(open_store(place.blobs, place.config().storage), cids)
-        pruning.gone(cids)
-    return Freed(newest.round - keep + 1, len(cids), blobs, freed)
-
-
-def _final(ledger: Ledger, anchored: Mapping[int, bytes | None]) -> Iterator[Transaction]:
-    """Confirmed checkpoints of rounds that are final on chain."""
-    for number, proposal in anchored.items():
-        for tx in ledger.transactions(Kind.CHECKPOINT, number, limit=MAX_MEMBERS):
-            if isinstance(tx.body, CheckpointBody) and tx.body.proposal == proposal and ledger.is_confirmed(tx.id):
-                yield tx
-
-
-def _delete(store: BlobStore, cids: tuple[str, ...]) -> tuple[int, int]:
-    """Deletes manifests and what they name; how many blobs and bytes that were.
-
-    What a manifest names goes first, so that a run that was cut off still finds it the next time.
-    """
-    count = freed = 0
-    for cid in cids:
-        for blob in (*_named(store, cid), cid):
-            if store.has(blob):
-                freed += store.size(blob)
-                count += store.delete(blob)
-    return count, freed
-
-
-def _named(store: BlobStore, cid: str) -> Iterator[str]:
-    """CIDs of the chunks in a manifest; none where it is gone, or is no manifest."""
-    try:
-        content = codec.decode(store.get(cid), MAX_MANIFEST_BYTES)
-    except (BlobMissing, BlobCorrupt, MalformedTransaction):
-        return
-    queue = [content]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, dict):
-            queue.extend(value.values())
-        elif isinstance(value, list):
-            queue.extend(value)
-        elif isinstance(value, cbor2.CBORTag):
-            yield blob_cid(codec.linked("link", value))
+        freed = delete(open_store(place.blobs, place.config().storage), marked)
+        Pruning(ledger, store).gone(marked.cids)
+    return freed
 
 
 @contextmanager

@@ -13,14 +13,14 @@ import click
 from dag.bodies import Kind
 from dag.errors import LedgerError
 from dag.ids import cid_of
-from dag.proofs.checkpoint import cosign as cosignature
-from dag.proofs.checkpoint import key_name, log_head, log_witnesses
+from dag.proofs.checkpoint import log_witnesses
 from dag.proofs.notes import Note
 from dag.proofs.roundlog import RoundLog
 from node.cli.ledger_sources import Remote, Source, find, members_of, source_options, view_of
 from node.cli.options import password_options, read_password
 from node.errors import BadInput, PeerProblem
-from node.home import Home, unlock_identity, write_private
+from node.home import Home, unlock_identity
+from node.publishing.witness import Cosigner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,14 +200,4 @@ def _signed(
     size = rounds or (log.verified_size(others[0]) if others else len(log.rounds))
     if not 1 <= size <= len(log.rounds):
         raise BadInput(f"--rounds {size}: {len(log.rounds)} rounds are final")
-    head = log_head(log.witnesses.consortium, [one.record for one in log.rounds[:size]])
-    own = cosignature(head, private_key, int(time.time()))
-    known = {key_name(address) for address in log.witnesses.by_address}
-    lines = {own.name: own}
-    for note in (*before, *others, *collected):
-        if note.text == head.render():
-            lines = {line.name: line for line in note.signatures if line.name in known} | lines
-    signed = Note(head.render(), tuple(lines[name] for name in sorted(lines)))
-    if not before or log.verified_size(before[0]) <= size:
-        write_private(path, signed.render().encode())
-    return signed
+    return Cosigner(path, private_key).sign(log, size, int(time.time()), (*others, *collected))
