@@ -135,10 +135,10 @@ class Daemon:
         self.heads = HeadWatcher(address, self._block_announced.set) if address else None
         self._stopping = False
         self._aside: dict[int, str] = {}
-        book = MotionBook(home.motions, self.chain.deployment)
-        self.motions = Exchange(book, self.chain.deployment, lambda: self.view)
+        self.book = MotionBook(home.motions, self.chain.deployment)
+        self.motions = Exchange(self.book, self.chain.deployment, lambda: self.view)
         every = config.membership.exchange_seconds
-        self.council = Council(self.me, identity.account, self.chain, book, self.motions, self.peers, every)
+        self.council = Council(self.me, identity.account, self.chain, self.book, self.motions, self.peers, every)
 
     # ---- what others ask -----------------------------------------------------------------------------------------
 
@@ -197,6 +197,7 @@ class Daemon:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.publisher.close()
         self.journal.close()
+        self.book.close()
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error

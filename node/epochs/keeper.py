@@ -125,8 +125,14 @@ class Keeper:
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        turn = sorted(view.members).index(self._me)
+        turn, members = sorted(view.members).index(self._me), len(view.members)
         if time.monotonic() - self._idle_since < TURN_SECONDS * (turn + patience(view)):
+            return
+        if not (self._min_threshold or members // 2 + 1) <= threshold <= members:
+            self._say(
+                f"no key ceremony is opened: {threshold} openers, as the plan says, do not fit {members} members and this "
+                "hospital's [rounds] min_threshold: write a plan with another threshold"
+            )
             return
         open_ceremony(self._chain, parameters, threshold, allow_minimal=self._allow_minimal)
 
