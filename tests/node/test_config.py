@@ -47,6 +47,11 @@ OTHER = {
     ("membership", "propose_removal_below"): 30,
     ("compute", "threads"): 3,
     ("compute", "device"): "cpu",
+    ("storage", "backend"): "ipfs",
+    ("storage", "ipfs"): "/ip4/127.0.0.1/tcp/5011",
+    ("storage", "ipfs_elsewhere"): True,
+    ("storage", "quota_gib"): 12.5,
+    ("storage", "keep_rounds"): 5,
     ("debug", "keep_quantised"): True,
 }
 
