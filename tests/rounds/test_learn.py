@@ -103,6 +103,31 @@ def test_the_revealed_value_is_the_one_committed_to(ports, state, node):
     assert learn.reveal_for(ports, other) != learn.reveal_for(ports, state)
 
 
+def test_a_round_opened_again_after_the_chain_went_back_is_served_by_what_was_sealed_before(state, node):
+    """Only its deadlines moved: closes and updates stay in the ledger, so the same value opens the same update."""
+    from dag.bodies import commit
+
+    mine = next(u for u in state.updates if u.issuer == node.index)
+    later = replace(state.facts, collect_by=state.facts.collect_by + 7, finalise_by=state.facts.finalise_by + 7)
+    again = replace(state, facts=later, sealed=None)
+    assert commit(learn.reveal_for(node.ports, again)) == mine.commitment
+    assert learn.train_and_seal(node.ports, again)[0].update.manifest == mine.manifest
+
+
+@pytest.mark.parametrize("changed", ["seed", "plan", "base"])
+def test_another_round_of_the_same_number_has_another_value(ports, state, changed):
+    other = replace(state, facts=replace(state.facts, **{changed: bytes(range(32))}))
+    assert learn.reveal_for(ports, other) != learn.reveal_for(ports, state)
+
+
+def test_an_update_sealed_for_another_round_of_the_same_number_is_not_posted(ports, state):
+    facts = replace(state.facts, seed=bytes(range(32)))
+    (first,) = learn.train_and_seal(ports, state)
+    assert learn.train_and_seal(ports, state) == (first,)
+    (other,) = learn.train_and_seal(ports, replace(state, facts=facts, sealed=None))
+    assert other.update.manifest != first.update.manifest
+
+
 def test_without_the_base_model_nothing_is_trained(ports, state):
     with pytest.raises(RoundProblem, match="waiting to adopt"):
         learn.train_and_seal(replace(ports, journal=Journal(":memory:")), state)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from node.rounds.ports import Ports
-    from node.rounds.state import Event, RoundState
+    from node.rounds.state import Event, RoundFacts, RoundState
 
 
 def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
@@ -67,12 +67,23 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
 def reveal_for(ports: Ports, state: RoundState) -> bytes:
     """The value this member commits to in its update, locks it with, and reveals above the closes of a quorum.
 
-    It follows from all that the chain said of the round: were the chain to go back and open another round of this number, a
-    value revealed in the first would not unlock the second's update.
+    It follows from all that the chain said of the round when the update was sealed. A chain that went back may open the
+    round again, with other deadlines: what was sealed before is revealed all the same, as closes and updates stay in the
+    ledger, which takes one of each from a member a round. Were it another round of this number (another seed, plan or
+    base), the value would be another one, so that none revealed in the first unlocks the second's update.
     """
     facts = state.facts
-    times = facts.collect_by.to_bytes(8, "big") + facts.finalise_by.to_bytes(8, "big")
+    sealed = ports.journal.recall(facts.round, "sealed")
+    deadlines = facts.collect_by, facts.finalise_by
+    if sealed is not None and sealed.get("opening") == _opening(facts):
+        deadlines = tuple(sealed["deadlines"])
+    times = b"".join(deadline.to_bytes(8, "big") for deadline in deadlines)
     return ports.secret_for(b"reveal" + facts.round.to_bytes(8, "big") + facts.seed + facts.plan + facts.base + times)
+
+
+def _opening(facts: RoundFacts) -> str:
+    """What makes a round the same one after the chain went back and opened it again."""
+    return (facts.seed + facts.plan + facts.base).hex()
 
 
 def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
@@ -84,7 +95,7 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
     plan, facts, known = state.plan, state.facts, ports.journal.recall(state.facts.round, "sealed")
     if plan is None:
         return ()
-    if known is not None:
+    if known is not None and known.get("opening", _opening(facts)) == _opening(facts):
         return (Sealed(_sealed_from(known)),)
     base = load_model(ports, facts.base)
     if ports.journal.recall(facts.round, "test_before") is None:
@@ -109,7 +120,8 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
             "largest": float(np.abs(delta).max(initial=0.0)),
         },
     )
-    ports.journal.remember(facts.round, "sealed", _sealed_json(update))
+    sealed_in = {"opening": _opening(facts), "deadlines": [facts.collect_by, facts.finalise_by]}
+    ports.journal.remember(facts.round, "sealed", {**_sealed_json(update), **sealed_in})
     return (Sealed(update),)
 
 
