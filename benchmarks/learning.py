@@ -22,12 +22,15 @@ from benchmarks.errors import NotMeasured
 from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, folds_of, side_by_side, split_of
 from benchmarks.flower import Flower
 from benchmarks.harness import Result, Row, Target
-from node.images.dataset import concatenate, load
+from node.images.dataset import concatenate, load, resize
 from node.images.errors import DataError
-from node.images.phantom import generate
+from node.images.phantom import LUNG, generate
+from node.images.phantom import draw as draw_phantoms
 from node.learning.errors import LearningError
 from node.learning.metrics import measure
 from node.learning.quality import quality
+from node.learning.segmentation.crop import crop_to_lungs
+from node.learning.segmentation.masks import MaskSettings, masks_of, train_masks
 from node.learning.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 CENTRAL, CLEAR, SEALED, LOCAL, FLOWER = "one place", "together", "together, sealed", "alone", "Flower"
 DRAWS: Final = 400
 """Bootstrap samples of an interval."""
+CROP_SLICES, CROP_SIZE = 96, 64
+"""Phantoms that lungs are learnt from, and at how many pixels a side they are looked for."""
 
 AUC_WANTED: Final = {"covid_ct_128": 0.93, "lung_ultrasound_128": 0.94}
 ACCURACY_WANTED: Final = {"pneumoniamnist": 0.92}
@@ -311,7 +316,30 @@ def benchmark(options: argparse.Namespace) -> Result:
 
 
 def images(options: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
-    """Training and test images, and what they are called."""
+    """Training and test images, and what they are called; cropped to the lungs where that is asked for."""
+    train_set, test, name = _whole_images(options)
+    if not options.crop_lungs:
+        return train_set, test, name
+    drawn = draw_phantoms(CROP_SLICES, CROP_SIZE)
+    network = train_masks(drawn.dataset.images, drawn.organs, MaskSettings())
+    cropped = []
+    for each in (train_set, test):
+        sized = resize(each, options.image_size)
+        small = masks_of(network, resize(each, CROP_SIZE).images) == LUNG
+        found, kept = crop_to_lungs(sized, _stretched(small, options.image_size))
+        print(f"{each.name}: {kept} of {len(each)} images left uncropped", file=sys.stderr, flush=True)
+        cropped.append(found)
+    return cropped[0], cropped[1], f"{name}, cropped to the lungs"
+
+
+def _stretched(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Masks ``[n, S, S]`` at another size, each pixel that of the nearest."""
+    place = (np.arange(size) * masks.shape[1] // size).astype(np.int64)
+    found: NDArray[np.bool_] = masks[:, place][:, :, place]
+    return found
+
+
+def _whole_images(options: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
     if options.data:
         train_set, test = load(options.data)
         return train_set, test, options.data.stem
@@ -341,6 +369,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--schedule-over", default="round", choices=("round", "plan"), help="default %(default)s")
     found.add_argument("--label-smoothing", type=float, default=0.0, help="default %(default)s")
     found.add_argument("--proximal", type=float, default=0.0, help="FedProx mu; default %(default)s")
+    found.add_argument(
+        "--crop-lungs",
+        action="store_true",
+        help="first cut images to the lungs, found by a network that learnt phantoms",
+    )
     found.add_argument("--unsealed", dest="sealed", action="store_false", help="leave the sealed arm out")
     found.add_argument("--peer", choices=("flower",), help="Flower's FedAvg beside ours, same everything")
     found.add_argument("--flower-python", default=sys.executable, help="interpreter that has flwr; default: this one")
