@@ -6,7 +6,6 @@ outcome; so every node derives the same bytes, and whoever has only blobs asks a
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sqlite3
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from chain.records import bitmap_members
 from dag.bodies import CheckpointBody, Kind
+from dag.errors import LedgerError
+from dag.proofs.jsontext import parse_json
 from node.consortium.view import address_bytes
 from node.errors import LyingPeer
 from node.rounds.dsse import Endorsement, Signature, gather_envelope
@@ -39,6 +40,7 @@ log = logging.getLogger("medweave.provenance")
 
 FACT: Final = "envelope"
 """The journal's name for a round's envelope: CID, statement and signers it is of, whether it is whole."""
+MAX_FACT_BYTES: Final = 4096
 PAGE: Final = 500
 """Checkpoints asked of the ledger at once; a round has at most 256 that count."""
 
@@ -132,10 +134,10 @@ def noted(journal: Path, number: int) -> str | None:
     """
     try:
         fact = _fact(journal, number)
-        cid = str(json.loads(fact)["cid"]) if fact is not None else None
+        cid = str(parse_json("envelope", fact.encode(), MAX_FACT_BYTES)["cid"]) if fact is not None else None
         if cid is not None:
             parse_blob_cid(cid)
-    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError, RecursionError, BadCid):
+    except (OSError, sqlite3.Error, LedgerError, BadCid, ValueError, KeyError, TypeError):
         return None
     return cid
 

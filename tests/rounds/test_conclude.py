@@ -120,7 +120,7 @@ def test_a_verdict_that_has_not_arrived_is_waited_for(ports, state, proposal, ho
 def test_leaving_verdicts_out_down_to_a_quorum_is_the_writers_choice(ports, state, proposal, honest):
     """Three of four verdicts are a statement of its own; every member derives the same one from them."""
     ids = tuple(bytes.fromhex(v.id) for v in honest.predicate.verdicts[:3])
-    statement = conclude.build_statement(ports, state, proposal, ids, "writer")
+    statement = conclude.build_statement(ports, state, proposal, ids, state.shares_for(proposal), "writer")
     assert check(ports, state, proposal, statement.to_bytes()) == (Endorsed(statement.digest),)
 
 
@@ -128,7 +128,7 @@ def test_a_second_statement_is_not_endorsed(ports, state, proposal, honest):
     """Nobody gets this member's signature under two models of one round, also not after a crash."""
     check(ports, state, proposal, honest.to_bytes())
     ids = tuple(bytes.fromhex(v.id) for v in honest.predicate.verdicts[:3])
-    other = conclude.build_statement(ports, state, proposal, ids, "writer").to_bytes()
+    other = conclude.build_statement(ports, state, proposal, ids, state.shares_for(proposal), "writer").to_bytes()
     with pytest.raises(PolicyRefusal, match="signed"):
         check(ports, state, proposal, other)
 
@@ -182,6 +182,14 @@ def test_invalid_signatures_are_left_out_and_too_few_left_are_not_sent(played, n
     state = replace(node.runner.state, endorsed=honest.digest)
     other = replace(conclude.outcome_of(honest), model=bytes(32))
     broken = [replace(c, signature=played.nodes[c.issuer].ports.chain.sign(other)) for c in state.checkpoints[:2]]
+    with pytest.raises(RoundProblem, match="2 valid signatures"):
+        conclude.finalise(ports, replace(state, checkpoints=(*broken, *state.checkpoints[2:])), honest.digest)
+
+
+def test_who_signed_the_outcome_and_not_the_statement_does_not_count(node, ports, honest):
+    """What the chain records must have an envelope that convinces: two members' signatures are under something else."""
+    state = replace(node.runner.state, endorsed=honest.digest)
+    broken = [replace(c, statement_signature=bytes(65)) for c in state.checkpoints[:2]]
     with pytest.raises(RoundProblem, match="2 valid signatures"):
         conclude.finalise(ports, replace(state, checkpoints=(*broken, *state.checkpoints[2:])), honest.digest)
 
