@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
     from dag.transaction import Transaction
     from node.rounds.effects import Effect
+    from node.rounds.plan import Plan
     from node.rounds.state import Event, Proposal, RoundState
 
-VERDICT_GRACE_SECONDS = 2.0
-"""Once a quorum has scored, the slower members get this long before the statement is written without them."""
 MAX_ATTEMPT = 255
 """Largest slot number a proposal can carry; later slots share it."""
 TURN_SECONDS = 2.0
-"""Member of rank k waits k times this before it writes or sends what the leader should have."""
+TURN_SLOTS = 0.25
+"""A turn: two seconds, or this share of a time slot where that is longer.
+
+Once a quorum has scored, the slower members get one turn before the statement is written without them. Member of rank k
+waits k + 1 turns before it writes or sends what the leader should have. A turn must be longer than it takes to fetch what was
+lost on the way: members that write at once write different statements, whose signatures none has enough of.
+"""
 
 
 def apply(state: RoundState, event: Event) -> tuple[RoundState, tuple[Effect, ...]]:
@@ -303,7 +308,12 @@ def _turn(state: RoundState) -> float:
         p for p in state.proposals.values() if opened and p.sums_root == opened.sums_root and p.id in state.verified
     ]
     first = min((ranking.index(p.leader) for p in same), default=None)
-    return 0.0 if first == state.rank else TURN_SECONDS * (state.rank + 1)
+    return 0.0 if first == state.rank else turn_seconds(state.plan) * (state.rank + 1)
+
+
+def turn_seconds(plan: Plan | None) -> float:
+    """How long a turn is under a plan, seconds."""
+    return max(TURN_SECONDS, TURN_SLOTS * plan.slot_seconds) if plan else TURN_SECONDS
 
 
 def _write(state: RoundState) -> Iterator[Effect]:
@@ -313,7 +323,7 @@ def _write(state: RoundState) -> Iterator[Effect]:
     verdicts = state.verdicts_for(opened.sums_root)
     waited = state.now - state.quorum_at
     everyone = len(verdicts) == state.members.count
-    if (everyone or waited >= VERDICT_GRACE_SECONDS) and waited >= _turn(state):
+    if (everyone or waited >= turn_seconds(state.plan)) and waited >= _turn(state):
         yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
 
 

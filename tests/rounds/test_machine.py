@@ -18,8 +18,6 @@ from node.rounds import effects as do
 from node.rounds import state as ev
 from node.rounds.machine import (
     REVEAL_GRACE_SLOTS,
-    TURN_SECONDS,
-    VERDICT_GRACE_SECONDS,
     apply,
 )
 from tests.rounds import support as s
@@ -217,13 +215,13 @@ class RoundModel(RuleBasedStateMachine):
         """Of those whose proposals named the opened sums the best-ranked goes first, the others by rank."""
         same = [p for p in self.proposals if self.opened and p.body.sums_root == self.opened.body.sums_root]
         ranks = [s.RANKING.index(s.ADDRESSES.index(p.issuer)) for p in same if p.id in self.verified]
-        return 0.0 if self.rank == min(ranks, default=None) else TURN_SECONDS * (self.rank + 1)
+        return 0.0 if self.rank == min(ranks, default=None) else max(2.0, self.plan.slot_seconds / 4) * (self.rank + 1)
 
     def write(self):
         if self.opened is None or self.quorum_at is None or self.endorsed:
             return
         rows, waited = self.on_these_sums(), self.now - self.quorum_at
-        if (len(rows) == s.N or waited >= VERDICT_GRACE_SECONDS) and waited >= self.turn():
+        if (len(rows) == s.N or waited >= max(2.0, self.plan.slot_seconds / 4)) and waited >= self.turn():
             yield do.WriteStatement(self.opened.id, tuple(sorted(tx.id for tx in rows.values())))
 
     def endorse(self):

@@ -10,8 +10,10 @@ from dag.bodies import Kind
 from dag.transaction import Unsigned, sign
 from node.rounds import effects as do
 from node.rounds import state as ev
-from node.rounds.machine import REVEAL_GRACE_SLOTS, TURN_SECONDS, VERDICT_GRACE_SECONDS, apply, due
+from node.rounds.machine import REVEAL_GRACE_SLOTS, TURN_SECONDS, apply, due, turn_seconds
 from tests.rounds import support as s
+
+TURN = s.PLAN.slot_seconds / 4
 
 
 def effects_of(state) -> set[type]:
@@ -118,7 +120,7 @@ def test_of_two_leaders_of_the_same_sums_the_better_ranked_writes():
     state = replace(state, scores=ev.Scores(second.id, (), 5, (5,), (True,), 9))
     state = tell(state, *(s.verdict(k, second, (True,)) for k in range(s.N)))
     assert do.WriteStatement not in effects_of(state), "the first leader writes, although this member's shares opened"
-    assert do.WriteStatement in effects_of(replace(state, now=state.now + 3 * TURN_SECONDS))
+    assert do.WriteStatement in effects_of(replace(state, now=state.now + 3 * TURN))
 
 
 def test_nobody_reveals_before_a_quorum_has_closed():
@@ -163,7 +165,7 @@ def test_a_leader_waits_for_reveals_and_for_what_is_inside():
 
 @pytest.mark.parametrize(
     ("me", "leader", "wait"),
-    [(2, 2, 0.0), (1, 2, 2 * TURN_SECONDS), (0, 2, 3 * TURN_SECONDS), (3, 2, 4 * TURN_SECONDS)],
+    [(2, 2, 0.0), (1, 2, 2 * TURN), (0, 2, 3 * TURN), (3, 2, 4 * TURN)],
 )
 def test_members_write_and_send_in_turn(me, leader, wait):
     """Whoever's proposal was opened goes at once when everybody has scored; the others by rank, so that it goes on."""
@@ -179,12 +181,17 @@ def test_members_write_and_send_in_turn(me, leader, wait):
         assert (do.Finalise in effects_of(replace(state, now=at))) == is_due
 
 
+def test_a_turn_is_a_quarter_of_a_slot_and_two_seconds_at_least():
+    assert turn_seconds(s.PLAN) == TURN == 10
+    assert turn_seconds(s.PLAN.model_copy(update={"slot_seconds": 4})) == turn_seconds(None) == TURN_SECONDS == 2
+
+
 def test_slower_members_get_a_grace_before_the_statement_is_written():
     state, tx = with_proposal(collected(2), openers=(0, 3))
     state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
     state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.QUORUM)))
-    assert do.WriteStatement not in effects_of(replace(state, now=state.now + VERDICT_GRACE_SECONDS - 0.01))
-    late = replace(state, now=state.now + VERDICT_GRACE_SECONDS)
+    assert do.WriteStatement not in effects_of(replace(state, now=state.now + TURN - 0.01))
+    late = replace(state, now=state.now + TURN)
     (effect,) = (e for e in due(late) if isinstance(e, do.WriteStatement))
     assert effect.verdicts == tuple(sorted(v.id for v in state.verdicts))
 
