@@ -177,6 +177,10 @@ def test_flower_is_put_beside_ours_round_by_round():
     assert [line.name for line in lines] == ["round 1", "round 2"]
     assert lines[1].figures["accuracy_Flower"] == found[1].accuracy(1)
     assert lines[1].figures["accuracy"] == found[0].accuracy(1)
+    gaps = learning.flower_gaps(found, found[1:])
+    assert gaps == [found[0].accuracy(k) - found[1].accuracy(k) for k in range(2)]
+    held = {t.name: t for t in learning.targets([*made(), found[1]], "")}
+    assert held["together and Flower apart, accuracy, mean over rounds"].value >= 0
 
 
 def test_folds_are_put_together_before_they_are_scored(split):
