@@ -15,6 +15,7 @@ LINKS: Final[dict[str, str]] = {
     "chain": "the endpoint serves this consortium's contracts and a history they could have written",
     "lineage": "the model is recorded, and every model back to the first follows from the one before",
     "statement": "the round's statement is the one the chain names and says what the chain says",
+    "envelope": "a quorum of the round's members signed the statement itself (DSSE)",
     "plan": "the round's plan is the one the chain names and agrees with the key epoch",
     "leader": "the seed follows from all rounds before, and the leader it ranks proposed these very roots",
     "key": "the joint key is the one the members confirmed on chain",

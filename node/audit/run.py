@@ -10,6 +10,7 @@ from chain.client import Chain
 from node.audit.chainside import UNREADABLE, read_history
 from node.audit.checks import (
     ceremony,
+    envelope,
     groups,
     key,
     leader,
@@ -27,6 +28,7 @@ from node.audit.checks import (
 from node.audit.dossier import Dossier
 from node.audit.errors import MalformedBlock, UnseenCreation
 from node.audit.history import LiveHistory
+from node.audit.membership import changes
 from node.audit.notes import Notebook
 from node.audit.reader import Reader
 from node.audit.report import Report
@@ -171,6 +173,8 @@ class _Audit:
         """All links, first those of the whole lineage, then round by round, then the model file."""
         last = self._lineage(model)
         rounds = self._chosen(last)
+        for change in changes(self._facts, rounds):
+            self._book.remark(change)
         plan_of_model: Plan | None = None
         for done, number in enumerate(rounds):
             self._progress(f"round {number}", 100 * done, 100 * len(rounds))
@@ -209,6 +213,10 @@ class _Audit:
         link = book.link("statement", number)
         case.predicate = statement.check(case, link)
         book.close(link, "agrees with the chain", (here.row.statement or b"").hex())
+        link = book.link("envelope", number)
+        signers = envelope.check(case, link)
+        if signers or not link.clean:
+            book.close(link, f"{signers} members signed the statement")
         link = book.link("plan", number)
         case.plan = plan.check(case, link)
         case.layout = None if case.plan is None else plan.layout(case.plan, link)

@@ -16,11 +16,16 @@ from chain.records import Hospital
 from crypto.ceremony import Dealer, Terms, finish, receive
 from crypto.parameters import parameter_set
 from crypto.secrets import BoxKey
+from dag.bodies import Kind
 from node.images.partition import partition
 from node.images.phantom import generate
+from node.provenance.envelopes import FACT
+from node.rounds.dsse import Endorsement, Signature, gather_envelope
+from node.rounds.journal import Journal
+from node.rounds.statement import Statement
 from node.rounds.steps.models import genesis_model
 from node.sealing.models import open_model
-from node.storage import FileStore
+from node.storage import FileStore, raw_cid
 from tests.flow import simnet
 
 if TYPE_CHECKING:
@@ -113,13 +118,32 @@ def _repeat(net: AuditedNet, url: str, deployment: Deployment) -> None:
 
 def _write_blobs(net: AuditedNet, root: Path) -> None:
     for node in net.nodes:
-        store = FileStore(root / "hospitals" / f"hospital-{node.index}")
+        home = root / "hospitals" / f"hospital-{node.index}"
+        store = FileStore(home)
         with patch("os.fsync", lambda _: None):
             for cid in node.blobs.store.iterate():
                 store.put(node.blobs.store.get(cid))
             for dealing in net.dealings:
                 store.put(dealing.header.to_bytes())
                 store.put(dealing.public)
+            _note_envelopes(net, node, store, Journal(home / "journal.sqlite"))
+
+
+def _note_envelopes(net: AuditedNet, node: simnet.SimNode, store: FileStore, journal: Journal) -> None:
+    """What a running node does on its own: `EnvelopeKeeper`."""
+    for number, (outcome, signatures) in net.chain.outcomes.items():
+        statement = Statement.from_bytes(store.get(raw_cid(outcome.statement)))
+        points = node.publisher.read(lambda ledger, number=number: ledger.transactions(Kind.CHECKPOINT, number))
+        given = [Endorsement(p.id, Signature(p.issuer, p.body.statement_signature)) for p in points]
+        envelope, whole = gather_envelope(statement, given, [net.addresses[k] for k in signatures], net.quorum)
+        fact = {
+            "cid": store.put(envelope.to_bytes()),
+            "statement": outcome.statement.hex(),
+            "signers": 0,
+            "whole": whole,
+        }
+        journal.remember(number, FACT, fact)
+    journal.close()
 
 
 def _model_file(net: AuditedNet) -> bytes:
