@@ -12,9 +12,17 @@
     ``parameters``  a model as one float32 vector, its layout
     ``modelfile``   a model as canonical bytes, its hash (no torch: auditors read it)
     ``augmentation`` random views of training images
+    ``objective``   the loss of a batch: smoothing, focus, class weights
+    ``schedule``    how the learning rate moves
+    ``precision``   device and bits
     ``training``    local training (eq. 1-3), clipping
+    ``checkpoints`` a training under way as bytes
     ``averaging``   federated averaging in the clear (eq. 4-5): what sealing must equal
     ``metrics``     accuracy, AUC, F1, confusion
+    ``intervals``   of shares and of AUC, in closed form
+    ``calibration`` whether probabilities mean what they say
+    ``quality``     the same by resampling patients; thresholds
+    ``segmentation`` lungs and heart, for cropping
 
 The package itself imports nothing: who only reads models never loads torch.
 """
