@@ -195,6 +195,8 @@ class History:
         self.model = genesis_model(self._plan)
         self._ceremony_on_chain()
         self._clients[0].rounds.genesis(model_hash(self.model), self._plan.digest)
+        self.seats = tuple(range(size.members))
+        """Who takes part in the rounds to come."""
 
     @property
     def parameters(self) -> int:
@@ -229,15 +231,15 @@ class History:
         base, chain = model_hash(self.model), self._clients[0]
         seed = chain.rounds.seed()
         chain.rounds.open(self._plan.digest, base, 600, 3_000)
-        members, post = range(self._size.members), self._ledger.post
-        secrets = [_digest(f"reveal {number} {index}") for index in members]
+        members, post = self.seats, self._ledger.post
+        secrets = {index: _digest(f"reveal {number} {index}") for index in members}
         sealed = [self._update(number, index, secrets[index]) for index in members]
-        updates = {tx.id: index for index, (tx, _) in enumerate(sealed)}
         for index in members:
             post(index, number, AcknowledgementBody(None, close=True))
         reveals = sorted(post(index, number, AcknowledgementBody(secrets[index])).id for index in members)
-        leader = ranking(seed, self._addresses, [1] * self._size.members)[0]
-        body = self._proposal(number, seed, sorted(updates), reveals, {tx.id: chunks for tx, chunks in sealed})
+        leader = members[ranking(seed, [self._addresses[index] for index in members], [1] * len(members))[0]]
+        updates = {tx.id: chunks for tx, chunks in sealed}
+        body = self._proposal(number, seed, reveals, updates)
         proposal = post(leader, number, body)
         self._clients[leader].rounds.propose(number, proposal.id, body.updates_root, body.sums_root)
         # Every transaction so far is in the proposal's past cone; shares and verdicts come above it.
@@ -269,7 +271,7 @@ class History:
             sums_root=body.sums_root.hex(),
             ledger_root=ledger_root.hex(),
             segment=self._blobs.put(segment),
-            seed_material=seed_material(secrets, ledger_root).hex(),
+            seed_material=seed_material(secrets.values(), ledger_root).hex(),
             joint_key=JointKeyRef(digest=self._keys.joint.digest.hex(), cid=self._keys.cid),
             parameter_set=self._params.name,
             min_group=self._size.min_group,
@@ -283,7 +285,8 @@ class History:
         statement = Statement.of(predicate)
         self._blobs.put(statement.to_bytes())
         outcome = outcome_of(statement)
-        signatures = {k: sign_outcome(outcome, self.deployment, self._accounts[k]) for k in range(self._size.threshold)}
+        signers = members[: -(-2 * len(members) // 3)]
+        signatures = {k: sign_outcome(outcome, self.deployment, self._accounts[k]) for k in signers}
         self._clients[leader].rounds.finalise(outcome, signatures)
 
     def _update(self, number: int, index: int, secret: bytes) -> tuple[Transaction, list[bytes]]:
@@ -311,8 +314,10 @@ class History:
         return self._ledger.post(index, number, body, self._blobs.put(manifest.to_bytes())), chunks
 
     def _proposal(
-        self, number: int, seed: bytes, updates: list[bytes], reveals: list[bytes], chunks: dict[bytes, list[bytes]]
+        self, number: int, seed: bytes, reveals: list[bytes], chunks: dict[bytes, list[bytes]]
     ) -> ProposalBody:
+        """What an honest leader proposes; `chunks` are the updates', by transaction id."""
+        updates = sorted(chunks)
         secrets = [self._revealed(i) for i in reveals]
         updates_root = proposal_roots(tuple(updates), ())[0]
         groups = draw_groups(group_seed(seed, updates_root, secrets), len(updates), self._size.min_group)
@@ -328,7 +333,7 @@ class History:
             reveals=tuple(reveals),
             groups=groups,
             sums=tuple(sums),
-            openers=tuple(range(self._size.threshold)),
+            openers=self.seats[: self._size.threshold],
             attempt=0,
             updates_root=updates_root,
             sums_root=sums_root,
