@@ -20,6 +20,7 @@ HOME/
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
   motions.sqlite          what is put to the members' vote, and the signatures under it
+  evidence.sqlite         refused proposals that may convict their leaders
   intents.sqlite          what it sends to the chain, written down before it is sent
   events.sqlite           what it has read of the chain
   training.sealed         last checkpoint of the training under way, sealed under a key of the account's
@@ -92,6 +93,11 @@ class Home:
     def motions(self) -> Path:
         """What is put to the members' vote, with the signatures so far."""
         return self.root / "motions.sqlite"
+
+    @property
+    def evidence(self) -> Path:
+        """Refused proposals that may convict their leaders."""
+        return self.root / "evidence.sqlite"
 
     def epoch_file(self, epoch: int, name: str) -> Path:
         """A sealed secret of one key epoch, such as `member` or `refresh-2.dealer`."""

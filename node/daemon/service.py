@@ -40,7 +40,10 @@ from node.errors import BadConfig, BadEnvironment, PeerProblem, RoundProblem
 from node.home import read_deployment
 from node.membership.book import MotionBook
 from node.membership.council import Council
+from node.membership.evidence import Evidence
 from node.membership.exchange import Exchange
+from node.membership.findings import seen_in
+from node.membership.prosecutor import Prosecutor
 from node.membership.succession import is_due
 from node.provenance.envelopes import EnvelopeKeeper
 from node.publishing.blobs import PeerBlobs
@@ -118,7 +121,10 @@ class Daemon:
         self.plans.read_all(self.view)
         store = Store(home.ledger)
         ledger = Ledger(store, lambda: self.plans.context(self.view), progress=_read_so_far)
-        self.publisher = Publisher(ledger, store, identity.private_key, Seats(lambda: self.view), self._attached)
+        self.evidence = Evidence(home.evidence)
+        self.publisher = Publisher(
+            ledger, store, identity.private_key, Seats(lambda: self.view), self._attached, self.evidence.keep
+        )
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
             self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
@@ -139,6 +145,16 @@ class Daemon:
         self.motions = Exchange(self.book, self.chain.deployment, lambda: self.view)
         every = config.membership.exchange_seconds
         self.council = Council(self.me, identity.account, self.chain, self.book, self.motions, self.peers, every)
+        self.prosecutor = Prosecutor(
+            self.me,
+            self.chain,
+            self.publisher,
+            self.evidence,
+            self.council,
+            self.book,
+            config.membership,
+            lambda: seen_in(self.conductor.runners if self.conductor else {}, self.view, self.publisher),
+        )
 
     # ---- what others ask -----------------------------------------------------------------------------------------
 
@@ -198,6 +214,7 @@ class Daemon:
         self.publisher.close()
         self.journal.close()
         self.book.close()
+        self.evidence.close()
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -240,7 +257,11 @@ class Daemon:
         await self._again_and_again("key epoch", step)
 
     async def _govern(self) -> None:
-        await self._again_and_again("membership", lambda: asyncio.to_thread(self.council.step, self.view))
+        async def step() -> None:
+            await asyncio.to_thread(self.council.step, self.view)
+            await asyncio.to_thread(self.prosecutor.step, self.view)
+
+        await self._again_and_again("membership", step)
 
     async def _until_succession(self) -> None:
         due = asyncio.Event()

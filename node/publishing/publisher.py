@@ -11,6 +11,7 @@ from dag.closing import closers_of
 from dag.equivocation import round_subject
 from dag.errors import AlreadyPosted
 from dag.gathering import parents_over, tip_over
+from dag.ids import sha256
 from dag.transaction import address_of
 from dag.walks import choose_parents, orphan_of
 
@@ -34,6 +35,7 @@ class Publisher:
         members: Address (20 bytes) to seat, of all accounts that ever were members'; may grow, since hospitals join.
         attached: Called, under the lock and in order, with every transaction that enters and with who approves the
             updates of its round (bitmask by update id).
+        refused: Called with the bytes of what peers sent and the rules refused: they may convict who signed them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Publisher:
         private_key: bytes,
         members: Mapping[bytes, int],
         attached: Callable[[Transaction, Mapping[bytes, int]], None],
+        refused: Callable[[Sequence[bytes]], None] = lambda _raws: None,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -50,6 +53,7 @@ class Publisher:
         self._me = members[address_of(private_key)]
         self._members = members
         self._attached = attached
+        self._refused = refused
         self._lock = threading.RLock()
         self._updates: dict[int, dict[bytes, None]] = {}
         self._random = random.Random()  # noqa: S311  (walks need chance, not secrecy)
@@ -112,7 +116,10 @@ class Publisher:
             received = self._ledger.receive_many(raws)
             for transaction in received.attached:
                 self._tell(transaction)
-            return received
+        if received.refused:
+            ids = {tx_id for tx_id, _ in received.refused}
+            self._refused([raw for raw in raws if sha256(raw) in ids])
+        return received
 
     def replay(self, round_number: int) -> None:
         """Tell the listener again of every transaction of a round, in arrival order; after a restart."""
