@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from dag.transaction import Transaction
     from node.rounds.effects import Effect
@@ -216,7 +216,7 @@ class RoundState:
     verified: frozenset[bytes] = frozenset()
     """Proposals whose sums this member recomputed byte for byte."""
     refused: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Proposals or statements found false, and why."""
+    """Proposals, statements or shares found false, and why."""
     shares: tuple[Share, ...] = ()
     scores: Scores | None = None
     verdicts: tuple[Verdict, ...] = ()
@@ -269,21 +269,32 @@ class RoundState:
         return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds - REVEAL_GRACE_SLOTS))
 
     def shares_for(self, proposal: Proposal) -> tuple[Share, ...]:
-        """One share per opener of a proposal, in opener order; shorter while some are missing."""
+        """One share per opener of a proposal, in opener order; shorter while some are missing. What was refused is missing."""
         first: dict[int, Share] = {}
         for share in self.shares:
-            if share.proposal == proposal.id:
+            if share.proposal == proposal.id and share.id not in self.refused:
                 first.setdefault(share.member, share)
         return tuple(first[k] for k in proposal.openers if k in first)
 
     def verdicts_for(self, sums_root: bytes) -> tuple[Verdict, ...]:
         """One verdict per member on these very sums (two proposals may name the same), sorted by id."""
         first: dict[int, Verdict] = {}
+        for verdict in self._verdicts_about(sums_root):
+            first.setdefault(verdict.issuer, verdict)
+        return tuple(sorted(first.values(), key=lambda v: v.id))
+
+    def verdicts_named(self, ids: Collection[bytes], sums_root: bytes) -> tuple[Verdict, ...]:
+        """Those of these verdicts that are here and about these very sums, sorted by id.
+
+        Who gave two verdicts may be counted by either: which came first is not the same for all.
+        """
+        return tuple(sorted((v for v in self._verdicts_about(sums_root) if v.id in ids), key=lambda v: v.id))
+
+    def _verdicts_about(self, sums_root: bytes) -> Iterator[Verdict]:
         for verdict in self.verdicts:
             proposal = self.proposals.get(verdict.proposal)
             if proposal is not None and proposal.sums_root == sums_root and len(verdict.accept) == len(proposal.groups):
-                first.setdefault(verdict.issuer, verdict)
-        return tuple(sorted(first.values(), key=lambda v: v.id))
+                yield verdict
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -344,7 +355,7 @@ class ProposalVerified:
 
 @dataclass(frozen=True)
 class Refused:
-    """A proposal or statement was found false."""
+    """A proposal, statement or share was found false."""
 
     subject: bytes
     reason: str

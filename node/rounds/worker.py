@@ -34,8 +34,8 @@ def carry_out(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, .
     """Do one effect.
 
     Returns:
-        The events it led to; the last is `Finished`, or `Failed` with the time to try again. A proposal or statement
-        that proves false is `Refused` with the reason.
+        The events it led to; the last is `Finished`, or `Failed` with the time to try again. A proposal, statement or
+        share that proves false is `Refused` with the reason.
     """
     try:
         events = _do(ports, state, effect)
@@ -45,6 +45,8 @@ def carry_out(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, .
             return (Refused(effect.proposal, str(error)), Finished(effect))
         if isinstance(effect, do.VerifyStatement):
             return (Refused(effect.statement, str(error)), Finished(effect))
+        if isinstance(effect, do.OpenAndScore) and "share" in error.evidence:
+            return (Refused(bytes.fromhex(error.evidence["share"]), str(error)), Finished(effect))
         return (_later(state, effect),)
     except EXPECTED as error:
         level = logging.INFO if state.failures.get(effect, 0) < 3 else logging.WARNING

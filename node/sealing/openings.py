@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from crypto import envelope
 from crypto.envelope import Binding
-from crypto.opening import Opener
+from crypto.errors import MalformedBytes
+from crypto.opening import Opener, PartialOpening, openers_bitmap
 from crypto.streaming import OPENING_THREADS, combine_stream, open_stream
 
 if TYPE_CHECKING:
@@ -96,3 +98,33 @@ def open_sum(
     sums = (source.obtain(cid) for cid in chunks)
     streams = {opener: partials(opener) for opener in sealed}
     return np.concatenate(list(combine_stream(sums, streams, member.params, member.members)))
+
+
+def verify_openings(
+    chunks: Sequence[str],
+    sealed: Sequence[str],
+    context: OpeningContext,
+    opener: tuple[int, Sequence[int]],
+    member: MemberKey,
+    source: ChunkSource,
+) -> None:
+    """Raise unless one opener's sealed openings have the form of openings of these chunks.
+
+    Args:
+        chunks: CIDs of the sum's chunks.
+        sealed: CIDs of the opener's sealed openings, one a chunk.
+        context: What they are bound to.
+        opener: The opener, and all openers of the sum.
+        member: This member's secrets; only its content key is used.
+        source: Gives the blobs.
+
+    Raises:
+        CryptoError: What is wrong with one of them.
+    """
+    number, openers = opener
+    if len(sealed) != len(chunks):
+        raise MalformedBytes("share.chunks", f"{len(sealed)} openings of {len(chunks)} chunks: expected one of each")
+    for index, (chunk, cid) in enumerate(zip(chunks, sealed, strict=True)):
+        data = envelope.open(member.content, context.binding(index), source.obtain(cid))
+        opening = PartialOpening.from_bytes(data, member.params, context.epoch)
+        opening.verify_form(number, openers_bitmap(openers), hashlib.sha256(source.obtain(chunk)).digest())

@@ -147,7 +147,7 @@ def test_an_anchor_that_is_not_on_chain_is_not_believed(played, state, proposal)
             return 0
 
     leader = played.nodes[proposal.leader]
-    ports = replace(leader.ports, chain=Taken(played.chain, leader.index), journal=Journal(":memory:"))
+    ports = replace(leader.ports, chain=Taken(played.chain.client(leader.index)), journal=Journal(":memory:"))
     mine = replace(state, members=replace(state.members, me=leader.index))
     effect = do.Propose(0, proposal.updates, proposal.reveals, repeats=False)
     assert aggregate.propose(ports, mine, effect) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -214,11 +215,21 @@ def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Seq
 
 
 def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:
-    """T members to open: those seen alive, then the rest, and last of all who was asked before and stayed silent."""
+    """T members to open: those seen alive, then the rest, and last of all who was asked before and gave nothing of use.
+
+    Only verified proposals ask: to a false one every honest member is silent. Where all shares of a proposal came, none of
+    them malformed, and they did not open it, one is wrong and nobody can say which: who took part in fewer such failures
+    comes first.
+    """
     threshold = state.plan.threshold if state.plan else 1
-    shared = {share.member for share in state.shares}
-    asked = {member for proposal in state.proposals.values() for member in proposal.openers}
-    silent = asked - shared
-    alive = ({member for _, member, _ in state.reveals} | shared) - silent
-    rest = state.members.seats - alive - silent
-    return choose_openers(seed, (alive, rest, silent), threshold)
+    asking = [proposal for proposal in state.proposals.values() if proposal.id in state.verified]
+    given = {proposal.id: {share.member for share in state.shares_for(proposal)} for proposal in asking}
+    silence = Counter(member for p in asking for member in p.openers if member not in given[p.id])
+    failures = Counter(member for p in asking if len(given[p.id]) == len(p.openers) for member in p.openers)
+    alive = {member for _, member, _ in state.reveals}.union(*given.values())
+
+    def rank(member: int) -> tuple[int, bool, int]:
+        return silence[member], member not in alive, failures[member]
+
+    ranks = sorted({rank(member) for member in state.members.seats})
+    return choose_openers(seed, ([m for m in state.members.seats if rank(m) == r] for r in ranks), threshold)

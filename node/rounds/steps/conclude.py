@@ -26,7 +26,7 @@ from node.storage import raw_cid
 if TYPE_CHECKING:
     from node.rounds.effects import Adopt
     from node.rounds.ports import Ports
-    from node.rounds.state import Checkpoint, Event, Proposal, RoundState
+    from node.rounds.state import Checkpoint, Event, Proposal, RoundState, Share
 
 log = logging.getLogger("medweave.rounds")
 
@@ -49,8 +49,12 @@ def write_statement(
     promised = ports.journal.promised(state.facts.round, "signed")
     if promised is not None:
         return (Endorsed(promised),)
-    statement = build_statement(ports, state, proposal, verdicts, software())
+    shares = state.shares_for(proposal)
+    statement = build_statement(ports, state, proposal, verdicts, shares, software())
     ports.blobs.store.put(statement.to_bytes())
+    # Of a member that contradicted itself others may hold the other half, and take this one in only below another's word.
+    named = (*(share.id for share in shares), *verdicts)
+    ports.ledger.gather(named, epoch=state.facts.epoch, round_number=state.facts.round)
     return _endorse(ports, state, statement)
 
 
@@ -59,21 +63,49 @@ def check_statement(ports: Ports, state: RoundState, digest: bytes, proposal: Pr
 
     Raises:
         LyingPeer: The statement says something else than this hospital derives.
-        RoundProblem: A verdict it counts has not arrived yet; ask again.
+        RoundProblem: A verdict or share it names has not arrived yet; ask again.
     """
     statement = Statement.from_bytes(ports.blobs.obtain(raw_cid(digest)))
-    counted = tuple(bytes.fromhex(v.id) for v in statement.predicate.verdicts)
-    known = {v.id for v in state.verdicts_for(proposal.sums_root)}
-    if missing := [v for v in counted if v not in known]:
-        raise RoundProblem(f"statement counts verdict {missing[0].hex()[:16]}…, which has not arrived yet")
-    if len(counted) < state.members.quorum:
-        raise LyingPeer(f"statement counts {len(counted)} verdicts, a quorum is {state.members.quorum}")
-    mine = build_statement(ports, state, proposal, counted, statement.predicate.software)
+    counted = _named_verdicts(state, statement, proposal)
+    shares = _named_shares(state, statement, proposal)
+    mine = build_statement(ports, state, proposal, counted, shares, statement.predicate.software)
     if mine.to_bytes() != statement.to_bytes():
         theirs, ours = statement.predicate.model_dump(), mine.predicate.model_dump()
         wrong = next((name for name in ours if ours[name] != theirs[name]), "bytes")
         raise LyingPeer(f"statement {digest.hex()[:16]}…: {wrong} is not what this hospital derives", field=wrong)
     return _endorse(ports, state, statement)
+
+
+def _named_verdicts(state: RoundState, statement: Statement, proposal: Proposal) -> tuple[bytes, ...]:
+    """The verdicts that a statement counts: one a member, of a quorum, all here."""
+    counted = tuple(bytes.fromhex(v.id) for v in statement.predicate.verdicts)
+    found = state.verdicts_named(counted, proposal.sums_root)
+    if missing := sorted({*counted} - {v.id for v in found}):
+        raise RoundProblem(f"statement counts verdict {missing[0].hex()[:16]}…, which has not arrived yet")
+    members = {v.issuer for v in found}
+    if len(members) < max(state.members.quorum, len(counted)):
+        raise LyingPeer(
+            f"statement counts {len(counted)} verdicts of {len(members)} members, a quorum is {state.members.quorum}",
+            field="verdicts",
+        )
+    return counted
+
+
+def _named_shares(state: RoundState, statement: Statement, proposal: Proposal) -> tuple[Share, ...]:
+    """The shares that a statement says opened the sums: one of each opener, in their order, all here."""
+    here = {share.id: share for share in state.shares if share.proposal == proposal.id}
+    named = tuple(bytes.fromhex(tx_id) for tx_id in statement.predicate.shares)
+    if missing := [tx_id for tx_id in named if tx_id not in here]:
+        raise RoundProblem(f"statement names share {missing[0].hex()[:16]}…, which has not arrived yet")
+    if false := [tx_id for tx_id in named if tx_id in state.refused]:
+        raise LyingPeer(f"statement names share {false[0].hex()[:16]}…: {state.refused[false[0]]}", field="shares")
+    shares = tuple(here[tx_id] for tx_id in named)
+    if tuple(share.member for share in shares) != proposal.openers:
+        raise LyingPeer(
+            f"statement names shares of members {[share.member for share in shares]}, the openers are {proposal.openers}",
+            field="shares",
+        )
+    return shares
 
 
 def _endorse(ports: Ports, state: RoundState, statement: Statement) -> tuple[Event, ...]:
@@ -82,19 +114,30 @@ def _endorse(ports: Ports, state: RoundState, statement: Statement) -> tuple[Eve
 
 
 def build_statement(
-    ports: Ports, state: RoundState, proposal: Proposal, verdicts: tuple[bytes, ...], writer: str
+    ports: Ports,
+    state: RoundState,
+    proposal: Proposal,
+    verdicts: tuple[bytes, ...],
+    shares: tuple[Share, ...],
+    writer: str,
 ) -> Statement:
-    """The statement that follows from a proposal and the verdicts counted; stores the sealed model on the way."""
+    """The statement that follows from a proposal, its openers' shares and the verdicts counted; stores the sealed model.
+
+    Raises:
+        RoundProblem: The plan is not known, or the shares are not those of all openers yet.
+    """
     plan, facts = state.plan, state.facts
     if plan is None:
         raise RoundProblem("a statement cannot be derived before the plan is known")
-    counted = [v for v in state.verdicts_for(proposal.sums_root) if v.id in set(verdicts)]
+    if tuple(share.member for share in shares) != proposal.openers:
+        raise RoundProblem(f"{len(shares)} shares of {len(proposal.openers)} openers are here; waiting for the others")
+    counted = state.verdicts_named(verdicts, proposal.sums_root)
     accepted = accepted_groups(counted, len(proposal.groups))
-    model, sealed = _model(ports, state, proposal, accepted)
+    model, sealed = _model(ports, state, proposal, shares, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)
-    shares = tuple(share.id for share in state.shares_for(proposal))
-    segment = pack_segment(ports.ledger.segment(proposal.id, (*shares, *(v.id for v in counted))))
+    opened = tuple(share.id for share in shares)
+    segment = pack_segment(ports.ledger.segment(proposal.id, (*opened, *(v.id for v in counted))))
     addresses = ports.consortium.addresses
     predicate = Predicate(
         consortium=ports.consortium.id.hex(),
@@ -123,7 +166,7 @@ def build_statement(
             for group, cid, yes in zip(proposal.groups, proposal.sums, accepted, strict=True)
         ),
         openers=proposal.openers,
-        shares=tuple(tx_id.hex() for tx_id in shares),
+        shares=tuple(tx_id.hex() for tx_id in opened),
         verdicts=tuple(Verdict(id=v.id.hex(), issuer=_hex(addresses[v.issuer])) for v in counted),
         updates_root=proposal.updates_root.hex(),
         sums_root=proposal.sums_root.hex(),
@@ -140,14 +183,16 @@ def build_statement(
     return Statement.of(predicate)
 
 
-def _model(ports: Ports, state: RoundState, proposal: Proposal, accepted: tuple[bool, ...]) -> tuple[bytes, str]:
+def _model(
+    ports: Ports, state: RoundState, proposal: Proposal, shares: tuple[Share, ...], accepted: tuple[bool, ...]
+) -> tuple[bytes, str]:
     """Hash of the round's model and CID of its sealed bytes; the base's own where no group was accepted."""
     held = ports.journal.model(state.facts.base)
     if not any(accepted) and held is not None:
         return state.facts.base, held[2]
     if state.plan is None:
         raise RoundProblem("a model cannot be derived before its plan is known")
-    sums = open_sums(ports, state, proposal, state.shares_for(proposal))
+    sums = open_sums(ports, state, proposal, shares)
     vector = derive_vector(ports, state, proposal, sums, accepted, load_model(ports, state.facts.base))
     data, digest = model_file(state.plan, vector)
     return digest, keep_model(ports, data, state.facts.round)

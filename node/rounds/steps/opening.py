@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from crypto.errors import CryptoError
 from dag.bodies import Kind, ShareBody, VerdictBody
 from dag.ids import sha256
 from node.errors import LyingPeer, RoundProblem
@@ -14,10 +15,12 @@ from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
 from node.rounds.steps.models import load_model
-from node.sealing.openings import OpeningContext, open_sum, release_openings
+from node.sealing.openings import OpeningContext, open_sum, release_openings, verify_openings
 from node.sealing.quantising import plan_layout, step_sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -114,8 +117,9 @@ def open_sums(
     """The opened integer sum of every group, int64 [D] each.
 
     Raises:
-        LyingPeer: A share's manifest is not the one its transaction is about.
-        CryptoError: A partial opening is malformed; the error names its member.
+        LyingPeer: A share's manifest is not the one its transaction is about, or what it points to is no opening; the
+            evidence names the share.
+        CryptoError: The openings do not open the sums, and none of them is malformed.
     """
     if proposal.sums_root in ports.opened:
         return ports.opened[proposal.sums_root]
@@ -128,9 +132,35 @@ def open_sums(
         place = ports.consortium.position
         sealed = {place(member): manifest.groups[number] for member, manifest in manifests.items()}
         contexts = {place(member): share_context(ports, state, proposal, member, number) for member in manifests}
-        opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs))
+        try:
+            opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs))
+        except CryptoError:
+            for share in shares:
+                _verify_share(ports, share, chunks, sealed, contexts)
+            raise
     ports.opened[proposal.sums_root] = tuple(opened)
     return ports.opened[proposal.sums_root]
+
+
+def _verify_share(
+    ports: Ports,
+    share: Share,
+    chunks: Sequence[str],
+    sealed: Mapping[int, Sequence[str]],
+    contexts: Mapping[int, OpeningContext],
+) -> None:
+    """Demand that a share's openings of one sum have the form of openings; whether they are right only the sum shows.
+
+    Raises:
+        LyingPeer: One has not; the evidence names the share.
+    """
+    place = ports.consortium.position(share.member)
+    try:
+        verify_openings(chunks, sealed[place], contexts[place], (place, tuple(sealed)), ports.keys.member, ports.blobs)
+    except CryptoError as error:
+        raise LyingPeer(
+            f"share {share.id.hex()[:16]}… of member {share.member} holds no openings: {error}", share=share.id.hex()
+        ) from error
 
 
 def _fetched(ports: Ports, state: RoundState, proposal: Proposal, share: Share) -> ShareManifest:
@@ -145,14 +175,19 @@ def _fetched(ports: Ports, state: RoundState, proposal: Proposal, share: Share) 
 
 
 def _share_manifest(state: RoundState, ports: Ports, proposal: Proposal, share: Share, data: bytes) -> ShareManifest:
-    manifest = ShareManifest.from_bytes(data)
+    try:
+        manifest = ShareManifest.from_bytes(data)
+    except LyingPeer as error:
+        raise LyingPeer(
+            f"share {share.id.hex()[:16]}… of member {share.member}: {error}", share=share.id.hex()
+        ) from error
     facts = state.facts
     expected = (ports.consortium.id, facts.epoch, facts.round, proposal.id, share.member, len(proposal.groups))
     found = (manifest.consortium, manifest.epoch, manifest.round, manifest.proposal, manifest.member)
     if (*found, len(manifest.groups)) != expected:
         raise LyingPeer(
             f"share {share.id.hex()[:16]}… of member {share.member}: its manifest is about something else",
-            transaction=share.id.hex(),
+            share=share.id.hex(),
             manifest=share.manifest,
         )
     return manifest

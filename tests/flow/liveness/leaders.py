@@ -20,6 +20,7 @@ from tests.flow.liveness.faulty import Faulty
 
 if TYPE_CHECKING:
     from node.rounds.effects import Effect
+    from node.rounds.state import Proposal
 
 
 # ---- killed ---------------------------------------------------------------------------------------------------------
@@ -291,10 +292,15 @@ class FalseStatement(Faulty):
         if not isinstance(effect, do.WriteStatement):
             return isinstance(effect, do.VerifyStatement)
         proposal = self.state.proposals[effect.proposal]
-        honest = conclude.build_statement(self.ports, self.state, proposal, effect.verdicts, conclude.software())
+        honest = self.statement(proposal, effect.verdicts, conclude.software())
         model = honest.predicate.model.model_copy(update={"sha256": hashlib.sha256(b"another").hexdigest()})
         self.sign(Statement.of(honest.predicate.model_copy(update={"model": model})), shown=True)
         return True
+
+    def statement(self, proposal: Proposal, verdicts: tuple[bytes, ...], writer: str) -> Statement:
+        """A true statement."""
+        shares = self.state.shares_for(proposal)
+        return conclude.build_statement(self.ports, self.state, proposal, verdicts, shares, writer)
 
     def sign(self, statement: Statement, *, shown: bool) -> None:
         """Post a checkpoint of a statement; its bytes can be had from here, or from nowhere."""
@@ -313,7 +319,7 @@ class HiddenStatement(FalseStatement):
         proposal = self.state.proposals[effect.proposal]
         writer = f"{conclude.software()} (hidden)"
         self.sign(
-            conclude.build_statement(self.ports, self.state, proposal, effect.verdicts, writer),
+            self.statement(proposal, effect.verdicts, writer),
             shown=False,
         )
         return True
@@ -330,8 +336,7 @@ class TwoStatements(FalseStatement):
         opened = self.state.proposals[self.state.scores.proposal]
         first = Statement.from_bytes(self.ports.blobs.obtain(raw_cid(effect.statement)))
         counted = tuple(bytes.fromhex(v.id) for v in first.predicate.verdicts)
-        build = conclude.build_statement
-        second = build(self.ports, self.state, opened, counted, f"{conclude.software()} (second)")
+        second = self.statement(opened, counted, f"{conclude.software()} (second)")
         self.ports.blobs.store.put(second.to_bytes())
         conclude.post_checkpoint(self.ports, self.state, first.digest)
         said = self.said(Kind.CHECKPOINT)

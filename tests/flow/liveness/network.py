@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import random
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
+from crypto.randomness import Stream
+from crypto.ring import multiply, small_spectrum, spectrum
 from node.learning.training import TrainingResult
 from node.sealing.quantising import plan_layout
 from tests.flow.liveness.leaders import LEADERS
@@ -16,7 +22,10 @@ from tests.flow.liveness.members import MEMBERS
 from tests.flow.simnet import SimNet
 
 if TYPE_CHECKING:
-    from node.rounds.state import Anchor, Ending
+    from collections.abc import Iterator
+
+    from crypto.parameters import ParameterSet
+    from node.rounds.state import Anchor, Ending, RoundState
     from tests.flow.liveness.faulty import Faulty
     from tests.flow.liveness.schedule import Crash, Schedule
 
@@ -78,7 +87,6 @@ class FaultyNet(SimNet):
 
     def behave(self) -> None:
         """The faults are over; who was dead comes back."""
-        self.faulty = {}
         self.dropped = lambda _sender, _receiver: False
         self.delay = self.effort = lambda _one, _other: 0.0
         self.withheld = lambda _owner, _asker, _cid: False
@@ -112,31 +120,65 @@ class Played:
     ending: Ending | None
     seconds: float
     """From the opening until everybody was done."""
+    story: str
+    """What was to go wrong and what came of it, in a few lines."""
+    states: tuple[RoundState, ...]
+    """What each member knew in the end."""
+    head: bytes
+    """The newest model then."""
+    after: Ending | None = None
+    """How the round after an aborted one ended."""
 
-    @property
-    def story(self) -> str:
-        """What was to go wrong and what came of it, in a few lines."""
-        net, facts = self.net, self.net.chain.rounds[self.number]
-        rank = {member: place for place, member in enumerate(facts.ranking)}
-        how = "did not end" if self.ending is None else "finalised" if self.ending.finalised else "aborted"
-        lines = [str(net.schedule), f"round {how} after {self.seconds:.1f} s; ranking {facts.ranking}"]
-        lines += [f"  rank {rank[a.leader]} anchored {a.proposal.hex()[:8]}" for a in net.anchored(self.number)]
-        for node in net.nodes:
-            s = node.runner.state
-            lines.append(
-                f"  rank {rank[node.index]}{'' if node.up else ' (dead)'}: {node.runner.phase}, {len(s.updates)} updates, "
-                f"{len(s.closes)} closes, {len(s.reveals)} reveals, verified {[p.hex()[:8] for p in s.verified]}, "
-                f"refused {[f'{p.hex()[:8]}: {why[:90]}' for p, why in s.refused.items()]}, {len(s.shares)} shares, "
-                f"{len(s.verdicts)} verdicts, signed {sorted(c.statement.hex()[:6] for c in s.checkpoints)}"
-            )
-        return "\n".join(lines)
+    @classmethod
+    def of(cls, net: FaultyNet, number: int, ending: Ending | None, seconds: float) -> Played:
+        """What there is to be judged now."""
+        states = tuple(node.runner.state for node in net.nodes if node.runner)
+        return cls(net, number, ending, seconds, _story(net, number, ending, seconds), states, net.chain.head)
+
+
+def _story(net: FaultyNet, number: int, ending: Ending | None, seconds: float) -> str:
+    facts = net.chain.rounds[number]
+    rank = {member: place for place, member in enumerate(facts.ranking)}
+    how = "did not end" if ending is None else "finalised" if ending.finalised else "aborted"
+    lines = [str(net.schedule), f"round {how} after {seconds:.1f} s; ranking {facts.ranking}"]
+    lines += [f"  rank {rank[a.leader]} anchored {a.proposal.hex()[:8]}" for a in net.anchored(number)]
+    for node in net.nodes:
+        s = node.runner.state
+        lines.append(
+            f"  rank {rank[node.index]}{'' if node.up else ' (dead)'}: {node.runner.phase}, {len(s.updates)} updates, "
+            f"{len(s.closes)} closes, {len(s.reveals)} reveals, verified {sorted(p.hex()[:8] for p in s.verified)}, "
+            f"refused {[f'{p.hex()[:8]}: {why[:90]}' for p, why in s.refused.items()]}, {len(s.shares)} shares, "
+            f"{len(s.verdicts)} verdicts, signed {sorted(c.statement.hex()[:6] for c in s.checkpoints)}"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def reproducible(net: FaultyNet) -> Iterator[None]:
+    """Draw encryptions from the schedule's seed, where SEAL asks the operating system: the ids of transactions follow from them."""
+    joint, count = net.nodes[0].ports.keys.joint, itertools.count()
+
+    def encrypt_zero(_context: Any, params: ParameterSet) -> Any:
+        primes = params.chunk_primes
+        stream = Stream(hashlib.sha256(f"{net.schedule.seed} {next(count)}".encode()).digest())
+        u = small_spectrum(stream.ternary(params.ring))
+        rows = (row[: len(primes)] for row in (joint.b, joint.a))
+        return np.stack([multiply(spectrum(row, primes), u, primes) for row in rows])
+
+    with patch("crypto.sealing.encrypt_zero", encrypt_zero):
+        yield
 
 
 def play(schedule: Schedule) -> Played:
-    """Play one round of a schedule."""
+    """Play one round of a schedule, and after an aborted one another round in which nothing goes wrong."""
     net = FaultyNet(schedule)
-    begin = net.now
-    number = net.open_round()
-    net.misbehave(number)
-    ending = net.run(number, net.plan.round_seconds + 60.0)
-    return Played(net, number, ending, net.now - begin)
+    begin, after = net.now, None
+    with reproducible(net):
+        number = net.open_round()
+        net.misbehave(number)
+        ending = net.run(number, net.plan.round_seconds + 60.0)
+        played = Played.of(net, number, ending, net.now - begin)
+        if ending is not None and not ending.finalised:
+            net.behave()
+            after = net.run(net.open_round())
+    return replace(played, after=after)

@@ -49,8 +49,10 @@ def _ended(played: Played) -> Iterator[str]:
     if not played.ending.finalised:
         if schedule.must_finalise:
             yield "the round was aborted although it could have been finalised"
-        if played.net.chain.head != facts.base:
+        if played.head != facts.base:
             yield "an aborted round moved the head"
+        if played.after is None or not played.after.finalised:
+            yield "nothing carried over: the next round did not end with a model"
         return
     leader = net.addresses.index(bytes.fromhex(predicate_of(played).leader[2:]))
     if leader in net.faulty and not net.faulty[leader].usable:
@@ -69,7 +71,8 @@ def _agreed(played: Played) -> Iterator[str]:
     if ending is None:
         return
     for node in honest(played):
-        if not node.runner.over:
+        state = played.states[node.index]
+        if state.ending is None or (state.ending.finalised and not state.adopted):
             yield f"member {node.index} is not done with the round"
         elif ending.finalised and node.journal.model(ending.model) is None:
             yield f"member {node.index} does not hold the model"
@@ -83,7 +86,7 @@ def _kept_their_word(played: Played) -> Iterator[str]:
     """Nobody honest opened two partitions or signed two statements; no two statements have a quorum."""
     net = played.net
     said = _transactions(played)
-    proposals = {p.id: p for node in net.nodes for p in node.runner.state.proposals.values()}
+    proposals = {p.id: p for state in played.states for p in state.proposals.values()}
     opened: dict[bytes, set[bytes]] = {}
     for tx in said:
         if isinstance(tx.body, ShareBody):
