@@ -1,7 +1,7 @@
 """Hospitals that learn alone, together and in one place, in this process: what `learning` and `paper` compare.
 
-Every arm trains with the same settings for the same number of rounds from the same initial model, so each passes over its
-images equally often. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
+Every arm trains with the same settings from the same initial model and passes over its images equally often; who is alone
+trains as suits it, without the breaks that rounds are. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
 quantises, packs, encrypts under a joint key of the `standard` parameters, adds, and opens with T of N members' shares,
 by the product's own code; chain, ledger, gossip and processes are left out, and no update is ever refused.
 """
@@ -12,7 +12,7 @@ import multiprocessing
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -24,6 +24,7 @@ from crypto.streaming import SealingPool, add_stream, combine_stream, open_strea
 from dag.weights import contribution_weight
 from node.images.dataset import concatenate
 from node.images.partition import partition
+from node.learning.checkpoints import Checkpoint
 from node.learning.metrics import predict
 from node.learning.parameters import initial
 from node.learning.settings import derive_seed
@@ -209,16 +210,35 @@ def alone(
     rounds: int,
     member: int,
 ) -> Run:
-    """One place that trains on ``data`` by itself, as many epochs as the rounds have."""
-    started = time.monotonic()
-    model = initial(settings.architecture, settings.classes, settings.seed)
-    answers, marks, loss = [], [], 0.0
-    for number in range(rounds):
-        result = train(model, data, settings.for_round(number, rounds, member))
-        model, loss = result.vector, result.losses[-1]
-        answers.append(predict(model, test, settings))
-        marks.append(time.monotonic() - started)
-    return Run(tuple(answers), model, tuple(marks), loss=loss)
+    """One place that trains on ``data`` by itself, as many epochs as the rounds have.
+
+    It does what suits it: one training under one schedule, its optimiser never started anew.
+    """
+    base = initial(settings.architecture, settings.classes, settings.seed)
+    watcher = _Watcher(base.size, test, settings, settings.epochs)
+    own = replace(settings, epochs=settings.epochs * rounds, seed=derive_seed(settings.seed, 0, member))
+    result = train(base, data, own, checkpoints=watcher)
+    return Run(tuple(watcher.answers), result.vector, tuple(watcher.marks), loss=result.losses[-1])
+
+
+class _Watcher:
+    """A `CheckpointStore` that keeps nothing but asks the model about the test images after every so many epochs."""
+
+    def __init__(self, size: int, test: Dataset, settings: TrainingSettings, every: int) -> None:
+        self._size, self._test, self._settings, self._every = size, test, settings, every
+        self.answers: list[NDArray[np.float32]] = []
+        self.marks: list[float] = []
+        self._started = time.monotonic()
+
+    def load(self) -> None:
+        """Nothing to go on from."""
+
+    def save(self, data: bytes) -> None:
+        """Look at a checkpoint's model where a round would end."""
+        found = Checkpoint.from_bytes(data, self._size)
+        if found.epochs % self._every == 0:
+            self.answers.append(predict(found.parameters, self._test, self._settings))
+            self.marks.append(time.monotonic() - self._started)
 
 
 def shared_out(dataset: Dataset, shares: Sequence[float], seed: int) -> list[Dataset]:

@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 import zlib
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ from benchmarks.flower import Flower
 from benchmarks.learning import CENTRAL, CLEAR, LOCAL, SEALED, Outcome
 from node.images.phantom import generate
 from node.learning.averaging import average
-from node.learning.parameters import layout_of, size_of
-from node.learning.settings import TrainingSettings
+from node.learning.parameters import initial, layout_of, size_of
+from node.learning.settings import TrainingSettings, derive_seed
 from node.learning.training import train
 
 TINY = TrainingSettings(architecture="cnn", image_size=32, epochs=1, batch_size=8)
@@ -78,10 +79,19 @@ def _size(plan):
 
 def test_one_hospital_together_is_that_hospital_alone(split):
     mine = Split(split.hospitals[:1], split.test)
-    joint, lone = federated(mine, TINY, 2, Clear()), alone(split.hospitals[0], split.test, TINY, 2, 0)
+    joint, lone = federated(mine, TINY, 1, Clear()), alone(split.hospitals[0], split.test, TINY, 1, 0)
     np.testing.assert_allclose(joint.vector, lone.vector, atol=1e-6)
-    assert len(joint.answers) == len(joint.marks) == 2
+    np.testing.assert_allclose(joint.answers[0], lone.answers[0], atol=1e-4)
     assert joint.loss == pytest.approx(lone.loss, rel=1e-4)
+
+
+def test_who_is_alone_trains_once_and_is_asked_where_rounds_would_end(split):
+    lone = alone(split.hospitals[0], split.test, replace(TINY, epochs=2), 3, 0)
+    once = train(initial("cnn", 2, 0), split.hospitals[0], replace(TINY, epochs=6, seed=derive_seed(TINY.seed, 0, 0)))
+    assert np.array_equal(lone.vector, once.vector)
+    assert len(lone.answers) == len(lone.marks) == 3
+    assert list(lone.marks) == sorted(lone.marks)
+    assert lone.loss == once.losses[-1]
 
 
 def test_flower_without_flwr_says_what_to_install():
