@@ -20,6 +20,7 @@ from dag.proofs.notes import MAX_NOTE_BYTES, Note
 from dag.proofs.roundlog import RoundLog
 from dag.proofs.witnesses import Witness, Witnesses
 from node.consortium.view import address_bytes
+from node.errors import PeerProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ class LogWitness:
         me: This hospital's seat.
         cosigner: Signs with its key and keeps the head.
         publisher: Its ledger.
-        fetch: Gets a member's head from its URL; raises PeerProblem, httpx.HTTPError or LedgerError.
+        fetch: Gets a member's head from its URL; raises PeerProblem.
         clock: Unix time in seconds.
     """
 
@@ -142,8 +143,8 @@ class LogWitness:
                 continue
             try:
                 yield seat, self._fetch(hospital.url)
-            except (LedgerError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                log.debug("%s: no head of the log: %s", hospital.name, error)
+            except PeerProblem as error:
+                log.debug("%s: %s", hospital.name, error)
 
 
 def present_witnesses(consortium: bytes, view: ConsortiumView) -> Witnesses:
@@ -165,22 +166,25 @@ def fetch_head(url: str) -> Note:
     """The head of the log that a member's node serves; its signatures are the caller's to check.
 
     Raises:
-        MalformedNote: It serves something else.
-        httpx.HTTPError: It does not answer, or has none.
-        ValueError: It sends too much.
+        PeerProblem: It does not answer, has none, or serves something else.
     """
+    try:
+        with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as http:
+            return Note.parse(_body(http, f"{url}/v1/checkpoint"))
+    except (LedgerError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise PeerProblem(f"{url}: no head of the log: {error}") from None
+
+
+def _body(http: httpx.Client, url: str) -> bytes:
+    """What is answered, as far as a note may be long; longer ones fail where they are parsed."""
     body = bytearray()
-    with (
-        httpx.Client(timeout=ASK_SECONDS, trust_env=False) as http,
-        http.stream("GET", f"{url}/v1/checkpoint", headers={"Accept-Encoding": "identity"}) as answer,
-    ):
+    with http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
         answer.raise_for_status()
-        for piece in answer.iter_bytes(MAX_NOTE_BYTES):
+        for piece in answer.iter_bytes(1 << 16):
             body += piece
             if len(body) > MAX_NOTE_BYTES:
-                msg = f"more than {MAX_NOTE_BYTES} bytes"
-                raise ValueError(msg)
-    return Note.parse(bytes(body))
+                break
+    return bytes(body)
 
 
 def _fits(note: Note, grown: RoundLog, seat: int) -> bool:
