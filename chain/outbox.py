@@ -190,11 +190,14 @@ class Outbox:
             elif intent.block > head or intent.id not in self._seen or head - intent.block >= self._finality:
                 self._look_again(intent, head)
 
-    def tend(self, intent: Intent) -> None:
+    def tend(self, intent: Intent) -> bool:
         """Does what an intent needs that is in no block, by the table above.
 
         Args:
             intent: As the book gave it last.
+
+        Returns:
+            Whether it is on its way: in a block, in the endpoint's pool, or sent just now.
 
         Raises:
             ChainUnreachable: If the endpoint does not answer.
@@ -202,20 +205,26 @@ class Outbox:
         with self._lock:
             intent = self.book.get(intent.id)
             self._tended[intent.id] = time.monotonic()
-            if intent.state is State.VOID or self.settled(intent) is not None:
-                return
+            if intent.state is State.VOID:
+                return False
+            if self.settled(intent) is not None:
+                return True
             if intent.state is not State.OPEN:
                 self.book.reopen(intent.id)
-            newest = intent.copies[-1]
-            if any(self._connection.knows(copy.tx) for copy in intent.copies):
-                self._fill_gap(newest.nonce)
-                if time.monotonic() - self._offered.setdefault(intent.id, time.monotonic()) > STUCK_SECONDS:
-                    self._pay_more(intent)
-                return
             try:
-                self._bring_back(intent, newest)
+                return self._in_pool(intent) or self._bring_back(intent)
             except (_NonceTaken, RpcRefused, FeeTooHigh) as error:
                 log.info("%s: not taken yet, trying again: %s", intent.call.what, error)
+                return False
+
+    def _in_pool(self, intent: Intent) -> bool:
+        """Whether the endpoint's pool holds a copy; sees to it that it can be mined."""
+        if not any(self._connection.knows(copy.tx) for copy in intent.copies):
+            return False
+        self._fill_gap(intent.copies[-1].nonce)
+        if time.monotonic() - self._offered.setdefault(intent.id, time.monotonic()) > STUCK_SECONDS:
+            self._pay_more(intent)
+        return True
 
     def _look_after(self, intent: Intent) -> None:
         """An open intent nobody waits for: of a process that ended, or lost by the chain."""
@@ -246,20 +255,22 @@ class Outbox:
                 memory.pop(intent.id, None)
             self._seen.discard(intent.id)
 
-    def _bring_back(self, intent: Intent, newest: Copy) -> None:
-        """An intent that is nowhere: not mined, not in the pool."""
+    def _bring_back(self, intent: Intent) -> bool:
+        """Sends an intent that is nowhere, not mined and not in the pool; whether it could."""
+        newest = intent.copies[-1]
         mined, pending = self._count("latest"), self.nonce()
         if mined <= newest.nonce < pending:
-            return  # another transaction waits under this nonce; what becomes of it decides
+            return False  # another transaction waits under this nonce; what becomes of it decides
         if mined > newest.nonce and self.settled(intent) is not None:
-            return
+            return True
         if not self._wanted(intent):
-            return
+            return False
         if mined > newest.nonce:
             self._offer(intent, self._sign_anew(intent))
         else:
             self._fill_gap(newest.nonce)
             self._offer(intent, newest)
+        return True
 
     def _wanted(self, intent: Intent) -> bool:
         """Whether the contract would take the call now; one that it refuses for long is given up."""

@@ -128,14 +128,24 @@ class Sender:
             gas = self._outbox.estimate(call) * 5 // 4 + 120_000
             intent = self._outbox.record(call, gas, key)
         else:
-            self._outbox.tend(intent)
+            self._nudge(intent)
         with self._outbox.awaited(intent):
             receipt = self._await_receipt(intent)
-        if receipt is None:  # given up: the contract says why, or takes it after all
+        if receipt is None:  # given up by another thread, and the contract takes it now
             return self._mine(call, key)
         if receipt["status"] != 1:
             raise self._explain(call, receipt)
         return receipt
+
+    def _nudge(self, intent: Intent) -> None:
+        """Brings an intent on its way again if the chain lost it.
+
+        Raises:
+            ContractReverted: If the contract would refuse it now: whoever waits is told at once, while ``watch`` still
+                gives others a while to bring back theirs.
+        """
+        if not self._outbox.tend(intent):
+            self._outbox.estimate(intent.call)
 
     def _await_receipt(self, intent: Intent) -> TxReceipt | None:
         """The receipt; None if the intent was given up."""
@@ -149,7 +159,7 @@ class Sender:
             if now - start > self._patience:
                 raise TransactionLost(intent.call.what, intent.copies[-1].tx, self._patience)
             if now - tended > _TEND_SECONDS:  # an endpoint that restarted may have forgotten it
-                self._outbox.tend(intent)
+                self._nudge(intent)
                 tended = now
                 if self._outbox.book.get(intent.id).state is State.VOID:
                     return None
