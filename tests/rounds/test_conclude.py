@@ -117,6 +117,32 @@ def test_a_verdict_that_has_not_arrived_is_waited_for(ports, state, proposal, ho
     assert not isinstance(caught.value, LyingPeer), "the statement is not false, it is early"
 
 
+@pytest.mark.parametrize("what", ["verdicts", "shares"])
+def test_of_a_contradiction_either_half_may_be_counted(ports, state, proposal, honest, what):
+    """A member gave two; the writer saw the one first, this member the other. Otherwise one liar could split the signers."""
+    one, *rest = getattr(state, what)
+    state = replace(state, **{what: (replace(one, id=b"r" * 32), one, *rest)})
+    assert check(ports, state, proposal, honest.to_bytes()) == (Endorsed(honest.digest),)
+
+
+def test_two_verdicts_of_one_member_count_once(ports, state, proposal, honest):
+    one = next(v for v in state.verdicts if v.id.hex() == honest.predicate.verdicts[0].id)
+    state = replace(state, verdicts=(*state.verdicts, replace(one, id=b"r" * 32)))
+
+    def twice(predicate):
+        rival = {**predicate["verdicts"][0], "id": (b"r" * 32).hex()}
+        predicate["verdicts"] = [*predicate["verdicts"][:3], rival]
+
+    with pytest.raises(LyingPeer, match="of 3 members"):
+        check(ports, state, proposal, forged(honest, twice))
+
+
+def test_a_statement_about_shares_that_have_not_come_is_early_and_not_false(ports, state, proposal, honest):
+    with pytest.raises(RoundProblem, match="has not arrived") as caught:
+        check(ports, replace(state, shares=state.shares[1:]), proposal, honest.to_bytes())
+    assert not isinstance(caught.value, LyingPeer)
+
+
 def test_leaving_verdicts_out_down_to_a_quorum_is_the_writers_choice(ports, state, proposal, honest):
     """Three of four verdicts are a statement of its own; every member derives the same one from them."""
     ids = tuple(bytes.fromhex(v.id) for v in honest.predicate.verdicts[:3])
