@@ -11,7 +11,6 @@ from tests.flow.liveness.network import play
 from tests.flow.liveness.oracle import judge
 from tests.flow.liveness.schedule import draw
 
-
 SEEDS, QUICK = 100, 30
 """How many schedules there are, and how many of them the default run plays: every way to lead badly once, some twice."""
 
