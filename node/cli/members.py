@@ -15,7 +15,6 @@ from node.cli.options import home_option
 from node.cli.reader import Reader, chain_options
 from node.home import Home
 from node.membership.book import MotionBook
-from node.membership.council import counts_of
 from node.membership.fingerprint import fingerprint
 from node.membership.tally import describe, tally
 
@@ -90,10 +89,9 @@ def pending(home: Path, *, ended: bool, as_json: bool) -> None:
     """What is put to the vote, as far as this hospital's daemon has heard, and who has signed."""
     reader = Reader.of(home, None, None)
     book, view = MotionBook(Home(home).motions, reader.chain.deployment), reader.view
-    counts = counts_of(reader.chain)
     rows: list[dict[str, Any]] = []
     for motion in book.live():
-        standing = tally(motion, book.signatures(motion), view, counts, time.time())
+        standing = tally(motion, book.signatures(motion), view, time.time())
         rows.append(
             {
                 "id": motion.id.hex(),

@@ -15,7 +15,6 @@ from node.cli.reader import Reader
 from node.errors import BadInput, PeerProblem
 from node.home import Home, read_deployment, unlock_identity
 from node.membership.book import MotionBook
-from node.membership.council import counts_of
 from node.membership.fingerprint import fingerprint
 from node.membership.motion import Motion
 from node.membership.request import read_request, write_request
@@ -55,13 +54,11 @@ class Desk:
 
     def standing(self, motion: Motion) -> Tally:
         """Where a motion stands now."""
-        view, counts = self.reader.view, counts_of(self.reader.chain)
-        return tally(motion, self.book.signatures(motion), view, counts, time.time())
+        return tally(motion, self.book.signatures(motion), self.reader.view, time.time())
 
     def propose(self, make: Callable[[int, int], Vote], hours: float) -> Motion:
         """The motion over a vote of the registry's, made of the count of decisions and a deadline."""
-        decision = counts_of(self.reader.chain).members
-        vote = make(decision, max(int(time.time()), self.reader.chain.now()) + int(hours * 3600))
+        vote = make(self.reader.view.decisions, max(int(time.time()), self.reader.chain.now()) + int(hours * 3600))
         return Motion.of(vote, self.reader.chain.deployment)
 
     def sign(self, motion: Motion, *, yes: bool, wait: float) -> None:

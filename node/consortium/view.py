@@ -47,6 +47,12 @@ class ConsortiumView:
     """0 while there is none."""
     standing: Standing = field(default_factory=Standing)
     """Who the members are and how they stand."""
+    founding: bytes = b""
+    """Hash of the transaction in which the founders became members; empty before."""
+    decisions: int = 0
+    """Votes about members that were carried out, as the registry counts them."""
+    plan_decisions: int = 0
+    """Votes about plans that were carried out, as the rounds count them."""
     faults: frozenset[tuple[int, int, int]] = frozenset()
     """Faults on record: (round, `chain.conduct.Fault`, seat)."""
 
@@ -142,15 +148,23 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
         case ev.HospitalAdmitted():
             hospital = Hospital(event.account, event.box_key, event.data_size, event.name, event.url)
             seats = _put(view.seats, address_bytes(event.account), event.index)
-            return replace(view, hospitals=(*view.hospitals, hospital), seats=seats)
+            founding = view.founding or event.tx
+            decisions = view.decisions + (event.tx != founding)
+            hospitals = (*view.hospitals, hospital)
+            return replace(view, hospitals=hospitals, seats=seats, founding=founding, decisions=decisions)
+        case ev.HospitalRemoved():
+            return replace(view, decisions=view.decisions + 1)
+        case ev.PlanDecided():
+            return replace(view, plan_decisions=view.plan_decisions + 1)
         case ev.UrlChanged(account=account, url=url):
             return _changed(view, view.seats[address_bytes(account)], url=url)
         case ev.DataSizeChanged(index=seat, data_size=size):
-            return _changed(view, seat, data_size=size)
+            return _changed(replace(view, decisions=view.decisions + 1), seat, data_size=size)
         case ev.KeysRotated(index=seat, account=old, new_account=new):
             seats = _put(view.seats, address_bytes(new), seat)
             epochs = rotated(view.epochs, address_bytes(old), address_bytes(new))
-            return _changed(replace(view, seats=seats, epochs=epochs), seat, account=new, box_key=event.box_key)
+            turned = replace(view, seats=seats, epochs=epochs, decisions=view.decisions + 1)
+            return _changed(turned, seat, account=new, box_key=event.box_key)
         case ev.FaultRecorded():
             return replace(view, faults=view.faults | {(event.round, event.fault, event.index)})
         case ev.FaultAnnulled():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from chain.errors import ContractReverted
 from chain.votes import Admission, Finding, PlanDecision, Removal, Resizing, Rotation, sign_vote
 from node.membership.motion import Motion
-from node.membership.tally import Counts, Tally, describe, tally
+from node.membership.tally import Tally, describe, tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,9 +80,9 @@ class Council:
         if not live:
             self._ready_since.clear()
             return
-        counts = counts_of(self._chain)
+        now = self._chain.now()
         for motion in live:
-            standing = tally(motion, self._book.signatures(motion), view, counts, self._chain.now())
+            standing = tally(motion, self._book.signatures(motion), view, now)
             if standing.ended:
                 self._book.end(motion, standing.ended)
                 log.info("%s: %s", describe(motion, view), standing.ended)
@@ -123,15 +123,6 @@ class Council:
             log.warning("%s: the chain refuses it: %s", describe(motion, view), error)
             return
         log.info("%s: sent with %d signatures", describe(motion, view), len(standing.signatures))
-
-
-def counts_of(chain: Chain) -> Counts:
-    """What the contracts count now.
-
-    Raises:
-        ChainError: The chain does not answer.
-    """
-    return Counts(chain.registry.decisions(), chain.rounds.plan_decisions())
 
 
 def send(chain: Chain, vote: Vote, signatures: Mapping[int, bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from chain.errors import ContractReverted
 from chain.votes import Finding, Removal
 from node.membership.charges import Charge, contradictions, false_lists
-from node.membership.council import TURN_SECONDS, counts_of
+from node.membership.council import TURN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Prosecutor:
         self._looked = float("-inf")
         self._since: dict[tuple[int, int, int], float] = {}
         self._futile: set[tuple[int, int, int]] = set()
-        self._signed: set[bytes] = set()
+        self._signed: set[Finding] = set()
 
     def step(self, view: ConsortiumView) -> None:
         """Look for faults now and then, and do what is this hospital's to do about them.
@@ -129,9 +129,9 @@ class Prosecutor:
             return
         if view.rounds[finding.round].standing.accounts[seat] != view.hospitals[seat].account:
             return  # it has exchanged its account since, and had to sit out the rest of the round
-        motion = self._council.support(finding)
-        if motion.id not in self._signed:
-            self._signed.add(motion.id)
+        if finding not in self._signed:
+            self._council.support(finding)
+            self._signed.add(finding)
             what = finding.fault.name.lower().replace("_", " ")
             log.warning("round %d: finding: %s of %s", finding.round, what, view.hospitals[seat].name)
 
@@ -146,7 +146,7 @@ class Prosecutor:
             if account in moved or time.monotonic() - since < TURN_SECONDS * others.index(self._me):
                 continue
             deadline = self._chain.now() + REMOVAL_SECONDS
-            removal = Removal(account=account, decision=counts_of(self._chain).members, deadline=deadline)
+            removal = Removal(account=account, decision=view.decisions, deadline=deadline)
             self._council.support(removal)
             reputation = view.standing.reputations[seat]
             log.warning("%s has a reputation of %d: its removal is proposed", view.hospitals[seat].name, reputation)

@@ -20,19 +20,6 @@ DONE = "carried out"
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How many decisions each contract has counted: what a vote must name to count.
-
-    Attributes:
-        members: Of the registry: admissions, removals, rotations, resizings.
-        plans: Of the rounds: plans admitted or withdrawn.
-    """
-
-    members: int
-    plans: int
-
-
-@dataclass(frozen=True)
 class Tally:
     """A motion and who stands behind it.
 
@@ -56,35 +43,35 @@ class Tally:
         return self.due and not self.ended and len(self.signatures) >= self.quorum
 
 
-def tally(motion: Motion, signatures: Mapping[str, bytes], view: ConsortiumView, counts: Counts, now: float) -> Tally:
+def tally(motion: Motion, signatures: Mapping[str, bytes], view: ConsortiumView, now: float) -> Tally:
     """Where a motion stands.
 
     Args:
         motion: The motion.
         signatures: By the signer's account; those of others than present members count for nothing.
         view: What the chain said so far.
-        counts: What the contracts count now.
         now: Unix seconds.
     """
     held = {hospital.account: seat for seat, hospital in view.present}
     counted = {held[account]: signature for account, signature in signatures.items() if account in held}
-    ended = _finding_ended(motion.vote, view) if isinstance(motion.vote, Finding) else _ended(motion, view, counts, now)
+    ended = _finding_ended(motion.vote, view) if isinstance(motion.vote, Finding) else _ended(motion, view, now)
     due = (
         motion.vote.round in view.rounds
         if isinstance(motion.vote, Finding)
-        else motion.decision == _count(motion, counts)
+        else motion.decision == _count(motion, view)
     )
     return Tally(motion, counted, view.quorum, ended, due)
 
 
-def _count(motion: Motion, counts: Counts) -> int:
-    return counts.plans if isinstance(motion.vote, PlanDecision) else counts.members
+def _count(motion: Motion, view: ConsortiumView) -> int:
+    """The number that a vote must name to count, of the contract that counts it."""
+    return view.plan_decisions if isinstance(motion.vote, PlanDecision) else view.decisions
 
 
-def _ended(motion: Motion, view: ConsortiumView, counts: Counts, now: float) -> str:
+def _ended(motion: Motion, view: ConsortiumView, now: float) -> str:
     """How a decision ended; empty while it may still be carried out."""
     decision, deadline = motion.decision, motion.deadline
-    if decision is not None and decision < _count(motion, counts):
+    if decision is not None and decision < _count(motion, view):
         return DONE if carried_out(motion, view) else "void: another decision was carried out first, propose it again"
     if deadline is not None and deadline < now:
         return "expired before a quorum had signed"
