@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +18,7 @@ from dag.proofs.notes import Note, TreeHead
 from dag.store.pruning import Pruning
 from node.consortium.view import ConsortiumView
 from node.daemon.pruner import Pruner
-from node.daemon.witness import LogWitness, present_witnesses
+from node.daemon.witness import LogWitness, fetch_head, present_witnesses
 from node.errors import PeerProblem
 from node.publishing.witness import Cosigner
 from tests.flow.anvilnet import AnvilNet
@@ -159,3 +162,42 @@ def test_old_ciphertexts_are_deleted_and_proofs_stay(house):
     assert Pruner(node.publisher, store, blobs, 1).step(house.view(2)).blobs == 0, "after a restart"
     house.witness(member).step(house.view(2))
     assert house.head(member) == (2, 1)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Serves, by the first part of the path, what a member's node might."""
+
+    said: ClassVar[dict[str, bytes]] = {}
+
+    def do_GET(self) -> None:
+        body = self.said.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_head_is_fetched_from_a_node_and_anything_else_is_refused(house):
+    house.witness(0).step(house.view(1))
+    note = house.file(0).read_bytes()
+    Answers.said = {
+        "/good/v1/checkpoint": note,
+        "/junk/v1/checkpoint": b"\xff" * 99,
+        "/big/v1/checkpoint": b"a" * (1 << 21),
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            assert fetch_head(f"{url}/good").render().encode() == note
+            for what in ("junk", "big", "none"):
+                with pytest.raises(PeerProblem, match="no head of the log"):
+                    fetch_head(f"{url}/{what}")
+        finally:
+            server.shutdown()
+            thread.join()
+    with pytest.raises(PeerProblem):
+        fetch_head(url)
