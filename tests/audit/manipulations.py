@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import rlp
 
-from node.audit.bundle.form import BLOBS, BLOCKS, MANIFEST, MODEL
+from node.audit.bundle.form import BLOBS, BLOCKS, ENVELOPES, MANIFEST, MODEL, canonical
 from node.rounds.records import UpdateManifest
 from node.rounds.segment import unpack_segment
 from node.storage import raw_cid
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Entries = dict[str, bytes]
 
 ROUND, OTHER = 2, 1
+ENVELOPE = f"{ENVELOPES}{ROUND}.json"
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,13 @@ def _other(field: str, value: object) -> Callable[[Entries, Run], None]:
     return act
 
 
+def _fewer_signatures(entries: Entries, _run: Run) -> None:
+    """All but one signature are taken out, so that no quorum is left."""
+    content = json.loads(entries[ENVELOPE])
+    content["signatures"] = content["signatures"][:1]
+    entries[ENVELOPE] = canonical(content)
+
+
 def _fixed(text: str) -> Callable[[Run], tuple[str, ...]]:
     return lambda _run: (text,)
 
@@ -209,6 +217,10 @@ BUNDLED: tuple[Bundled, ...] = (
     Bundled("sum manifest", "reorder", _exchange("sum manifest", "another sum"), "sums", ROUND, _named("sum manifest", "another sum")),
     Bundled("share manifest", "reorder", _exchange("share manifest", "another's share"), "openings", ROUND, _named("share manifest", "another's share")),
     Bundled("model file", "swap for another", _model_of_another_round, "model", None, _fixed("model file")),
+    # the envelope: where one is carried it has to be true
+    Bundled("envelope", "flip", lambda e, _: e.update({ENVELOPE: flipped(e[ENVELOPE], 40)}), "envelope", ROUND, _fixed("envelope")),
+    Bundled("envelope", "swap between rounds", lambda e, _: e.update({ENVELOPE: e[f"{ENVELOPES}{OTHER}.json"]}), "envelope", ROUND, _fixed("envelope")),
+    Bundled("envelope", "forge", _fewer_signatures, "envelope", ROUND, _fixed("envelope")),
     # the chain
     Bundled("header", "flip", _in_block("opened", _edit_header), "chain", None, _block("opened", 1)),
     Bundled("header", "drop", _in_block("opened", lambda b, at: b.pop(at)), "chain", None, _block("opened")),

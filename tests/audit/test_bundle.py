@@ -11,7 +11,7 @@ import pytest
 
 from node.audit import Scope, audit, open_evidence
 from node.audit.bundle.export import export
-from node.audit.bundle.form import BLOBS, BLOCKS, MANIFEST, MODEL, Bundle, Manifest, canonical
+from node.audit.bundle.form import BLOBS, BLOCKS, ENVELOPES, MANIFEST, MODEL, Bundle, Manifest, canonical
 from node.audit.bundle.verify import Trust, verify
 from node.audit.errors import BadBundle, MalformedBlock
 from tests.audit.zipped import rewrite
@@ -75,7 +75,7 @@ def test_any_zip_tool_reads_it(bundled):
         names = archive.namelist()
         assert names[:2] == [MANIFEST, BLOCKS]
         assert names[-1] == MODEL
-        assert all(name.startswith(BLOBS) for name in names[2:-1])
+        assert all(name.startswith((BLOBS, ENVELOPES)) for name in names[2:-1])
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert json.loads(archive.read(MANIFEST))["head"]["hash"] == f"0x{bundled.trust.header.hex()}"
 
