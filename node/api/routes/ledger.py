@@ -59,6 +59,6 @@ def router(service: Service) -> APIRouter:
         try:
             return Response(service.home.checkpoint.read_bytes(), media_type="text/plain; charset=utf-8")
         except FileNotFoundError:
-            raise HTTPException(404, "this hospital has cosigned no head yet: `medweave ledger cosign`") from None
+            raise HTTPException(404, "this hospital has cosigned no head yet") from None
 
     return routes
