@@ -4,7 +4,10 @@
     ``settings``    the frozen :class:`~node.learning.settings.TrainingSettings` of a plan
     ``classifier``  what every network has in common: standardised input, loss, probabilities
     ``layers``      convolutions with standardised weights: nothing to average but parameters
+    ``routing``     squash, lengths, dynamic routing
+    ``losses``      the margin loss
     ``capsnet``     the capsule network, the default (eq. 13-16)
+    ``inception``   an Inception-style extractor before its capsules
     ``cnn``         plain convolutional baselines
     ``monai_nets``  DenseNet-121 and ResNet-50, where MONAI is installed
     ``normalisation`` batch normalisation whose statistics are parameters

@@ -1,7 +1,7 @@
 """A convolution that needs no normalisation of what flows through it.
 
-Batch normalisation keeps running statistics: buffers that averaging parameters would miss, and that differ between
-hospitals. Group normalisation has none, but divides each image by its own deviation; here it left networks all but
+Batch normalisation keeps running statistics, which are one scanner's and fail on another's (docs/adr/0009-classifier.md);
+`normalisation` has it for the networks that cannot do without. Group normalisation has none, but divides each image by its own deviation; here it left networks all but
 untrained for hundreds of steps, because what all images share outweighed what tells them apart. Standardising the
 *weights* instead (Qiao et al. 2019, arXiv:1903.10520; scaled for ReLU after Brock, De & Smith 2021, arXiv:2101.08692)
 makes every filter blind to the mean of its input, costs nothing per pixel, and holds parameters only.
@@ -20,18 +20,22 @@ RELU_GAIN: Final = math.sqrt(2 / (1 - 1 / math.pi))
 
 
 class StandardisedConv(nn.Module):
-    """A 3x3 convolution whose filters have mean 0 and norm ``gain``. ``[B, C_in, S, S]`` to ``[B, C_out, S, S]``.
+    """A convolution whose filters have mean 0 and norm ``gain``. ``[B, C_in, S, S]`` to ``[B, C_out, S/stride, S/stride]``.
 
     Args:
         inputs: C_in.
         outputs: C_out.
         scale: 1 for the first layer, ``RELU_GAIN`` after a ReLU.
+        kernel: side of the filters, odd.
+        stride: 1, or 2 to halve an even S.
     """
 
-    def __init__(self, inputs: int, outputs: int, scale: float = RELU_GAIN) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, scale: float = RELU_GAIN, *, kernel: int = 3, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.scale = scale
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.scale, self.stride, self.padding = scale, stride, kernel // 2
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.gain = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
@@ -40,7 +44,8 @@ class StandardisedConv(nn.Module):
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         fan_in = self.weight[0].numel()
         unit = (self.weight - mean) * torch.rsqrt(variance * fan_in + 1e-6)
-        return nn.functional.conv2d(images, unit * (self.scale * self.gain).view(-1, 1, 1, 1), self.bias, padding=1)
+        filters = unit * (self.scale * self.gain).view(-1, 1, 1, 1)
+        return nn.functional.conv2d(images, filters, self.bias, self.stride, self.padding)
 
 
 def convolutions(widths: tuple[int, ...]) -> nn.Sequential:
@@ -54,3 +59,8 @@ def convolutions(widths: tuple[int, ...]) -> nn.Sequential:
             layers.append(nn.MaxPool2d(2))
         layers += [StandardisedConv(before, width, RELU_GAIN if stage else 1.0), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+def convolved(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A standardised convolution of what a ReLU gave, and a ReLU. ``[B, inputs, S, S]`` to ``[B, outputs, S/stride, …]``."""
+    return nn.Sequential(StandardisedConv(inputs, outputs, kernel=kernel, stride=stride), nn.ReLU(inplace=True))

@@ -22,6 +22,9 @@ SCALE: Final = 64.0
 MOMENTUM: Final = 0.1
 """Share of a batch in the running statistics."""
 
+SETTLING: Final = 64
+"""Images at once when statistics are settled."""
+
 EPSILON: Final = 1e-5
 """Added to a variance before it divides."""
 
@@ -40,6 +43,7 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.momentum = MOMENTUM
         self.gain = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.mean = nn.Parameter(torch.zeros(channels), requires_grad=False)  # running mean / 64
@@ -50,9 +54,35 @@ class BatchNorm(nn.Module):
         mean = self.mean.detach() * SCALE
         variance = (self.spread.detach() * SCALE).clamp(-MAX_LOG, MAX_LOG).exp()
         learning = self.training and images.numel() > images.shape[1]
-        found = nn.functional.batch_norm(images, mean, variance, self.gain, self.bias, learning, MOMENTUM, EPSILON)
+        found = nn.functional.batch_norm(images, mean, variance, self.gain, self.bias, learning, self.momentum, EPSILON)
         if learning:  # mean and variance were moved in place
             with torch.no_grad():
                 self.mean.copy_(mean / SCALE)
                 self.spread.copy_(variance.clamp_min(EPSILON).log() / SCALE)
         return found
+
+
+@torch.no_grad()
+def settle(network: nn.Module, images: Tensor) -> None:
+    """Replace all running statistics by those of ``images`` as they are, with the weights as they are.
+
+    Statistics gathered while training lag behind the weights, and are of augmented images: turning an image smooths its
+    noise, and a filter that sees noise then meets more variance than it was told of.
+
+    Args:
+        network: any network; one without batch normalisation is left as it is.
+        images: what it was trained on, ``[n, 1, S, S]``, without augmentation.
+    """
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    if not layers:
+        return
+    training = network.training
+    network.eval()
+    for number, batch in enumerate(torch.split(images, SETTLING), 1):
+        for layer in layers:
+            layer.train()
+            layer.momentum = 1 / number  # the mean of all batches so far
+        network(batch)
+    for layer in layers:
+        layer.momentum = MOMENTUM
+    network.train(training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from node.learning.capsnet import CapsNet
+from node.learning.capsnet import inception_capsnet, light_capsnet
 from node.learning.cnn import benchmark_cnn, small_cnn
 from node.learning.errors import UnknownArchitecture
 from node.learning.monai_nets import densenet121, resnet50
@@ -19,7 +19,8 @@ MAX_CLASSES: Final = 64
 DEFAULT: Final = "capsnet"
 
 _BUILDERS: Final[dict[str, Callable[[int], Classifier]]] = {
-    "capsnet": CapsNet,
+    "capsnet": light_capsnet,
+    "capsnet-inception": inception_capsnet,
     "cnn": small_cnn,
     "cnn-529k": benchmark_cnn,
     "densenet121": densenet121,

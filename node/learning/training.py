@@ -30,6 +30,7 @@ from node.images.dataset import resize
 from node.learning.augmentation import augmented
 from node.learning.checkpoints import Best, Checkpoint, run_digest
 from node.learning.errors import MalformedCheckpoint, TrainingDiverged, WrongData
+from node.learning.normalisation import settle
 from node.learning.objective import objective
 from node.learning.parameters import flatten, load, verify_vector
 from node.learning.precision import arithmetic, choose_device
@@ -244,7 +245,7 @@ class _Training:
                 checkpoints.save(self._checkpoint(run).to_bytes())
         done = len(self._losses)
         kept = done if self._best is None else self._best.epoch
-        vector = flatten(self._model) if self._best is None else self._best.parameters
+        vector = self._settled() if self._best is None else self._best.parameters
         losses = tuple(self._losses)
         return TrainingResult(
             vector, done * self._per_epoch, len(self._labels), self._spent(), losses, kept, self._resumed
@@ -299,7 +300,7 @@ class _Training:
             return
         loss = self._held_loss(*self._held)
         if self._best is None or loss < self._best.loss:
-            self._best = Best(len(self._losses), loss, flatten(self._model))
+            self._best = Best(len(self._losses), loss, self._settled())
 
     @torch.inference_mode()
     def _held_loss(self, images: Tensor, labels: Tensor) -> float:
@@ -309,6 +310,11 @@ class _Training:
             with self._arithmetic.products():
                 parts.append(self._model(batch))
         return float(self._objective(self._model, torch.cat(parts).float(), labels))
+
+    def _settled(self) -> NDArray[np.float32]:
+        """The parameters ``[D]``, batch statistics being those of the images as they are."""
+        settle(self._model, self._images)
+        return flatten(self._model)
 
     def _stalled(self) -> bool:
         best = self._best

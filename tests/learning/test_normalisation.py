@@ -7,7 +7,7 @@ from torch import nn
 
 from node.learning import parameters
 from node.learning.averaging import average
-from node.learning.normalisation import BatchNorm
+from node.learning.normalisation import MOMENTUM, SCALE, SETTLING, BatchNorm, settle
 
 
 def both(channels=5):
@@ -76,3 +76,29 @@ def test_the_gradient_is_torch_s_and_statistics_have_none():
     torch.testing.assert_close(*ends)
     torch.testing.assert_close(ours.gain.grad, theirs.weight.grad)
     assert ours.mean.grad is None
+
+
+def test_settled_statistics_are_those_of_the_images_and_nothing_else_moves():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), BatchNorm(3), nn.Dropout(0.5), nn.Conv2d(3, 2, 1), BatchNorm(2))
+    network(torch.randn(8, 1, 6, 6))
+    before = parameters.flatten(network)
+    images = 5 + 2 * torch.randn(SETTLING * 2, 1, 6, 6)
+    settle(network.eval(), images)
+    assert not network.training
+    assert network[1].momentum == MOMENTUM
+    with torch.no_grad():
+        first = network[0](images)
+        normal = network[4](network[3](network[1](first)))  # in evaluation dropout keeps everything
+    torch.testing.assert_close(network[1].mean * SCALE, first.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(normal.mean((0, 2, 3)), torch.zeros(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(normal.std((0, 2, 3)), torch.ones(2), atol=2e-2, rtol=0)
+    moved = parameters.flatten(network) != before
+    names = [name for name, shape in parameters.layout(network) for _ in range(torch.Size(shape).numel())]
+    assert {name.rpartition(".")[2] for name, each in zip(names, moved, strict=True) if each} == {"mean", "spread"}
+
+
+def test_a_network_without_statistics_is_left_alone():
+    network = nn.Conv2d(1, 1, 1)
+    settle(network.train(), torch.rand(2, 1, 4, 4))
+    assert network.training

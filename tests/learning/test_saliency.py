@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 
 from node.images.phantom import draw
-from node.learning.capsnet import lengths
+from node.learning.classifier import standardise
 from node.learning.errors import BadSettings
 from node.learning.metrics import _binary_auc
 from node.learning.overlay import overlay
 from node.learning.parameters import initial
 from node.learning.registry import build, names
+from node.learning.routing import lengths
 from node.learning.saliency import grad_cam, saliency
 from node.learning.settings import TrainingSettings
 from node.learning.training import prepared, tensors, train
@@ -38,9 +39,8 @@ def test_grad_cam_is_the_formula():
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     maps, probabilities = grad_cam(model, images, torch.tensor([2, 0]))
     for index, target in enumerate((2, 0)):
-        features = model.stem((images[index] - images[index].mean()) / images[index].std(correction=0)[None])[None]
-        features = features.detach().requires_grad_()
-        lengths(model.parents(model.primary(features)))[0, target].backward()
+        features = model.primary(model.stem(standardise(images[index : index + 1]))).detach().requires_grad_()
+        lengths(model.parents(model.primary.pooled(features)))[0, target].backward()
         weights = features.grad[0].mean(dim=(1, 2))
         by_hand = sum(w * channel for w, channel in zip(weights, features[0], strict=True)).clamp_min(0)
         torch.testing.assert_close(maps[index, 0], by_hand.detach(), rtol=1e-4, atol=1e-7)
