@@ -218,7 +218,8 @@ def alone(
     watcher = _Watcher(base.size, test, settings, settings.epochs)
     own = replace(settings, epochs=settings.epochs * rounds, seed=derive_seed(settings.seed, 0, member))
     result = train(base, data, own, checkpoints=watcher)
-    return Run(tuple(watcher.answers), result.vector, tuple(watcher.marks), loss=result.losses[-1])
+    answers = (*watcher.answers[:-1], predict(result.vector, test, settings))  # batch statistics are settled at the end
+    return Run(answers, result.vector, tuple(watcher.marks), loss=result.losses[-1])
 
 
 class _Watcher:
