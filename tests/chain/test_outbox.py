@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,15 @@ def look_after(chain: Chain, ancestor: int | None = None) -> None:
     assert sender is not None
     sender._outbox._tended.clear()
     sender.watch(chain.block_number(), ancestor)
+    await_mining(sender._connection)
+
+
+def await_mining(connection: Connection) -> None:
+    """Anvil answers a send a moment before it mines."""
+    deadline = time.monotonic() + 5
+    while connection.request("anvil_getAutomine") and int(connection.request("txpool_status")["pending"], 16):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def intents(chain: Chain) -> list[Intent]:
@@ -319,6 +329,7 @@ def test_every_payment_arrives_once_whatever_happens(consortium: Consortium, tmp
         for _ in range(3):
             sender._outbox._tended.clear()
             sender.watch(int(connection.block()["number"]))
+            await_mining(connection)
         assert [connection.w3.eth.get_balance(receiver) for receiver in receivers] == [1] * 8
         mined, pending = nonces(connection, payer.address)
         assert mined == pending
