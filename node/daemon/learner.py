@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from node.learning.metrics import Metrics
     from node.learning.training import Progress, TrainingResult
     from node.rounds.plan import Plan
+
+log = logging.getLogger("medweave.learning")
 
 
 def settings_of(plan: Plan) -> TrainingSettings:
@@ -81,12 +84,17 @@ class LocalLearner:
     ) -> TrainingResult:
         """Train from `base` for round `number` (from 1), from the last checkpoint of the same training on."""
         settings = settings_of(plan).for_round(number - 1, plan.rounds, self._member)
+
+        def told(step: Progress) -> None:
+            _tell(number, step)
+            progress(step)
+
         with self._lock:
             return train(
                 base,
                 self._dataset("train", plan),
                 settings,
-                progress,
+                told,
                 validation=self._dataset("validation", plan) if plan.patience else None,
                 checkpoints=SealedCheckpoint(self._home.training, self._key, number) if self._key else None,
                 device=self._device,
@@ -115,3 +123,12 @@ class LocalLearner:
     @functools.cache  # noqa: B019  (one learner lives as long as its process)
     def _load(self, part: str) -> Dataset:
         return load_saved(self._home.file(getattr(self._config.data, part)))
+
+
+def _tell(number: int, step: Progress) -> None:
+    """Log the end of an epoch, with what is left at the pace so far."""
+    if step.step * step.epochs == step.epoch * step.steps:
+        log.info(
+            "round %d: epoch %d of %d, loss %.4f, about %.0f s left",
+            *(number, step.epoch, step.epochs, step.loss, step.remaining),
+        )

@@ -75,6 +75,14 @@ def test_a_training_that_was_cut_goes_on_in_the_same_home(home, patience):
     assert np.array_equal(resumed.vector, whole.vector)
 
 
+def test_the_log_says_what_is_left(home, caplog):
+    caplog.set_level("INFO", logger="medweave.learning")
+    LocalLearner(home, config(), 0).train(Plan.create(**LITTLE), initial("cnn", 2, 0), 4, lambda _: None)
+    lines = [line for line in caplog.messages if "left" in line]
+    assert [line[:22] for line in lines] == [f"round 4: epoch {k} of 3," for k in (1, 2, 3)]
+    assert lines[-1].endswith("about 0 s left")
+
+
 def test_scores_come_with_intervals(home):
     found = LocalLearner(home, config(), 0).score(Plan.create(**LITTLE), initial("cnn", 2, 0))
     assert found.intervals.accuracy[0] <= found.accuracy <= found.intervals.accuracy[1]
