@@ -25,7 +25,12 @@ ACCOUNTS = [Account.from_key(digest(f"member {k}")) for k in range(N + 2)]
 
 
 def hospital(k: int, **changes: object) -> Hospital:
-    fields = {"account": ACCOUNTS[k].address, "box_key": digest(f"box {k}"), "data_size": 10 + k, "name": f"Hospital {k}"}
+    fields = {
+        "account": ACCOUNTS[k].address,
+        "box_key": digest(f"box {k}"),
+        "data_size": 10 + k,
+        "name": f"Hospital {k}",
+    }
     return Hospital(**({"url": f"http://node-{k}", **fields} | changes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -104,12 +105,15 @@ def test_messages_are_bounded(message: bytes) -> None:
         unpack(message, DEPLOYMENT)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
+    )
+)
 def test_no_json_is_a_crash(found: object) -> None:
     for message in (found, {"motions": found}, {"motions": [found]}, {"motions": [row() | {"vote": found}]}):
-        with pytest.raises(BadMotion):
-            if unpack(json.dumps(message).encode(), DEPLOYMENT) == []:
-                raise BadMotion("an empty message is one")
+        with contextlib.suppress(BadMotion):
+            assert unpack(json.dumps(message).encode(), DEPLOYMENT) == []
 
 
 def test_only_what_fits_is_packed() -> None:
