@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain import events as ev
+from chain.errors import MalformedAnswer
 from node.consortium.view import ConsortiumView, address_bytes, fold
 
 
@@ -227,3 +228,110 @@ def test_a_rounds_leaders_follow_from_how_members_stood_when_it_opened() -> None
     assert charged.rounds[1].ranking == clean.rounds[1].ranking, "a running round keeps its leaders"
     late = fold(charged, [opened(2, 5, digest("model"))])
     assert late.rounds[2].ranking[-1] == clean.rounds[1].ranking[0], "who has no reputation leads last"
+
+
+# ---- members come, go and change -------------------------------------------------------------------------------------
+
+
+NEW = Account.from_key(digest("another key")).address
+
+
+def removed(index: int, block: int) -> ev.Event:
+    return at(block, ev.HospitalRemoved, index=index, account=ACCOUNTS[index])
+
+
+def rotated(index: int, block: int) -> ev.Event:
+    return at(block, ev.KeysRotated, index=index, account=ACCOUNTS[index], new_account=NEW, box_key=digest("new box"))
+
+
+def test_a_removal_leaves_a_gap_and_history_as_it_was():
+    view = fold(ConsortiumView(), [*history(), removed(1, 18)])
+    assert view.members == {0, 2, 3}
+    assert [seat for seat, _ in view.present] == [0, 2, 3]
+    assert (view.quorum, view.decisions) == (2, 1)
+    assert len(view.hospitals) == 4, "seats are never given again"
+    assert view.rounds[1].standing.members == {0, 1, 2, 3}
+    assert view.rounds[1].quorum == 3
+    later = fold(view, [opened(4, 19, digest("model 1"))])
+    assert (later.rounds[4].standing.members, later.rounds[4].quorum) == ({0, 2, 3}, 2)
+    assert 1 not in later.rounds[4].ranking
+
+
+def test_who_was_admitted_later_is_in_later_rounds_only():
+    joined = dataclasses.replace(admitted(3), account=NEW, index=4, tx=digest("vote"), block=18)
+    view = fold(
+        ConsortiumView(), [*history(), opened(4, 17, digest("model 1")), joined, opened(5, 19, digest("model 1"))]
+    )
+    assert (len(view.members), view.quorum, view.decisions) == (5, 4, 1)
+    assert (4 in view.rounds[4].standing.members, 4 in view.rounds[5].standing.members) == (False, True)
+    assert (len(view.rounds[4].sizes), len(view.rounds[5].sizes)) == (4, 5)
+
+
+def test_a_rotation_gives_a_seat_another_account_and_keeps_the_old_ones_history():
+    view = fold(ConsortiumView(), [*history(), opened(4, 17, digest("model 1")), rotated(2, 18)])
+    assert view.hospitals[2].account == NEW
+    assert view.hospitals[2].box_key == digest("new box")
+    assert view.seats[address_bytes(NEW)] == view.seats[address_bytes(ACCOUNTS[2])] == 2
+    assert view.rounds[4].standing.accounts[2] == ACCOUNTS[2], "a round's accounts are those at its opening"
+    assert view.epochs[2].members[2] == address_bytes(ACCOUNTS[2]), "what has ended stays on record"
+    moved = fold(view, [at(19, ev.UrlChanged, account=NEW, url="http://moved")])
+    assert moved.hospitals[2].url == "http://moved"
+
+
+def test_a_ceremony_goes_on_under_the_new_account():
+    ceremony = {"parameter_set": bytes(32), "threshold": 3, "deadline": 9, "opener": ACCOUNTS[0]}
+    rows = [*history(), at(18, ev.EpochOpened, epoch=3, **ceremony)]
+    rows += [at(19, ev.Announced, epoch=3, member=ACCOUNTS[2], box_key=digest("announced"))]
+    rows += [at(19, ev.Complained, epoch=3, member=ACCOUNTS[2], offender=ACCOUNTS[0], evidence=digest("e"))]
+    view = fold(ConsortiumView(), [*rows, rotated(2, 20)])
+    epoch, new = view.epochs[3], address_bytes(NEW)
+    assert epoch.members[2] == new
+    assert dict(epoch.announcements) == {new: digest("announced")}
+    assert epoch.complaints[0].member == new
+
+
+def test_a_resizing_counts_from_the_next_round_on():
+    changed = at(18, ev.DataSizeChanged, index=1, account=ACCOUNTS[1], data_size=99)
+    view = fold(
+        ConsortiumView(), [*history(), opened(4, 17, digest("model 1")), changed, opened(5, 19, digest("model 1"))]
+    )
+    assert (view.rounds[4].sizes[1], view.rounds[5].sizes[1], view.decisions) == (11, 99, 1)
+
+
+def test_an_epoch_is_held_by_who_was_a_member_and_fits_until_that_changes():
+    ceremony = {"parameter_set": bytes(32), "threshold": 2, "deadline": 9, "opener": ACCOUNTS[0]}
+    view = fold(ConsortiumView(), history())
+    assert view.fitting
+    view = fold(view, [removed(1, 18)])
+    assert not view.fitting
+    view = fold(view, [at(19, ev.EpochOpened, epoch=3, **ceremony)])
+    assert view.epochs[3].seats == (0, 2, 3)
+    assert view.epochs[3].members == tuple(address_bytes(ACCOUNTS[k]) for k in (0, 2, 3))
+    view = fold(view, [at(20, ev.EpochActivated, epoch=3, joint_key=digest("joint 3"))])
+    assert view.fitting
+    assert view.epochs[2].seats == (0, 1, 2, 3), "old epochs stay auditable"
+
+
+def test_faults_on_record():
+    told = {"round": 1, "index": 2, "fault": 2, "evidence": digest("e"), "points": 50, "reputation": 50}
+    view = fold(ConsortiumView(), [*history(), at(18, ev.FaultRecorded, **told)])
+    assert view.faults == {(1, 2, 2)}
+    taken_back = at(19, ev.FaultAnnulled, round=1, index=2, fault=2, points=50, reputation=100)
+    assert fold(view, [taken_back]).faults == frozenset()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        removed(1, 1),
+        at(1, ev.UrlChanged, account=ACCOUNTS[0], url="x"),
+        at(1, ev.DataSizeChanged, index=0, account=ACCOUNTS[0], data_size=1),
+        at(1, ev.EpochActivated, epoch=1, joint_key=digest("j")),
+        at(1, ev.RoundAborted, round=7, seed=digest("s")),
+        at(1, ev.RefreshOpened, epoch=1, refresh=1, generation=1, deadline=1, opener=ACCOUNTS[0]),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_endpoint_that_tells_nonsense_is_an_error_of_ours(event):
+    with pytest.raises(MalformedAnswer):
+        fold(ConsortiumView(), [rotated(0, 1)] if type(event) is ev.HospitalRemoved else [event])
