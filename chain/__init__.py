@@ -16,9 +16,12 @@ module                 what it is
 ``standing``           members and reputations folded from events; a round's ranking
 ``events``             what the contracts emitted, typed
 ``cursor``             follows them, and notices when the chain takes some back
-``eventlog``, ``logs`` what was read, on disk; reading in bounded ranges
+``eventlog``, ``logs``  what was read, on disk; reading in bounded ranges
+``heads``              rings for every new block, over a WebSocket
+``sender``, ``outbox``  sends, once each; brings back what the chain lost
+``intents``, ``fees``  what is to be sent, on disk; what it may cost
 ``keystore``           keys at rest (Web3 Secret Storage version 3)
-``anvil``              a local chain as a child process
+``anvil``              a local chain as a child process; ``anvilstate`` mends its state file
 ``compile``, ``forge``  for developers: the artefacts and the Solidity tests
 =====================  ===========================================================================
 
