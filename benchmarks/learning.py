@@ -115,7 +115,7 @@ def jobs(options: argparse.Namespace, train_set: Dataset, test: Dataset) -> list
     """Every arm, seed, fold and hospital."""
     found = []
     arms = [CENTRAL, CLEAR, *([SEALED] if options.sealed else []), *([FLOWER] if options.peer else [])]
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         settings = settings_of(options, len(train_set.class_names), seed)
         for fold, (learn, ask) in enumerate(sets(options, train_set, test, seed)):
             split = split_of(learn, ask, options.hospitals, options.partition, seed)
@@ -371,6 +371,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rounds", type=int, metavar="N", help="default 30, of phantoms 5")
     found.add_argument("--epochs", type=int, default=2, metavar="N", help="a round; default %(default)s")
     found.add_argument("--seeds", type=int, default=3, metavar="N", help="default %(default)s")
+    found.add_argument("--first-seed", type=int, default=0, metavar="N", help="default %(default)s")
     found.add_argument("--folds", type=int, default=0, metavar="K", help="cross-validation by patient; default: none")
     found.add_argument("--model", default=defaults.architecture, help="default %(default)s")
     found.add_argument("--image-size", type=int, default=defaults.image_size, help="default %(default)s")

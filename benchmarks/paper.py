@@ -131,10 +131,11 @@ def benchmark(options: argparse.Namespace) -> Result:
     try:
         train_set, test, name = learning.images(options)
         settings = learning.settings_of(options, len(train_set.class_names), 0)
-        listed = [Table4.of(train_set, test, seed) for seed in range(options.seeds)]
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        listed = [Table4.of(train_set, test, seed) for seed in seeds]
         table_jobs = [
             table.jobs(replace(settings, seed=seed), options.rounds, options.threads)
-            for seed, table in enumerate(listed)
+            for seed, table in zip(seeds, listed, strict=True)
         ]
         wide = figure8_jobs(options, train_set, test, settings)
         runs = iter(side_by_side([*(job for jobs in table_jobs for job in jobs), *wide], options.jobs))

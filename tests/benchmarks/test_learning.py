@@ -194,7 +194,7 @@ def test_flower_is_put_beside_ours_round_by_round():
 
 
 def test_folds_are_put_together_before_they_are_scored(split):
-    options = Namespace(seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
+    options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
                         learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, hospitals=2,
                         partition="iid", rounds=1, threads=1, flower_python="")  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
@@ -205,7 +205,7 @@ def test_folds_are_put_together_before_they_are_scored(split):
     found = learning.outcomes(listed, runs)
     assert len(found) == 4
     assert all(each.labels.size == len(split.whole) + len(split.test) for each in found)
-    assert all(each.seconds == 3 for each in found)
+    assert all((each.seed, each.seconds) == (3, 3) for each in found)
 
 
 # ---- charts ----------------------------------------------------------------------------------------------------------
