@@ -6,17 +6,27 @@ kill had come a moment after that copy was written.
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from chain.client import Chain
 from chain.connection import Connection
 from chain.events import Proposed, RoundFinalised, RoundOpened
 from dag.bodies import Kind
+from node.demo.data import prepare
+from node.demo.network import network
+from node.demo.options import DemoOptions
+from node.demo.watch import Watcher, ask
 from node.rounds.statement import Statement
 from node.storage import raw_cid
 from tests.flow.anvilnet import AnvilNet
+from tests.flow.test_crash import until
 
 SECONDS = 90.0
 
@@ -150,3 +160,32 @@ def test_hospitals_that_send_nothing_again_begin_the_round_again(
         assert all(desk.went_back for desk in net.desks)
         assert net.until(lambda: net.over(1), SECONDS)
         verify(net, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["ceremony", "train", "propose", "sign"])
+def test_daemons_survive_a_killed_chain(tmp_path: Path, phase: str) -> None:
+    """Real processes, real kills, whatever Anvil's state file held at that moment."""
+    options = DemoOptions(out=tmp_path / "run", rounds=2, samples=96, architecture="cnn", image_size=32, epochs=4)
+    with network(options, prepare(options), lambda _line: None) as (hospitals, deployment, anvil):
+        victim = hospitals[0]
+        if phase == "ceremony":
+            until(victim, lambda status: status["epoch"]["doing"] and not status["epoch"]["active"])
+        else:
+            until(victim, lambda status: status["round"] and status["round"]["phase"] in {phase, "done"})
+        assert anvil.pid is not None
+        os.kill(anvil.pid, signal.SIGKILL)
+        anvil.stop()
+        time.sleep(1)
+        anvil.start()
+        Watcher(hospitals, Console(quiet=True), 2, 180).wait()
+        chain = Chain(anvil.url, deployment)
+        statuses = [ask(hospital, "/v1/status") for hospital in hospitals]
+        assert {status["model"] for status in statuses} == {chain.models.head().hex()}
+        updates = ask(victim, "/v1/transactions?kind=update&limit=500")["transactions"]
+        for number in (1, 2):
+            issuers = [tx["issuer"] for tx in updates if tx["round"] == number]
+            assert len(issuers) == len(set(issuers)) == len(hospitals)
+        eth = Connection(anvil.url).w3.eth
+        for account in (hospital.account for hospital in chain.registry.members()):
+            assert eth.get_transaction_count(account, "latest") == eth.get_transaction_count(account, "pending")  # type: ignore[arg-type]
