@@ -52,6 +52,8 @@ class Split:
 
     hospitals: tuple[Dataset, ...]
     test: Dataset
+    held: Dataset | None = None
+    """Validation images that nobody trains on: thresholds are chosen on them."""
 
     @property
     def whole(self) -> Dataset:

@@ -24,11 +24,12 @@ from benchmarks.flower import Flower
 from benchmarks.harness import Result, Row, Target
 from node.images.dataset import concatenate, load, resize
 from node.images.errors import DataError
+from node.images.partition import split_validation
 from node.images.phantom import LUNG, generate
 from node.images.phantom import draw as draw_phantoms
 from node.learning.errors import LearningError
-from node.learning.metrics import measure
-from node.learning.quality import quality
+from node.learning.metrics import measure, predict
+from node.learning.quality import quality, youden_thresholds
 from node.learning.segmentation.crop import crop_to_lungs
 from node.learning.segmentation.masks import MaskSettings, masks_of, train_masks
 from node.learning.settings import TrainingSettings
@@ -101,6 +102,8 @@ class Outcome:
     patients: NDArray[np.str_]
     seconds: float
     clipped: int
+    thresholds: NDArray[np.float64] | None = None
+    """Youden's on validation images, ``[J]``, where some were held out."""
 
     def auc(self, number: int = -1) -> float:
         """Area under the ROC curve after a round, by default the last."""
@@ -118,11 +121,19 @@ def jobs(options: argparse.Namespace, train_set: Dataset, test: Dataset) -> list
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         settings = settings_of(options, len(train_set.class_names), seed)
         for fold, (learn, ask) in enumerate(sets(options, train_set, test, seed)):
-            split = split_of(learn, ask, options.hospitals, options.partition, seed)
+            split = _held_out(options, learn, ask, seed)
             common = (split, settings, options.rounds, options.threads, options.flower_python)
             found += [Job(arm, seed, fold, 0, *common) for arm in arms]
             found += [Job(LOCAL, seed, fold, member, *common) for member in range(options.hospitals)]
     return found
+
+
+def _held_out(options: argparse.Namespace, learn: Dataset, ask: Dataset, seed: int) -> Split:
+    """The hospitals' shares, of what validation leaves."""
+    if not options.validation:
+        return split_of(learn, ask, options.hospitals, options.partition, seed)
+    kept, held = split_validation(learn, options.validation, seed)
+    return replace(split_of(kept, ask, options.hospitals, options.partition, seed), held=held)
 
 
 def sets(options: argparse.Namespace, train_set: Dataset, test: Dataset, seed: int) -> list[tuple[Dataset, Dataset]]:
@@ -160,9 +171,16 @@ def outcomes(found: Sequence[Job], runs: Sequence[Run]) -> list[Outcome]:
             np.concatenate([found[place].split.test.patients for place in here]),
             sum(runs[place].seconds for place in here),
             sum(runs[place].clipped for place in here),
+            thresholds_of(found[here[0]], runs[here[0]]),
         )
         for (arm, seed, member), here in places.items()
     ]
+
+
+def thresholds_of(job: Job, run: Run) -> NDArray[np.float64] | None:
+    """Youden's thresholds of a run's last model on the validation images, if any."""
+    held = job.split.held
+    return None if held is None else youden_thresholds(predict(run.vector, held, job.settings), np.asarray(held.labels))
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -173,7 +191,8 @@ def rows(found: Sequence[Outcome]) -> list[Row]:
     lines = [_summary(arm, [each for each in found if each.arm == arm]) for arm in dict.fromkeys(o.arm for o in found)]
     for each in found:
         name = f"{each.arm}{f' {each.member + 1}' if each.arm == LOCAL else ''}, seed {each.seed}"
-        measured = quality(each.rounds[-1], each.labels, each.patients, draws=DRAWS, seed=each.seed)
+        limits = each.thresholds
+        measured = quality(each.rounds[-1], each.labels, each.patients, limits, draws=DRAWS, seed=each.seed)
         figures: dict[str, harness.Figure] = {
             "AUC": _interval(measured.auc),
             "accuracy": _interval(measured.accuracy),
@@ -184,7 +203,8 @@ def rows(found: Sequence[Outcome]) -> list[Row]:
         lines.append(Row("each seed, with 95 % intervals by patient", name, figures))
         shares = {"sensitivity": measured.sensitivity, "specificity": measured.specificity}
         by_class = {f"{word}_{k}": _interval(v) for word, values in shares.items() for k, v in enumerate(values)}
-        lines.append(Row("each seed, by class", name, by_class))
+        chosen = "" if limits is None else ", called by thresholds chosen on validation images"
+        lines.append(Row(f"each seed, by class{chosen}", name, by_class))
     return lines
 
 
@@ -373,6 +393,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seeds", type=int, default=3, metavar="N", help="default %(default)s")
     found.add_argument("--first-seed", type=int, default=0, metavar="N", help="default %(default)s")
     found.add_argument("--folds", type=int, default=0, metavar="K", help="cross-validation by patient; default: none")
+    found.add_argument(
+        "--validation", type=float, default=0.0, metavar="SHARE", help="hold out to choose thresholds on; default: none"
+    )
     found.add_argument("--model", default=defaults.architecture, help="default %(default)s")
     found.add_argument("--image-size", type=int, default=defaults.image_size, help="default %(default)s")
     found.add_argument("--batch-size", type=int, default=defaults.batch_size, help="default %(default)s")
@@ -399,6 +422,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for."""
     options = parser().parse_args(arguments)
+    if options.validation and options.folds > 1:
+        parser().error("thresholds are of one split: give --validation or --folds, not both")
     options.seeds = max(options.seeds, options.repeats)
     options.rounds = options.rounds or (30 if options.data else 5)
     return harness.run(lambda: benchmark(options), options.json)

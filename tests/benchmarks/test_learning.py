@@ -30,7 +30,9 @@ from benchmarks.flower import Flower
 from benchmarks.learning import CENTRAL, CLEAR, LOCAL, SEALED, Outcome
 from node.images.phantom import generate
 from node.learning.averaging import average
+from node.learning.metrics import predict
 from node.learning.parameters import initial, layout_of, size_of
+from node.learning.quality import youden_thresholds
 from node.learning.settings import TrainingSettings, derive_seed
 from node.learning.training import train
 
@@ -195,7 +197,7 @@ def test_flower_is_put_beside_ours_round_by_round():
 
 def test_folds_are_put_together_before_they_are_scored(split):
     options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
-                        learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, hospitals=2,
+                        learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, validation=0.0, hospitals=2,
                         partition="iid", rounds=1, threads=1, flower_python="")  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
     assert len(listed) == 3 * 4
@@ -245,6 +247,25 @@ def test_learning_measures(tmp_path, capsys):
     assert len(found["targets"]) == 3
     assert {"curves.svg", "roc.svg"} <= {path.name for path in tmp_path.iterdir()}
     assert "synthetic" in capsys.readouterr().out
+
+
+def test_thresholds_are_chosen_on_images_that_nobody_trains_on(capsys):
+    options = learning.parser().parse_args([*LITTLE, "--hospitals", "2", "--validation", "0.25", "--unsealed"])
+    options.rounds = 1
+    listed = learning.jobs(options, generate(48, 32, 0), generate(12, 32, 1))
+    split = listed[0].split
+    assert len(split.whole) + len(split.held) == 48
+    assert not set(split.held.patients) & set(split.whole.patients)
+    job = listed[0]
+    run = job()
+    chosen = learning.thresholds_of(job, run)
+    again = youden_thresholds(predict(run.vector, split.held, job.settings), np.asarray(split.held.labels))
+    assert chosen.tolist() == again.tolist()
+    line = next(row for row in learning.rows(learning.outcomes([job], [run])) if "thresholds" in row.table)
+    assert "sensitivity_1" in line.figures
+    with pytest.raises(SystemExit):
+        learning.main([*LITTLE, "--validation", "0.2", "--folds", "3"])
+    assert "not both" in capsys.readouterr().err
 
 
 def test_the_papers_table_has_its_shape(tmp_path):
