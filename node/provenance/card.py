@@ -125,7 +125,7 @@ def _identity(story: Story) -> Table:
             ("Classes", ", ".join(plan.classes)),
             ("Architecture", plan.architecture),
             ("Images", f"resized to {size} by {size} pixels"),
-            ("Training", f"{plan.epochs} local epochs a round, {plan.rounds} rounds planned, seed {plan.seed}"),
+            ("Training", f"local epochs a round: {plan.epochs}; rounds planned: {plan.rounds}; seed: {plan.seed}"),
         ]
     made = (
         f"round {story.made_in}"
@@ -248,7 +248,7 @@ def _privacy(story: Story) -> Iterator[str]:
     if story.rounds:
         sizes = [group.size for r in story.rounds for group in r.groups]
         tolerated = min(r.colluders_tolerated for r in story.rounds)
-        yield f"Opened sums held {min(sizes)} to {max(sizes)} updates each."
+        yield f"The smallest opened sum held {min(sizes)} updates, the largest {max(sizes)}."
         yield f"Single updates stay hidden from up to {tolerated} colluding members of a group, in the round that hides them least."
     yield "Not protected: what can be learnt of training images from the finished model itself. No differential privacy was used."
 

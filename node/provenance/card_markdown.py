@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MARKUP: Final = re.compile(r"([\\`*_\[\]<>|~&#$@!{}]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """What means something inside a line; link starts among it, which some readers make of plain addresses."""
-_START: Final = re.compile(r"^(\d*)([-+=.)])")
+_START: Final = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=]))(.)")
 """What means something at the start of a block: a list, a rule, an underlined heading."""
 
 
