@@ -1,0 +1,124 @@
+"""What went into a round's sums: links 10, 11 and 12 (docs/spec/bundle.md, "What to check, link by link")."""
+
+import sys
+from array import array
+
+import ledger
+from common import SETS, demand, derive, words
+from primitives import cbor, cid_bytes, cid_text, merkle_root, open_sealed, sha256, uncbor
+
+
+class Updates:
+    """The part of a round's checks that reads updates and adds them."""
+
+    def updates(self, p, txs, plan, signed):  # 10
+        demand(len({u["issuer"] for u in p["updates"]}) == len(p["updates"]), "an issuer twice")
+        cap = max(self.row.sizes.values())
+        for u in p["updates"]:
+            tx = txs.get(bytes.fromhex(u["id"]))
+            demand(tx and (tx.kind, tx.round) == ("update", self.number), f"update {u['id']} is not in the segment")
+            body, size = tx.body, self.row.sizes[self.seat[tx.issuer]]
+            same = (body["weight_ppm"], body["samples"], "0x" + tx.issuer.hex(), cid_text(tx.payload))
+            demand(
+                same == (u["weight_ppm"], u["samples"], u["issuer"], u["manifest"]), f"update {u['id']} says otherwise"
+            )
+            weight = 10**6 * body["slots"] * min(body["samples"], size, cap) // (plan["epochs"] * cap)
+            demand(body["slots"] <= plan["epochs"] and body["weight_ppm"] == max(1, weight), f"weight of {u['id']}")
+        ids = [bytes.fromhex(u["id"]) for u in p["updates"]]
+        demand(merkle_root(ids) == signed["updatesRoot"], "updates_root is another")
+        listable = ledger.listable(txs, ledger.deciding(txs, self.proposal, self.row), self.number, self.quorum)
+        demand(set(ids) <= listable.keys(), "an update is listed that may not be")
+        for left in listable.keys() - set(ids):
+            try:
+                self.chunks(txs[left], listable[left])
+            except ValueError:
+                continue  # it unlocks to no ciphertext
+            raise ValueError(f"update {left.hex()} was left out")
+        return listable
+
+    def groups(self, p, txs, plan):  # 11
+        inside, opened = ledger.cone(txs, self.proposal), {}
+        by_issuer = {u["issuer"]: txs[bytes.fromhex(u["id"])] for u in p["updates"]}
+        for i in map(bytes.fromhex, p["reveals"]):
+            demand(
+                i in inside and txs[i].kind == "acknowledgement" and txs[i].body["reveal"],
+                f"reveal {i.hex()} is not in the cone",
+            )
+            issuer, reveal = "0x" + txs[i].issuer.hex(), txs[i].body["reveal"]
+            demand(issuer in by_issuer and issuer not in opened, f"reveal {i.hex()} is nobody's, or a second one")
+            demand(
+                sha256(b"medweave/reveal" + reveal) == by_issuer[issuer].body["commitment"],
+                f"reveal {i.hex()} opens nothing",
+            )
+            opened[issuer] = reveal
+        demand(len(opened) == len(p["updates"]), "an update without a reveal")
+        values = sorted(set(opened.values()))
+        seed = sha256(
+            b"medweave/groups" + self.row.opened["seed"] + bytes.fromhex(p["updates_root"]) + b"".join(values)
+        )
+        drawn = ledger.draw(seed, len(opened), plan["min_group"])
+        demand(drawn and drawn == [g["updates"] for g in p["groups"]], "the groups are others")
+        for tx in (tx for tx in txs.values() if (tx.kind, tx.round) == ("share", self.number)):
+            other = txs.get(tx.body["proposal"], self.proposal)
+            same = all(other.body[name].hex() == p[name] for name in ("updates_root", "sums_root"))
+            demand(same, f"share {tx.id.hex()} opened another partition")
+        return values
+
+    def chunks(self, tx, reveal):
+        """Words of an update's chunks, unlocked and found sound; the number of values of each."""
+        manifest = uncbor(self.bundle.blob(cid_text(tx.payload)))
+        said = (
+            self.about | {"kind": "update", "issuer": tx.issuer} | {k: tx.body[k] for k in ("parameter_set", "layout")}
+        )
+        demand(
+            all(manifest[name] == value for name, value in said.items()), "an update manifest is about something else"
+        )
+        _, n, primes, most = SETS[manifest["parameter_set"]]
+        cids, size, out = manifest["chunks"], manifest["size"], []
+        demand(
+            len(cids) == -(-size // most) and len(set(cids)) == len(cids), "chunks are too many, too few or repeated"
+        )
+        lock = derive(reveal, b"update lock", tx.issuer, self.number.to_bytes(8, "big"))
+        for at, cid in enumerate(cids):
+            data = self.bundle.blob(cid_text(cid))
+            about = {"kind": f"update/{at}", "epoch": self.epoch_number, "round": self.number, "issuer": tx.issuer}
+            demand(data[:5] == b"MWEN\1", f"chunk {at} is not locked")
+            chunk = open_sealed(derive(lock, b"envelope key"), data[5:29], data[29:], data[:29] + cbor(about))
+            values, count = words(chunk[40:]), min(most, size - at * most)
+            demand(
+                chunk[:40] == self.header(1, at, count) and len(values) == 4 * n,
+                f"chunk {at} is not fresh, or of another place",
+            )
+            demand(
+                all(max(values[k * n : k * n + n]) < primes[k % 2] for k in range(4)), f"chunk {at} is not canonical"
+            )
+            out.append((values, count))
+        return out
+
+    def header(self, terms, index, count):
+        numbers = [terms.to_bytes(2, "little"), self.epoch.parameters, self.epoch_number.to_bytes(8, "little")]
+        return b"MWCT\1\0" + b"".join(numbers) + index.to_bytes(4, "little") + count.to_bytes(4, "little")
+
+    def sums(self, p, txs, signed, reveals):  # 12
+        root = merkle_root([sha256(cid) for cid in self.proposal.body["sums"]])
+        demand(root == signed["sumsRoot"], "sums_root is another")
+        _, n, primes, _ = SETS[self.epoch.parameters]
+        used = [cid for u in p["updates"] for cid in uncbor(self.bundle.blob(u["manifest"]))["chunks"]]
+        demand(len(set(used)) == len(used), "a chunk is used twice")
+        for group in p["groups"]:
+            manifest = uncbor(self.bundle.blob(group["sum"]))
+            ids = [bytes.fromhex(p["updates"][k]["id"]) for k in group["updates"]]
+            said = self.about | {"kind": "sum", "updates": ids}
+            demand(
+                all(manifest[name] == value for name, value in said.items()), "a sum manifest is about something else"
+            )
+            parts = [self.chunks(txs[i], reveals[i]) for i in ids]
+            for at, (cid, *column) in enumerate(zip(manifest["chunks"], *parts, strict=True)):
+                total = array("Q")
+                for k in range(4):
+                    pieces = [values[k * n : k * n + n] for values, _ in column]
+                    total.extend([sum(coefficients) % primes[k % 2] for coefficients in zip(*pieces, strict=True)])
+                if sys.byteorder == "big":
+                    total.byteswap()
+                data = self.header(len(column), at, column[0][1]) + total.tobytes()
+                demand(cid_bytes(data) == cid, f"chunk {at} of sum {group['sum']} is not the sum")
