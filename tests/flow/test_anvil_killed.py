@@ -7,6 +7,7 @@ kill had come a moment after that copy was written.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections import Counter
@@ -22,7 +23,9 @@ from dag.bodies import Kind
 from node.demo.data import prepare
 from node.demo.network import network
 from node.demo.options import DemoOptions
+from node.demo.ports import choose_ports
 from node.demo.watch import Watcher, ask
+from node.errors import BadEnvironment
 from node.rounds.statement import Statement
 from node.storage import raw_cid
 from tests.flow.anvilnet import AnvilNet
@@ -162,11 +165,31 @@ def test_hospitals_that_send_nothing_again_begin_the_round_again(
         verify(net, 1)
 
 
+def free_base() -> int:
+    """The first of five free ports in a row: Anvil's, then the daemons'."""
+    while True:
+        base = random.randrange(20_000, 60_000)
+        try:
+            return choose_ports(5, base)[0]
+        except BadEnvironment:
+            continue
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", ["ceremony", "train", "propose", "sign"])
-def test_daemons_survive_a_killed_chain(tmp_path: Path, phase: str) -> None:
-    """Real processes, real kills, whatever Anvil's state file held at that moment."""
-    options = DemoOptions(out=tmp_path / "run", rounds=2, samples=96, architecture="cnn", image_size=32, epochs=4)
+@pytest.mark.parametrize(
+    ("phase", "announced"),
+    [("ceremony", False), ("train", False), ("propose", False), ("propose", True), ("sign", False)],
+)
+def test_daemons_survive_a_killed_chain(
+    tmp_path: Path, phase: str, announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real processes, real kills, whatever Anvil's state file held at that moment; blocks polled for or announced."""
+    base = free_base()
+    options = DemoOptions(
+        out=tmp_path / "run", rounds=2, samples=96, architecture="cnn", image_size=32, epochs=4, base_port=base
+    )
+    if announced:
+        monkeypatch.setenv("MEDWEAVE_CHAIN_WEBSOCKET", f"ws://127.0.0.1:{base}")
     with network(options, prepare(options), lambda _line: None) as (hospitals, deployment, anvil):
         victim = hospitals[0]
         if phase == "ceremony":
