@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.conduct import Fault
 from chain.votes import Admission, Finding, PlanDecision, Removal, Resizing, Rotation, Vote, sign_vote
+from node.api.app import create_app
 from node.errors import BadMotion
 from node.membership import motion as module
 from node.membership.book import MAX_LIVE_OF_ONE
@@ -189,3 +192,22 @@ def test_a_fingerprint_names_both_keys() -> None:
     assert one != fingerprint(ONE, digest("b"))
     assert one != fingerprint(ACCOUNTS[2].address, digest("a"))
     assert [len(group) for group in one.split("-")] == [4] * 6
+
+
+# ---- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def test_a_peers_motions_are_heard_and_answered_with_ones_own() -> None:
+    here, there = Peer(0), Peer(1)
+    own, own_signatures = signed(VOTES[1], 0)
+    theirs, their_signatures = signed(VOTES[3], 1)
+    here.book.add(own, ACCOUNTS[0].address, own_signatures[0])
+    there.book.add(theirs, ACCOUNTS[1].address, their_signatures[0])
+    service = SimpleNamespace(config=SimpleNamespace(hospital=SimpleNamespace(name="H")), motions=here.exchange)
+    with TestClient(create_app(service)) as client:  # type: ignore[arg-type]
+        answer = client.post("/v1/motions", content=there.exchange.told())
+        assert answer.status_code == 200
+        there.exchange.heard(answer.content)
+        assert {m.id for m in here.book.live()} == {m.id for m in there.book.live()} == {own.id, theirs.id}
+        assert client.post("/v1/motions", content=b"{").status_code == 400
+        assert client.post("/v1/motions", content=b" " * (module.MAX_MESSAGE_BYTES + 1)).status_code == 413
