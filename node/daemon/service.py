@@ -197,6 +197,7 @@ class Daemon:
             self._keep_envelopes(),
             self._open_rounds(),
             self._govern(),
+            self._keep_house(),
             self._tick(),
             self.gossip.run(),
         )
