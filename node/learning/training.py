@@ -171,8 +171,9 @@ def prepared(vector: NDArray[np.float32], settings: TrainingSettings) -> Classif
         UnknownArchitecture: the registry has no such network.
         WrongVector: the vector is not that network's.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):  # nothing is drawn: another thread's training may be drawing from the same generator
         model = build(settings.architecture, settings.classes)
+    model.to_empty(device="cpu")
     load(model, vector)
     # Channels last: convolutions on a processor take half the time; what parameters mean is the same.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
