@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from node.audit.evidence import Evidence
     from node.consortium.records import ModelView, RoundView
     from node.consortium.view import ConsortiumView
+    from node.provenance.forms import Form
     from node.provenance.story import RoundStory, Shelf, Story
 
 FORMATS = ("md", "html", "json")
@@ -204,20 +205,11 @@ def statement(*, places: Places, model: str | None, enveloped: bool, out: Path |
 @click.option("--format", "form", type=click.Choice(FORMATS), default="md", show_default=True, help="Form of the card.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: standard output.")
-def card(*, places: Places, model: str | None, form: str, as_json: bool, out: Path | None) -> None:
+def card(*, places: Places, model: str | None, form: Form, as_json: bool, out: Path | None) -> None:
     """Write MODEL's card: what it is and is not for, data and scores as members declare them, how to check it all."""
-    story = _story(places, model)
-    _write(out, _card(story, "json" if as_json else form).encode())
+    from node.provenance.forms import rendered
 
-
-def _card(story: Story, form: str) -> str:
-    from node.provenance.card import card as made
-    from node.provenance.card_html import to_html
-    from node.provenance.card_markdown import to_markdown
-
-    if form == "json":
-        return json.dumps(story.to_json(), indent=2) + "\n"
-    return to_html(made(story)) if form == "html" else to_markdown(made(story))
+    _write(out, rendered(_story(places, model), "json" if as_json else form).encode())
 
 
 def _story(places: Places, model: str | None) -> Story:

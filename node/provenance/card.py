@@ -139,7 +139,7 @@ def _identity(story: Story) -> Table:
             *rows,
             ("Made in", made),
             ("Consortium", Code(story.consortium)),
-            ("Recorded on chain", f"{story.chain_id}"),
+            ("Recorded on the chain with id", f"{story.chain_id}"),
             ("By the contract ModelLedger", Code(story.contract)),
             ("Software", ", ".join(dict.fromkeys(r.software for r in story.rounds)) or "none yet"),
         ),

@@ -29,7 +29,7 @@ th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
 tbody th { font-weight: 400; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; padding: .6rem; }
-svg { width: 100%; height: auto; max-width: 45rem; }
+figure { margin: 1rem 0; } svg { width: 100%; height: auto; min-width: 32rem; max-width: 45rem; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--ink); }
 .grid { stroke: var(--line); } .axis-line { stroke: var(--ink); }
 .line { fill: none; stroke: var(--curve); stroke-width: 2.5; } .dot { fill: var(--curve); }
@@ -69,10 +69,10 @@ def _block(block: Block) -> Iterator[str]:
         case Table():
             yield from _table(block)
         case Curve(points):
-            yield "<figure>"
+            yield '<figure><div class="wide" tabindex="0" role="region" aria-label="Accuracy by round, drawn">'
             yield to_svg(points)
             yield (
-                "<figcaption>Line: accuracy over all members' images. Bars: from the lowest to the highest member. "
+                "</div><figcaption>Line: accuracy over all members' images. Bars: from the lowest to the highest member. "
                 "Round 0 is the initial model.</figcaption>\n</figure>"
             )
 

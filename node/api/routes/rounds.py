@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, HTTPException, Response
 
 from node.api.shapes import digest, model_json, round_json
+from node.errors import LyingPeer
 from node.provenance.envelopes import kept
+from node.provenance.errors import NotAtHand
+from node.provenance.forms import MEDIA_TYPES, Form, rendered
+from node.provenance.story import tell
 from node.rounds.plan import Plan
 from node.storage import BlobMissing, raw_cid
 
@@ -63,12 +67,39 @@ def router(service: Service) -> APIRouter:
             at = service.view.models.get(at.parent)
         return {"model": steps[0]["model"], "lineage": steps}
 
+    @routes.get("/models/{model}/card", summary="The model's card, for people")
+    def card(model: str, form: Form = "html") -> Response:
+        found = _model(service, model)
+        try:
+            story = tell(service.view, service.chain.deployment, found.model, _Shelf(service))
+        except NotAtHand as error:
+            raise HTTPException(404, str(error)) from None
+        except LyingPeer as error:
+            raise HTTPException(503, f"what lies here contradicts the chain: {error}") from None
+        return Response(rendered(story, form), media_type=MEDIA_TYPES[form])
+
     @routes.get("/training", summary="Metrics of this hospital's training, by round")
     def training() -> dict[str, Any]:
         rows = {number: service.journal.facts(number) for number in service.view.rounds}
         return {"rounds": {number: facts for number, facts in rows.items() if facts}}
 
     return routes
+
+
+class _Shelf:
+    """`Shelf` over a node's own store."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def blob(self, cid: str) -> bytes | None:
+        try:
+            return self._service.store.get(cid)
+        except BlobMissing:
+            return None
+
+    def envelope(self, number: int) -> bytes | None:
+        return kept(self._service.journal, self._service.store.get, number)
 
 
 def _model(service: Service, text: str) -> ModelView:
