@@ -323,8 +323,20 @@ def _write(state: RoundState) -> Iterator[Effect]:
     verdicts = state.verdicts_for(opened.sums_root)
     waited = state.now - state.quorum_at
     everyone = len(verdicts) == state.members.count
-    if (everyone or waited >= turn_seconds(state.plan)) and waited >= _turn(state):
+    patience = state.plan.slot_seconds if state.plan and next(_offered(state, opened), None) else 0.0
+    if (everyone or waited >= turn_seconds(state.plan)) and waited >= _turn(state) + patience:
         yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
+
+
+def _offered(state: RoundState, opened: Proposal) -> Iterator[do.VerifyStatement]:
+    """Others' statements about the sums that were opened, false ones aside: to be endorsed if they prove true.
+
+    While there is one, perhaps waiting for a verdict that has not come yet, a second would split the signatures.
+    """
+    for point in state.checkpoints:
+        known = state.proposals.get(point.proposal)
+        if known and known.sums_root == opened.sums_root and point.statement not in state.refused:
+            yield do.VerifyStatement(point.statement, point.proposal)
 
 
 def _endorse(state: RoundState) -> Iterator[Effect]:
@@ -332,13 +344,8 @@ def _endorse(state: RoundState) -> Iterator[Effect]:
         if all(c.issuer != state.members.me or c.statement != state.endorsed for c in state.checkpoints):
             yield do.PostCheckpoint(state.endorsed)
         return
-    opened = _opened(state)
-    if opened is None:
-        return
-    for point in state.checkpoints:
-        known = state.proposals.get(point.proposal)
-        if known and known.sums_root == opened.sums_root and point.statement not in state.refused:
-            yield do.VerifyStatement(point.statement, point.proposal)
+    if opened := _opened(state):
+        yield from _offered(state, opened)
 
 
 def _finalise(state: RoundState) -> Iterator[Effect]:

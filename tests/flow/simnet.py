@@ -285,13 +285,28 @@ class SimNet:
             awaited = any(item[0] == "wake" for _, _, item in self.later)
             if number in self.chain.endings and not awaited and all(node.runner and node.runner.over for node in up):
                 return self.chain.endings[number]
-            self.now += STEP_SECONDS
-            while self.later and self.later[0][0] <= self.now:
-                self.queue.append(heapq.heappop(self.later)[2])
-            self.chain.look()
-            for node in up:
-                self._look(node, number)
+            self._let_time_pass(number)
         return self.chain.endings.get(number)
+
+    def settle(self, number: int, seconds: float) -> None:
+        """Let what is on its way arrive, after a round has ended; who was away joins again."""
+        for node in self.nodes:
+            if node.runner is None or not node.runner.over:
+                self.begin(node, self.chain.rounds[number])
+        until = self.now + seconds
+        while self.now < until:
+            while self.queue:
+                self._one()
+            self._let_time_pass(number)
+
+    def _let_time_pass(self, number: int) -> None:
+        self.now += STEP_SECONDS
+        while self.later and self.later[0][0] <= self.now:
+            self.queue.append(heapq.heappop(self.later)[2])
+        self.chain.look()
+        for node in self.nodes:
+            if node.up:
+                self._look(node, number)
 
     def crash(self, node: SimNode, seconds: float | None) -> None:
         """Kill a member: what it had in memory and what was on its way to it is gone. It comes back, or never (None)."""

@@ -221,7 +221,8 @@ class RoundModel(RuleBasedStateMachine):
         if self.opened is None or self.quorum_at is None or self.endorsed:
             return
         rows, waited = self.on_these_sums(), self.now - self.quorum_at
-        if (len(rows) == s.N or waited >= max(2.0, self.plan.slot_seconds / 4)) and waited >= self.turn():
+        patience = self.plan.slot_seconds if self.statements() else 0
+        if (len(rows) == s.N or waited >= max(2.0, self.plan.slot_seconds / 4)) and waited >= self.turn() + patience:
             yield do.WriteStatement(self.opened.id, tuple(sorted(tx.id for tx in rows.values())))
 
     def endorse(self):

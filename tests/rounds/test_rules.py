@@ -196,6 +196,23 @@ def test_slower_members_get_a_grace_before_the_statement_is_written():
     assert effect.verdicts == tuple(sorted(v.id for v in state.verdicts))
 
 
+def test_nobody_writes_beside_a_statement_that_may_prove_true():
+    """It counts a verdict that has not come yet, for instance; two statements would split the signatures."""
+    state, tx = with_proposal(collected(1), openers=(0, 3))
+    state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9))
+    state = tell(state, *(s.verdict(k, tx, (True,)) for k in range(s.N)))
+    since, first = state.now, s.checkpoint(2, tx, s.digest("one"))
+    turn = turn_seconds(s.PLAN) * 2
+    assert do.WriteStatement in effects_of(replace(state, now=since + turn))
+    offered = tell(state, first)
+    assert do.WriteStatement not in effects_of(replace(offered, now=since + turn))
+    assert do.WriteStatement in effects_of(replace(offered, refused={s.digest("one"): "a lie"}, now=since + turn))
+    late = since + turn + s.PLAN.slot_seconds
+    assert do.WriteStatement in effects_of(replace(offered, now=late)), (
+        "what nobody can look at holds up nobody for ever"
+    )
+
+
 def test_signatures_under_another_statement_do_not_count():
     state, tx = with_proposal(collected(2), openers=(0, 3))
     state = replace(state, scores=ev.Scores(tx.id, (), 5, (5,), (True,), 9), endorsed=s.digest("one"))

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from chain.records import Outcome
-from dag.bodies import CheckpointBody, Kind
+from dag.bodies import AcknowledgementBody, CheckpointBody, Kind
 from node.errors import LyingPeer, RoundProblem
 from node.rounds.decision import accepted_groups
 from node.rounds.dsse import Signature, verify_signature
@@ -52,10 +52,18 @@ def write_statement(
     shares = state.shares_for(proposal)
     statement = build_statement(ports, state, proposal, verdicts, shares, software())
     ports.blobs.store.put(statement.to_bytes())
-    # Of a member that contradicted itself others may hold the other half, and take this one in only below another's word.
-    named = (*(share.id for share in shares), *verdicts)
-    ports.ledger.gather(named, epoch=state.facts.epoch, round_number=state.facts.round)
+    _build_on(ports, state, (*(share.id for share in shares), *verdicts))
     return _endorse(ports, state, statement)
+
+
+def _build_on(ports: Ports, state: RoundState, named: tuple[bytes, ...]) -> None:
+    """Acknowledge what a statement or its envelope is made of.
+
+    Of a member that contradicted itself others may hold the other half; this one they take in once another built on it.
+    """
+    epoch, number, body = state.facts.epoch, state.facts.round, AcknowledgementBody(reveal=None)
+    parents = ports.ledger.gather(named, epoch=epoch, round_number=number)
+    ports.ledger.post(Kind.ACKNOWLEDGEMENT, body, epoch=epoch, round_number=number, parents=parents)
 
 
 def check_statement(ports: Ports, state: RoundState, digest: bytes, proposal: Proposal) -> tuple[Event, ...]:
@@ -247,18 +255,19 @@ def finalise(ports: Ports, state: RoundState, digest: bytes) -> tuple[Event, ...
     statement = Statement.from_bytes(ports.blobs.obtain(raw_cid(digest)))
     outcome, addresses = outcome_of(statement), ports.consortium.addresses
     now = ports.electorate() or Electorate(dict(enumerate(addresses)), state.members.quorum)
-    signed: dict[int, bytes] = {}
+    signed: dict[int, Checkpoint] = {}
     for point in sorted((c for c in state.checkpoints if c.statement == digest), key=lambda c: c.id):
         if now.addresses.get(point.issuer) != addresses[point.issuer]:
             continue  # it has left, or answers to another account: the chain does not take this signature any more
         if point.issuer not in signed and _signed_both(ports, outcome, statement, point):
-            signed[point.issuer] = point.signature
+            signed[point.issuer] = point
     if len(signed) < (quorum := max(state.members.quorum, now.quorum)):
         raise RoundProblem(f"{len(signed)} valid signatures of present members, a quorum is {quorum}")
-    gas = ports.chain.finalise(outcome, signed)
+    gas = ports.chain.finalise(outcome, {index: point.signature for index, point in signed.items()})
     if not gas:  # somebody else ended the round; how, the chain's own event says
         return ()
     ports.journal.remember(state.facts.round, "gas_finalise", gas)
+    _build_on(ports, state, tuple(point.id for point in signed.values()))
     return (Ended(Ending(finalised=True, model=outcome.model, statement=digest)),)
 
 

@@ -170,8 +170,12 @@ def reproducible(net: FaultyNet) -> Iterator[None]:
 
 
 def play(schedule: Schedule) -> Played:
-    """Play one round of a schedule, and after an aborted one another round in which nothing goes wrong."""
-    net = FaultyNet(schedule)
+    """Play one round of a schedule on the simulated chain."""
+    return play_on(FaultyNet(schedule))
+
+
+def play_on(net: FaultyNet) -> Played:
+    """Play one round of a network's schedule, and after an aborted one another round in which nothing goes wrong."""
     begin, after = net.now, None
     with reproducible(net):
         number = net.open_round()
