@@ -231,66 +231,90 @@ class History:
         base, chain = model_hash(self.model), self._clients[0]
         seed = chain.rounds.seed()
         chain.rounds.open(self._plan.digest, base, 600, 3_000)
-        members, post = self.seats, self._ledger.post
-        secrets = {index: _digest(f"reveal {number} {index}") for index in members}
-        sealed = [self._update(number, index, secrets[index]) for index in members]
+        proposal = self._propose(number, seed)
+        # Every transaction so far is in the proposal's past cone; shares and verdicts come above it.
+        ledger_root = root(sorted(set(self._ledger.made) - before))
+        shares, verdicts = self._open_and_score(number, proposal)
+        segment = pack_segment([self._ledger.made[i].raw for i in sorted(set(self._ledger.made) - before)])
+        self.model = self._next_model(number)
+        said = self._said(proposal) | {
+            "seed": seed.hex(),
+            "base": base.hex(),
+            "shares": tuple(tx.id.hex() for tx in shares),
+            "verdicts": tuple(Verdict(id=tx.id.hex(), issuer=_hex(tx.issuer)) for tx in verdicts),
+            "ledger_root": ledger_root.hex(),
+            "segment": self._blobs.put(segment),
+            "seed_material": seed_material(self._secrets(number).values(), ledger_root).hex(),
+            "model": ModelRef(
+                sha256=model_hash(self.model).hex(),
+                sealed=self._blobs.put(seal_model(self._keys.member, 1, number, self.model)),
+            ),
+        }
+        self._finalise(Statement.of(Predicate.model_validate(said)), proposal.issuer)
+
+    def _secrets(self, number: int) -> dict[int, bytes]:
+        """What each member reveals in a round."""
+        return {index: _digest(f"reveal {number} {index}") for index in self.seats}
+
+    def _propose(self, number: int, seed: bytes) -> Transaction:
+        """All updates, closes and reveals, and the leader's proposal above them, on chain too."""
+        members, post, secrets = self.seats, self._ledger.post, self._secrets(number)
+        updates = dict(self._update(number, index, secrets[index]) for index in members)
         for index in members:
             post(index, number, AcknowledgementBody(None, close=True))
         reveals = sorted(post(index, number, AcknowledgementBody(secrets[index])).id for index in members)
         leader = members[ranking(seed, [self._addresses[index] for index in members], [1] * len(members))[0]]
-        updates = {tx.id: chunks for tx, chunks in sealed}
         body = self._proposal(number, seed, reveals, updates)
         proposal = post(leader, number, body)
         self._clients[leader].rounds.propose(number, proposal.id, body.updates_root, body.sums_root)
-        # Every transaction so far is in the proposal's past cone; shares and verdicts come above it.
-        ledger_root = root(sorted(set(self._ledger.made) - before))
+        return proposal
+
+    def _open_and_score(self, number: int, proposal: Transaction) -> tuple[list[Transaction], list[Transaction]]:
+        """The openers' shares and all members' verdicts."""
+        body = _proposed(proposal)
         shares = [self._share(number, proposal, index) for index in body.openers]
         count = len(body.groups)
         verdict = VerdictBody(proposal.id, (SCORE,) * count, SCORE, (True,) * count, IMAGES)
-        verdicts = sorted((post(index, number, verdict) for index in members), key=lambda tx: tx.id)
-        segment = pack_segment([self._ledger.made[i].raw for i in sorted(set(self._ledger.made) - before)])
-        self.model = self._next_model(number)
-        predicate = Predicate(
-            consortium=self.deployment.consortium.hex(),
-            chain_id=self.deployment.chain_id,
-            contract=self.deployment.rounds.lower(),
-            round=number,
-            epoch=1,
-            seed=seed.hex(),
-            plan=self._plan.digest.hex(),
-            base=base.hex(),
-            leader=_hex(proposal.issuer),
-            proposal=proposal.id.hex(),
-            updates=tuple(_included(self._ledger.made[i]) for i in body.updates),
-            reveals=tuple(i.hex() for i in reveals),
-            groups=tuple(Group(updates=g, sum=s, accepted=True) for g, s in zip(body.groups, body.sums, strict=True)),
-            openers=body.openers,
-            shares=tuple(tx.id.hex() for tx in shares),
-            verdicts=tuple(Verdict(id=tx.id.hex(), issuer=_hex(tx.issuer)) for tx in verdicts),
-            updates_root=body.updates_root.hex(),
-            sums_root=body.sums_root.hex(),
-            ledger_root=ledger_root.hex(),
-            segment=self._blobs.put(segment),
-            seed_material=seed_material(secrets.values(), ledger_root).hex(),
-            joint_key=JointKeyRef(digest=self._keys.joint.digest.hex(), cid=self._keys.cid),
-            parameter_set=self._params.name,
-            min_group=self._size.min_group,
-            colluders_tolerated=tolerated_colluders(len(group) for group in body.groups),
-            model=ModelRef(
-                sha256=model_hash(self.model).hex(),
-                sealed=self._blobs.put(seal_model(self._keys.member, 1, number, self.model)),
+        verdicts = [self._ledger.post(index, number, verdict) for index in self.seats]
+        return shares, sorted(verdicts, key=lambda tx: tx.id)
+
+    def _said(self, proposal: Transaction) -> dict[str, object]:
+        """What a statement says of a proposal, and of what is the same in every round."""
+        body = _proposed(proposal)
+        return {
+            "consortium": self.deployment.consortium.hex(),
+            "chain_id": self.deployment.chain_id,
+            "contract": self.deployment.rounds.lower(),
+            "round": proposal.round,
+            "epoch": 1,
+            "plan": self._plan.digest.hex(),
+            "leader": _hex(proposal.issuer),
+            "proposal": proposal.id.hex(),
+            "updates": tuple(_included(self._ledger.made[i]) for i in body.updates),
+            "reveals": tuple(i.hex() for i in body.reveals),
+            "groups": tuple(
+                Group(updates=g, sum=s, accepted=True) for g, s in zip(body.groups, body.sums, strict=True)
             ),
-            software=software(),
-        )
-        statement = Statement.of(predicate)
+            "openers": body.openers,
+            "updates_root": body.updates_root.hex(),
+            "sums_root": body.sums_root.hex(),
+            "joint_key": JointKeyRef(digest=self._keys.joint.digest.hex(), cid=self._keys.cid),
+            "parameter_set": self._params.name,
+            "min_group": self._size.min_group,
+            "colluders_tolerated": tolerated_colluders(len(group) for group in body.groups),
+            "software": software(),
+        }
+
+    def _finalise(self, statement: Statement, leader: bytes) -> None:
+        """Store the statement, sign the outcome by a bare quorum and record it."""
         self._blobs.put(statement.to_bytes())
         outcome = outcome_of(statement)
-        signers = members[: -(-2 * len(members) // 3)]
+        signers = self.seats[: -(-2 * len(self.seats) // 3)]
         signatures = {k: sign_outcome(outcome, self.deployment, self._accounts[k]) for k in signers}
-        self._clients[leader].rounds.finalise(outcome, signatures)
+        self._clients[self._addresses.index(leader)].rounds.finalise(outcome, signatures)
 
-    def _update(self, number: int, index: int, secret: bytes) -> tuple[Transaction, list[bytes]]:
-        """A member's sealed update, posted; its chunks before they were locked."""
+    def _update(self, number: int, index: int, secret: bytes) -> tuple[bytes, list[bytes]]:
+        """A member's sealed update, posted: its id, and its chunks before they were locked."""
         params, layout = self._params, self._layout
         noise = np.random.default_rng([number, index]).random(layout.size, np.float32)
         limit = params.value_limit(self._size.members)
@@ -311,7 +335,7 @@ class History:
             chunks=tuple(self._blobs.put(lock.lock(place, chunk)) for place, chunk in enumerate(chunks)),
         )
         body = UpdateBody(10**6, IMAGES, 1, commit(secret), params.id, layout.digest)
-        return self._ledger.post(index, number, body, self._blobs.put(manifest.to_bytes())), chunks
+        return self._ledger.post(index, number, body, self._blobs.put(manifest.to_bytes())).id, chunks
 
     def _proposal(
         self, number: int, seed: bytes, reveals: list[bytes], chunks: dict[bytes, list[bytes]]
@@ -348,9 +372,8 @@ class History:
     def _share(self, number: int, proposal: Transaction, member: int) -> Transaction:
         """A share whose openings are of the right length and mean nothing."""
         length = HEADER + (chunk_bytes(self._params) - 40) // 2 + ENVELOPE
-        body, noise = proposal.body, np.random.default_rng([number, member, 1])
+        noise, count = np.random.default_rng([number, member, 1]), len(_proposed(proposal).groups)
         chunks = self._params.chunks(self._layout.size)
-        count = len(body.groups) if isinstance(body, ProposalBody) else 0
         groups = tuple(tuple(self._blobs.put(noise.bytes(length)) for _ in range(chunks)) for _ in range(count))
         manifest = ShareManifest(self.deployment.consortium, 1, number, proposal.id, member, groups)
         return self._ledger.post(member, number, ShareBody(proposal.id, member), self._blobs.put(manifest.to_bytes()))
@@ -359,6 +382,12 @@ class History:
         noise = np.random.default_rng(number).random(self._layout.size, np.float32)
         vector = parse_model(self.model).vector + np.float32(0.001) * noise
         return model_bytes(vector.astype(np.float32), self._plan.architecture, len(CLASSES))
+
+
+def _proposed(tx: Transaction) -> ProposalBody:
+    if not isinstance(tx.body, ProposalBody):
+        raise NotMeasured("a proposal of the made-up history is none")
+    return tx.body
 
 
 def _included(tx: Transaction) -> Included:

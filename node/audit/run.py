@@ -93,8 +93,9 @@ def audit(
         _note_unreadable(history, error, link)
         book.close(link, "")
         return Report(model, (), tuple(book.findings), timings=book.timings)
-    reader = Reader(evidence, keep)
-    return _examine(facts, reader, model, model_file, scope or Scope(), book, link, progress or _silent)
+    book.close(link, _chain_in_short(facts))
+    means = _Means(Reader(evidence, keep), book, scope or Scope(), progress or _silent)
+    return _examine(facts, means, model, model_file)
 
 
 def examine(
@@ -109,7 +110,8 @@ def examine(
     """`audit` for a chain that was read before; asks no endpoint."""
     book = Notebook()
     link = book.link("chain", None)
-    return _examine(facts, Reader(evidence), model, model_file, scope or Scope(), book, link, progress or _silent)
+    book.close(link, _chain_in_short(facts))
+    return _examine(facts, _Means(Reader(evidence), book, scope or Scope(), progress or _silent), model, model_file)
 
 
 def _note_unreadable(history: History, error: Exception, link: Link) -> None:
@@ -125,24 +127,29 @@ def _note_unreadable(history: History, error: Exception, link: Link) -> None:
         link.unchecked(where, str(error))
 
 
-def _examine(
-    facts: ChainFacts,
-    reader: Reader,
-    model: bytes | None,
-    model_file: bytes | None,
-    scope: Scope,
-    book: Notebook,
-    link: Link,
-    progress: Progress,
-) -> Report:
-    book.close(link, f"{len(facts.view.members)} members, {len(facts.view.rounds)} rounds")
-    wanted = _wanted(facts, model, scope)
-    if wanted is None:
-        link = book.link("lineage", None)
-        link.unchecked("", _nothing(scope))
-        book.close(link, "")
-        return Report(None, (), tuple(book.findings), timings=book.timings)
-    return _Audit(facts, reader, book, scope, progress).run(wanted, model_file)
+@dataclass(frozen=True)
+class _Means:
+    """What an audit works with."""
+
+    reader: Reader
+    book: Notebook
+    scope: Scope
+    progress: Progress
+
+
+def _chain_in_short(facts: ChainFacts) -> str:
+    return f"{len(facts.view.members)} members, {len(facts.view.rounds)} rounds"
+
+
+def _examine(facts: ChainFacts, means: _Means, model: bytes | None, model_file: bytes | None) -> Report:
+    wanted = _wanted(facts, model, means.scope)
+    if wanted is not None:
+        return _Audit(facts, means).run(wanted, model_file)
+    book = means.book
+    link = book.link("lineage", None)
+    link.unchecked("", _nothing(means.scope))
+    book.close(link, "")
+    return Report(None, (), tuple(book.findings), timings=book.timings)
 
 
 def _wanted(facts: ChainFacts, model: bytes | None, scope: Scope) -> bytes | None:
@@ -162,12 +169,12 @@ def _nothing(scope: Scope) -> str:
 class _Audit:
     """One audit under way."""
 
-    def __init__(self, facts: ChainFacts, reader: Reader, book: Notebook, scope: Scope, progress: Progress) -> None:
+    def __init__(self, facts: ChainFacts, means: _Means) -> None:
         self._facts = facts
-        self._reader = reader
-        self._book = book
-        self._scope = scope
-        self._progress = progress
+        self._reader = means.reader
+        self._book = means.book
+        self._scope = means.scope
+        self._progress = means.progress
 
     def run(self, model: bytes, model_file: bytes | None) -> Report:
         """All links, first those of the whole lineage, then round by round, then the model file."""

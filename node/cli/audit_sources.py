@@ -110,12 +110,12 @@ def examine(places: Places, question: Question, progress: Progress | None) -> Re
 
 def _examine_bundle(places: Places, path: Path, question: Question, progress: Progress | None) -> Report:
     from node.audit.bundle.form import Bundle
-    from node.audit.bundle.verify import Trust, verify
+    from node.audit.bundle.verify import Trust, audit_bundle
 
     deployment = None if places.contracts is None else deployment_of(places.contracts, [])
     trust = Trust(None if places.header is None else digest_of("--header", places.header), deployment)
     with Bundle(path) as bundle:
-        return verify(
+        return audit_bundle(
             bundle,
             trust,
             model=question.model,

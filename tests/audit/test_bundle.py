@@ -12,7 +12,7 @@ import pytest
 from node.audit import Scope, audit, open_evidence
 from node.audit.bundle.export import export
 from node.audit.bundle.form import BLOBS, BLOCKS, ENVELOPES, MANIFEST, MODEL, Bundle, Manifest, canonical
-from node.audit.bundle.verify import Trust, verify
+from node.audit.bundle.verify import Trust, audit_bundle
 from node.audit.errors import BadBundle, MalformedBlock
 from tests.audit.zipped import rewrite
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def judge(path: Path, trust: Trust, **options):
     with Bundle(path) as bundle:
-        return verify(bundle, trust, **options)
+        return audit_bundle(bundle, trust, **options)
 
 
 def test_a_bundle_is_verified_without_network(bundled, monkeypatch):

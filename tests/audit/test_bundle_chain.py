@@ -19,7 +19,7 @@ from node.audit.bundle.blocks import Block, header_rlp, read_header, read_receip
 from node.audit.bundle.form import BLOCKS, MANIFEST, Bundle
 from node.audit.bundle.history import ProvenHistory
 from node.audit.bundle.tries import EMPTY_ROOT, ordered_root
-from node.audit.bundle.verify import Trust, verify
+from node.audit.bundle.verify import Trust, audit_bundle
 from node.audit.errors import MalformedBlock, UnseenCreation
 from tests.audit.zipped import change_blocks, rewrite
 
@@ -27,7 +27,7 @@ from tests.audit.zipped import change_blocks, rewrite
 def judge(bundled, tmp_path, change, trust=None):
     path = rewrite(bundled.path, tmp_path / "changed", change)
     with Bundle(path) as bundle:
-        return verify(bundle, trust or bundled.trust)
+        return audit_bundle(bundle, trust or bundled.trust)
 
 
 def with_body(blocks: list, place: int) -> int:

@@ -16,7 +16,7 @@ from chain.outcome import sign_outcome
 from crypto.locking import UpdateLock
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, VerdictBody, commit
 from node.audit.bundle.form import Bundle
-from node.audit.bundle.verify import verify
+from node.audit.bundle.verify import audit_bundle
 from node.audit.run import examine
 from node.rounds.records import ShareManifest, UpdateManifest
 from node.rounds.segment import pack_segment, unpack_segment
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def test_what_is_done_to_a_bundle_is_located(bundled, run, tmp_path, case):
     path = rewrite(bundled.path, tmp_path / "b", lambda entries: case.act(entries, run))
     with Bundle(path) as bundle:
-        report = verify(bundle, bundled.trust)
+        report = audit_bundle(bundle, bundled.trust)
     broken = report.first_broken
     assert report.verdict == case.verdict, report.to_text()
     assert (broken.link, broken.round) == (case.link, case.round), broken
@@ -241,7 +241,7 @@ def test_what_members_forge_together_is_located(run, case):
 
 def test_the_untouched_run_and_bundle_are_verified(bundled, run):
     with Bundle(bundled.path) as bundle:
-        assert verify(bundle, bundled.trust).verdict == "verified"
+        assert audit_bundle(bundle, bundled.trust).verdict == "verified"
     assert _judge(Forgery(run, ROUND)).verdict == "verified"
 
 
@@ -270,6 +270,6 @@ def test_dropping_what_is_good_to_have_is_said(bundled, run, tmp_path):
 
     path = rewrite(bundled.path, tmp_path / "b", lambda e: e.__delitem__(f"blobs/{names(run, ROUND)['dealing']}"))
     with Bundle(path) as bundle:
-        report = verify(bundle, bundled.trust)
+        report = audit_bundle(bundle, bundled.trust)
     assert report.verdict == "verified"
     assert any("no public key shares at hand" in note for note in report.notes)

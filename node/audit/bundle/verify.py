@@ -30,7 +30,7 @@ class Trust:
     """Where the consortium's contracts are."""
 
 
-def verify(
+def audit_bundle(
     bundle: Bundle,
     trust: Trust,
     *,
