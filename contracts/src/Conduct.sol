@@ -120,7 +120,7 @@ abstract contract Conduct is IConduct, EIP712 {
         uint256 known = _faulted[round][Fault.Omission];
         Omitted memory omitted = _omissions[round][index];
         (, uint256 quorum) = _termsOf(round);
-        bool justified = equivocators.has(omitted.author) || (omitted.closers & ~equivocators).count() < quorum;
+        bool justified = _isVoid(round, omitted.author) || (omitted.closers & ~equivocators).count() < quorum;
         if (!known.has(index) || !justified) revert FaultStands(round, index);
         _faulted[round][Fault.Omission] = known.without(index);
         delete _omissions[round][index];
@@ -199,13 +199,18 @@ abstract contract Conduct is IConduct, EIP712 {
 
     function _recordOmission(Proposal calldata proposal, History memory h) private {
         uint256 author = registry.indexOf(h.update.issuer);
-        if (equivocators.has(author)) revert VoidUpdate(h.update.id);
+        if (_isVoid(proposal.round, author)) revert VoidUpdate(h.update.id);
         (, uint256 quorum) = _termsOf(proposal.round);
         uint256 closes = (h.closers & ~equivocators).count();
         if (closes < quorum) revert NotCovered(closes, quorum);
         uint256 index = registry.indexOf(proposal.leader);
         uint256 points = _record(proposal.round, index, Fault.Omission, h.update.id);
         _omissions[proposal.round][index] = Omitted(h.closers, uint128(points), uint128(author));
+    }
+
+    /// @dev Whether a leader is right to leave a member's update of a round out.
+    function _isVoid(uint256 round, uint256 author) private view returns (bool) {
+        return equivocators.has(author) || _faulted[round][Fault.BadUpdate].has(author);
     }
 
     function _setLost(uint256 index, uint256 lost) private {

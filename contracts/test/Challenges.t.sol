@@ -284,6 +284,27 @@ contract ChallengesTest is Ledger {
         require(rounds.reputationOf(LEADER) == 100, "given back");
     }
 
+    function test_anOmissionIsTakenBackWhenAQuorumFindsThatTheOmittedIsNoUpdate() external {
+        Past memory past = pastOf(true);
+        (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);
+        IConduct.Proposal memory proposal = proposeAs(past.proposal, leaves);
+        rounds.proveOmission(proposal, first(), past.history, leaves.length, around);
+        findBad(1);
+        expectRefusal(abi.encodeWithSelector(IConduct.FaultStands.selector, 1, LEADER));
+        rounds.annulOmission(1, LEADER);
+        findBad(0);
+        rounds.annulOmission(1, LEADER);
+        require(rounds.reputationOf(LEADER) == 100, "given back");
+        expectRefusal(abi.encodeWithSelector(IConduct.VoidUpdate.selector, past.update));
+        rounds.proveOmission(proposal, first(), past.history, leaves.length, around);
+    }
+
+    /// @dev A quorum finds that what a member posted in round 1 is no update.
+    function findBad(uint256 member) private {
+        IConduct.Finding memory finding = IConduct.Finding(1, IConduct.Fault.BadUpdate, 1 << member, keccak256("evidence"));
+        rounds.recordFinding(finding, 7, signaturesOf(rounds.findingDigest(finding), 7));
+    }
+
     function test_noMoreComesBackThanIsLost() external {
         Past memory past = pastOf(true);
         (bytes32[] memory leaves, IConduct.Place[] memory around) = listWithout(past.update, 1);

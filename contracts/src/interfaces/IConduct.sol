@@ -82,7 +82,8 @@ interface IConduct {
     error NotCovered(uint256 closes, uint256 quorum);
     /// @notice The proposals before this one are not all shown, in order, or one of them has the same list of updates.
     error NotFirst(uint256 order);
-    /// @notice The update's issuer contradicted itself: it is right to leave the update out.
+    /// @notice The update's issuer contradicted itself, or its ciphertexts were found to be none: it is right to leave the
+    ///         update out.
     error VoidUpdate(bytes32 update);
     /// @notice No acknowledgement shown opens the update's commitment.
     error NotRevealed(bytes32 update);
@@ -143,7 +144,7 @@ interface IConduct {
     ) external;
 
     /// @notice Takes an omission back, if the update's issuer, or so many who closed over it that no quorum remains, are proven
-    ///         equivocators: the leader may have known, and was right to leave the update out.
+    ///         equivocators, or if a quorum found its update to be none (BadUpdate): the leader was right to leave it out.
     function annulOmission(uint256 round, uint256 index) external;
 
     /// @notice Records what a quorum found.

@@ -10,7 +10,8 @@ pragma solidity 0.8.37;
 interface IHospitalRegistry {
     /// @notice One hospital as its peers know it.
     /// @param account The chain account, which also signs the hospital's ledger transactions.
-    /// @param boxKey The X25519 public key to which peers seal key shares.
+    /// @param boxKey The X25519 public key that the hospital is known by, beside its account: people compare the fingerprint of
+    ///        both. Key shares are sealed to keys announced for each ceremony instead (IKeyEpochs).
     /// @param dataSize The declared number of training images; caps the hospital's weight (eq. 19), self-declared.
     /// @param name The display name, UTF-8, 1 to 64 bytes.
     /// @param url Where peers reach its node, UTF-8, at most 256 bytes.
