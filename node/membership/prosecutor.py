@@ -11,6 +11,7 @@ import time
 from itertools import chain as joined
 from typing import TYPE_CHECKING
 
+from chain.conduct import Fault
 from chain.errors import ContractReverted
 from chain.votes import Finding, Removal
 from node.membership.charges import Charge, contradictions, false_lists
@@ -89,6 +90,9 @@ class Prosecutor:
         if self._settings.challenge:
             for charge in self.charges(view, seen):
                 self._bring_in_turn(charge, view)
+            for number, fault, seat in sorted(view.faults):
+                if fault == Fault.OMISSION and seat in view.members:
+                    self._annul_in_turn(number, seat, view)
         if self._settings.findings:
             for finding in seen.findings:
                 self._support(finding, view)
@@ -122,6 +126,21 @@ class Prosecutor:
                 log.warning("round %d: %s of %s is not taken: %s", charge.round, what, name, error)
             return
         log.warning("round %d: %s of %s was proven on chain", charge.round, what, name)
+
+    def _annul_in_turn(self, number: int, seat: int, view: ConsortiumView) -> None:
+        """Take an omission back as soon as something new speaks against it; the contract says whether it does."""
+        bad = sum(fault == Fault.BAD_UPDATE and at == number for at, fault, _ in view.faults)
+        known = bad + len(view.standing.equivocators)
+        since = self._since.setdefault((number, -known, seat), time.monotonic())
+        turn = TURN_SECONDS * sorted(view.members).index(self._me)
+        if not known or (number, -known, seat) in self._futile or time.monotonic() - since < turn:
+            return
+        try:
+            self._chain.rounds.annul_omission(number, seat)
+        except ContractReverted:
+            self._futile.add((number, -known, seat))
+            return
+        log.warning("round %d: the omission of %s was taken back", number, view.hospitals[seat].name)
 
     def _support(self, finding: Finding, view: ConsortiumView) -> None:
         seat = finding.members.bit_length() - 1

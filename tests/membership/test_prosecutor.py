@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from chain.conduct import Fault
-from chain.votes import Removal
+from chain.votes import Finding, Removal, sign_vote
 from dag.equivocation import EquivocationProof
 from dag.transaction import Transaction
 from node.config import Membership
@@ -22,8 +22,9 @@ from node.membership.evidence import MAX_KEPT, Evidence
 from node.membership.exchange import Exchange
 from node.membership.findings import Seen
 from node.membership.prosecutor import Prosecutor
-from tests.chain.ledger import Writer, on_record
+from tests.chain.ledger import Writer, on_record, place
 from tests.chain.support import Consortium
+from tests.chain.test_conduct import past_of
 
 LEADER = 1
 
@@ -171,6 +172,32 @@ def test_a_list_out_of_order_is_proven_wrong(consortium: Consortium, pens: list[
     for _ in range(2):
         watcher.step()
     assert watcher.follower.view.faults == {(1, int(Fault.WRONG_INCLUSION), LEADER)}
+
+
+def test_an_omission_of_what_was_no_update_is_taken_back(consortium: Consortium, pens: list[Writer]) -> None:
+    """Whoever posts garbage can bring its omission; once a quorum says what it was, the leader is cleared."""
+    opened(consortium)
+    past = past_of(pens)
+    listed = tuple(sorted(pens[LEADER].update().id for _ in range(3)))
+    proposal = pens[LEADER].propose(listed, past[-1])
+    record = on_record(proposal, consortium.accounts[LEADER].address)
+    consortium.client(LEADER).rounds.propose(1, record.id, record.updates_root, record.sums_root)
+    after = sum(leaf < past[0].id for leaf in listed)
+    around = [place(listed, at) for at in (after - 1, after) if 0 <= at < len(listed)]
+    guilty = consortium.client(0)
+    guilty.rounds.prove_omission(record, [tx.raw for tx in [*past, proposal]], 3, around)
+    watcher = Watcher(consortium, 2, Held(), Evidence(":memory:"))
+    watcher.step()
+    watcher.step()
+    assert watcher.follower.view.faults == {(1, int(Fault.OMISSION), LEADER)}, "nothing speaks against it yet"
+    finding = Finding(round=1, fault=Fault.BAD_UPDATE, members=1 << 0, evidence=past[0].id)
+    guilty.rounds.record_finding(
+        finding, {k: sign_vote(finding, consortium.deployment, consortium.accounts[k]) for k in (1, 2, 3)}
+    )
+    for _ in range(3):
+        watcher.step()
+    assert watcher.follower.view.faults == {(1, int(Fault.BAD_UPDATE), 0)}
+    assert watcher.follower.view.standing.reputations[LEADER] == 100
 
 
 def test_whoever_is_told_not_to_challenges_nobody(consortium: Consortium, pens: list[Writer]) -> None:
