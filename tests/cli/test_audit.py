@@ -14,7 +14,7 @@ from dag.equivocation import EquivocationProof
 from dag.transaction import Unsigned, sign
 from node.audit.bundle.form import Bundle
 from node.audit.bundle.rounds import facts_of, transactions_of
-from node.cli.audit import command
+from node.cli.main import cli
 from tests.audit.conftest import bundled, run, simulated  # noqa: F401  (fixtures)
 from tests.audit.forge import member_key
 from tests.audit.manipulations import BUNDLED
@@ -26,7 +26,7 @@ def medweave(monkeypatch):
     """Runs `medweave audit …`: (exit code, standard output, standard error)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        done = CliRunner().invoke(command, [str(a) for a in arguments], standalone_mode=False)
+        done = CliRunner().invoke(cli, ["audit", *map(str, arguments)], standalone_mode=False)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             error = done.exception
             return getattr(error, "exit_code", 70), done.stdout, f"{done.stderr}{error}"

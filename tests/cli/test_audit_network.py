@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dag.store.sqlite import Store
-from node.cli.audit import command
+from node.cli.main import cli
 from node.home import Home
 
 
@@ -17,7 +17,7 @@ def audit(monkeypatch):
     """Runs `medweave audit …`: (exit code, JSON)."""
 
     def call(*arguments: object) -> tuple[int, dict]:
-        done = CliRunner().invoke(command, [*map(str, arguments), "--json"], standalone_mode=False)
+        done = CliRunner().invoke(cli, ["audit", *map(str, arguments), "--json"], standalone_mode=False)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return done.return_value or 0, json.loads(done.stdout)
