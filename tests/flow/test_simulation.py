@@ -179,3 +179,35 @@ def test_lost_messages_are_fetched_by_frontier(seed):
     drops = random.Random(seed).random
     net.dropped = lambda _sender, _receiver: drops() < 0.4
     assert net.run(net.open_round()).finalised
+
+
+def test_signatures_that_split_cost_the_round_and_nothing_else():
+    """A network in two halves, each with a quorum of verdicts of its own: each half signs another statement, one each for good.
+
+    No outcome has a quorum, also when the halves meet again. The round is aborted, its base carries over, the next one ends well.
+    """
+    net = SimNet(4, 3)
+    number, head = net.open_round(), net.chain.head
+    halves = {place: place % 2 for place in net.chain.rounds[number].ranking}
+    slow = set(net.chain.rounds[number].ranking[2:])
+    apart, held = {"from": float("inf")}, set()
+
+    def hold(node, effect):
+        if not isinstance(effect, do.PostVerdict) or node.index not in slow - held:
+            return False
+        held.add(node.index)
+        apart["from"] = min(apart["from"], net.now + 2.0)
+        net.after(2.5, ("effect", node.index, effect))
+        return True
+
+    net.stopped_effects = hold
+    net.dropped = lambda one, two: halves[one] != halves[two] and apart["from"] <= net.now < apart["from"] + 40.0
+    ending = net.run(number)
+    assert ending is not None
+    assert not ending.finalised
+    signed = [{c.issuer for c in node.runner.state.checkpoints} for node in net.nodes]
+    assert all(signers == {0, 1, 2, 3} for signers in signed), "all have met again"
+    statements = {c.statement for c in net.nodes[0].runner.state.checkpoints}
+    assert len(statements) == 2
+    assert net.chain.head == head
+    assert net.run(net.open_round()).finalised
