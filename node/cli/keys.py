@@ -220,6 +220,10 @@ def refresh(
         raise BadInput("there is no key whose shares could be refreshed: `medweave keys run` makes the first one")
     if _making(reader.view):
         raise BadInput("a new key is being made: follow it with `medweave keys watch`")
+    if not reader.view.fitting:
+        raise BadInput(
+            f"the key of epoch {active} is held by others than the present members: a new one comes first, see `medweave keys watch`"
+        )
     if reader.view.epochs[active].threshold < 2:
         raise BadInput(f"any single member opens sums of epoch {active}: new shares would change nothing")
     if reader.view.ceremony is None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from node.consortium.records import EpochView
 
+
 def rotated(epochs: Mapping[int, EpochView], old: bytes, new: bytes) -> Mapping[int, EpochView]:
     """The epochs after a member exchanged its account.
 
