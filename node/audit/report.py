@@ -12,7 +12,7 @@ Status = Literal["ok", "falsified", "unchecked"]
 Verdict = Literal["verified", "falsified", "could-not-check"]
 
 LINKS: Final[dict[str, str]] = {
-    "chain": "the endpoint serves this consortium's contracts and a history they could have written",
+    "chain": "these are the consortium's contracts, and the history is one they could have written",
     "lineage": "the model is recorded, and every model back to the first follows from the one before",
     "statement": "the round's statement is the one the chain names and says what the chain says",
     "envelope": "a quorum of the round's members signed the statement itself (DSSE)",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from node.audit import Scope, audit, open_evidence
 from node.audit.bundle.export import export
@@ -151,3 +154,18 @@ def test_a_manifest_is_read_strictly(bundled, field, value):
 def test_a_file_that_cannot_be_written_is_said(run, tmp_path):
     with pytest.raises(BadBundle, match="cannot be written"):
         export(run.chain, open_evidence([run.root]), None, tmp_path / "none" / "b")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_archive_ends_in_a_report_or_a_typed_error(bundled, tmp_path, data):
+    """Bytes of the directory, of entries' headers and of the manifests; and a file that breaks off."""
+    raw = bytearray(bundled.path.read_bytes())
+    directory = raw.rindex(b"PK\x01\x02") - 8_000
+    at = data.draw(st.one_of(st.integers(0, 4_000), st.integers(directory, len(raw) - 1)))
+    raw[at] = data.draw(st.integers(0, 255).filter(lambda value: value != raw[at]))
+    cut = data.draw(st.one_of(st.just(len(raw)), st.integers(0, len(raw))))
+    path = tmp_path / "damaged"
+    path.write_bytes(raw[:cut])
+    with suppress(BadBundle):
+        assert judge(path, bundled.trust).exit_code in {0, 1, 2}
