@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chain.artifact import load
-from chain.connection import Connection
+from chain.connection import Connection, checked_number
 from chain.cursor import EventCursor
 from chain.epochs import KeyEpochs
 from chain.errors import NotDeployed, WrongChain
@@ -119,8 +119,10 @@ class Chain:
         Args:
             address: Checksummed hex.
         """
-        w3 = self._connection.w3
-        return int(self._connection.run("eth_getBalance", lambda: w3.eth.get_balance(w3.to_checksum_address(address))))
+        w3, what = self._connection.w3, "eth_getBalance"
+        return checked_number(
+            what, self._connection.run(what, lambda: w3.eth.get_balance(w3.to_checksum_address(address)))
+        )
 
     def events(self, from_block: int, to_block: int | None = None) -> list[Event]:
         """What the four contracts emitted, in order; one request for each 10,000 blocks.

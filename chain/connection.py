@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eth_utils.address import is_checksum_address
 from requests.exceptions import RequestException
 from web3 import HTTPProvider, Web3
 from web3.exceptions import (
@@ -38,6 +39,9 @@ _TRANSIENT = (
     UnicodeDecodeError,
 )
 """No answer, or half of one: the same request may be sent again."""
+
+_NONSENSE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+"""What web3 raises while it formats an answer of another shape than the protocol's."""
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -92,13 +96,13 @@ class Connection:
                 raise MalformedAnswer(f"{what}: {error}") from error
             except Web3RPCError as error:
                 raise RpcRefused(what, _reason(error)) from error
-            except Web3Exception as error:
-                raise MalformedAnswer(f"{what}: {error}") from error
+            except (Web3Exception, *_NONSENSE) as error:
+                raise MalformedAnswer(f"{what}: {type(error).__name__}: {error}") from error
         raise ChainUnreachable(self.url, self.attempts, last) from last
 
     def chain_id(self) -> int:
         """The chain the endpoint serves (EIP-155)."""
-        return int(self.run("eth_chainId", lambda: self.w3.eth.chain_id))
+        return checked_number("eth_chainId", self.run("eth_chainId", lambda: self.w3.eth.chain_id))
 
     def block(self, which: str = "latest") -> BlockData:
         """A block without its transactions' bodies.
@@ -106,7 +110,16 @@ class Connection:
         Args:
             which: ``latest`` or ``pending``.
         """
-        return self.run("eth_getBlockByNumber", lambda: self.w3.eth.get_block(which))  # type: ignore[arg-type]
+        what = "eth_getBlockByNumber"
+        try:
+            block = self.run(what, lambda: self.w3.eth.get_block(which))  # type: ignore[arg-type]
+        except BlockNotFound as error:
+            raise MalformedAnswer(f"{what}: no {which} block") from error
+        for field in ("number", "timestamp"):
+            checked_number(f"{what}, {field}", block.get(field))
+        if block.get("baseFeePerGas") is not None:
+            checked_number(f"{what}, baseFeePerGas", block["baseFeePerGas"])
+        return block
 
     def head(self) -> tuple[int, bytes]:
         """The latest block's number and hash.
@@ -115,7 +128,7 @@ class Connection:
             MalformedAnswer: If it has no hash of 32 bytes.
         """
         block = self.block()
-        return int(block["number"]), _block_hash(block)
+        return int(block["number"]), _checked_hash("eth_getBlockByNumber, hash", block.get("hash"))
 
     def block_hash(self, number: int) -> bytes | None:
         """The hash of a block, or None if the chain has no such block.
@@ -127,7 +140,7 @@ class Connection:
             block = self.run("eth_getBlockByNumber", lambda: self.w3.eth.get_block(number))
         except BlockNotFound:
             return None
-        return _block_hash(block)
+        return _checked_hash("eth_getBlockByNumber, hash", block.get("hash"))
 
     def code(self, address: str) -> bytes:
         """The code at an address, empty if there is none.
@@ -135,7 +148,8 @@ class Connection:
         Args:
             address: Checksummed hex.
         """
-        return bytes(self.run("eth_getCode", lambda: self.w3.eth.get_code(self.w3.to_checksum_address(address))))
+        where = self.w3.to_checksum_address(address)
+        return bytes(self.run("eth_getCode", lambda: bytes(self.w3.eth.get_code(where))))
 
     def receipt(self, tx: bytes) -> TxReceipt | None:
         """A transaction's receipt, or None if it is not mined.
@@ -143,10 +157,20 @@ class Connection:
         Args:
             tx: The transaction's hash.
         """
+        what = "eth_getTransactionReceipt"
         try:
-            return self.run("eth_getTransactionReceipt", lambda: self.w3.eth.get_transaction_receipt(_hash(tx)))
+            receipt = self.run(what, lambda: self.w3.eth.get_transaction_receipt(_hash(tx)))
         except TransactionNotFound:
             return None
+        if _checked_hash(f"{what}, transactionHash", receipt.get("transactionHash")) != tx:
+            raise MalformedAnswer(f"{what}: the receipt of another transaction than 0x{tx.hex()}")
+        checked_number(f"{what}, blockNumber", receipt.get("blockNumber"), 2**63)
+        checked_number(f"{what}, gasUsed", receipt.get("gasUsed"), 2**63)
+        checked_number(f"{what}, status", receipt.get("status"), 2)
+        address = receipt.get("contractAddress")
+        if address is not None and not is_checksum_address(address):
+            raise MalformedAnswer(f"{what}, contractAddress: expected an address, found {str(address)[:80]}")
+        return receipt
 
     def knows(self, tx: bytes) -> bool:
         """Whether a transaction is mined or waits in the endpoint's pool.
@@ -170,11 +194,26 @@ class Connection:
         return self.run(method, lambda: self.w3.manager.request_blocking(RPCEndpoint(method), list(parameters)))
 
 
-def _block_hash(block: BlockData) -> bytes:
-    found = bytes(block.get("hash", b""))
-    if len(found) != 32:
-        raise MalformedAnswer(f"eth_getBlockByNumber: a block hash of 32 bytes expected, found {len(found)}")
+def checked_number(what: str, found: object, below: int = 2**256) -> int:
+    """A number from outside.
+
+    Args:
+        what: Where it stood, for errors.
+        found: What stood there.
+        below: It must be smaller.
+
+    Raises:
+        MalformedAnswer: If it is no integer from 0 to ``below`` - 1.
+    """
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < below:
+        raise MalformedAnswer(f"{what}: expected a number of 0 or more, found {str(found)[:80]}")
     return found
+
+
+def _checked_hash(what: str, found: object) -> bytes:
+    if not isinstance(found, bytes) or len(found) != 32:
+        raise MalformedAnswer(f"{what}: expected 32 bytes, found {str(found)[:80]}")
+    return bytes(found)
 
 
 def _hash(tx: bytes) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chain.connection import checked_number
 from chain.errors import FeeTooHigh
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def suggest(connection: Connection, what: str, cap: int) -> Fee:
     """
     base = connection.block().get("baseFeePerGas")
     if base is None:
-        price = int(connection.run("eth_gasPrice", lambda: connection.w3.eth.gas_price))
+        price = checked_number("eth_gasPrice", connection.run("eth_gasPrice", lambda: connection.w3.eth.gas_price))
         if price > cap:
             raise FeeTooHigh(what, price, cap)
         return Fee(price, 0, dynamic=False)

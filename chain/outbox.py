@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from chain import fees
+from chain.connection import checked_number
 from chain.errors import ContractReverted, FeeTooHigh, RpcRefused
 from chain.intents import Call, Copy, Intent, IntentBook, State
 
@@ -107,7 +108,8 @@ class Outbox:
         """
         request = {**call.request, "from": self._account.address}
         eth = self._connection.w3.eth
-        return int(self._connection.run(call.what, lambda: eth.estimate_gas(request, "pending")))  # type: ignore[arg-type]
+        gas = self._connection.run(call.what, lambda: eth.estimate_gas(request, "pending"))  # type: ignore[arg-type]
+        return checked_number(f"{call.what}, eth_estimateGas", gas, 2**63)
 
     def record(self, call: Call, gas: int, key: str | None) -> Intent:
         """Signs a call, writes it down, and only then sends it.
@@ -335,6 +337,6 @@ class Outbox:
 
     def _count(self, which: str) -> int:
         eth, address = self._connection.w3.eth, self._account.address
-        return int(
-            self._connection.run("eth_getTransactionCount", lambda: eth.get_transaction_count(address, which))  # type: ignore[arg-type]
-        )
+        what = "eth_getTransactionCount"
+        count = self._connection.run(what, lambda: eth.get_transaction_count(address, which))  # type: ignore[arg-type]
+        return checked_number(what, count, 2**63)

@@ -111,7 +111,8 @@ def _exit_code(error: Exception) -> int | None:
         return error.exit_code
     if isinstance(error, OSError):
         return 4
-    if isinstance(error, DataError | LearningError | chain.BadKeystore | chain.BadDeployment | chain.BadArgument):
+    ours = chain.BadKeystore | chain.BadDeployment | chain.BadArgument | chain.BadChainFile
+    if isinstance(error, DataError | LearningError | ours):
         return 3
     if isinstance(error, chain.ToolMissing | chain.PortInUse | chain.AnvilFailed):
         return 4
