@@ -61,6 +61,7 @@ class Conductor:
         self._busy: WeakKeyDictionary[RoundRunner, int] = WeakKeyDictionary()
         self._dropped: dict[int, RoundRunner] = {}
         self._ahead_since: dict[int, float] = {}
+        self._stopped = False
 
     def look(self, view: ConsortiumView) -> None:
         """The chain may have told something new, or taken something back."""
@@ -79,10 +80,14 @@ class Conductor:
             if not runner.over:
                 runner.feed([Tick(now)])
 
+    def stop(self) -> None:
+        """The daemon ends: nothing is told to the rounds any more, whatever still comes back; they go on after a restart."""
+        self._stopped = True
+
     def attached(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
         """The ledger took a transaction."""
         runner = self.runners.get(transaction.round)
-        if runner is not None:
+        if runner is not None and not self._stopped:
             runner.feed([Attached(transaction, approvals)])
 
     def _taken_back(self, runner: RoundRunner, row: RoundView | None, view: ConsortiumView) -> bool:
@@ -151,6 +156,8 @@ class Conductor:
         return carry_out(runner.ports, runner.state, effect)
 
     def _finish(self, runner: RoundRunner, effect: Effect, done: Future[tuple[Event, ...]]) -> None:
+        if self._stopped or done.cancelled():
+            return
         number = runner.state.facts.round
         self._busy[runner] -= 1
         if self._dropped.get(number) is runner:

@@ -211,6 +211,7 @@ class Daemon:
         await asyncio.gather(*work, return_exceptions=True)
         await asyncio.gather(serving, return_exceptions=True)
         self._stopping = True
+        self.conductor.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.publisher.close()
         self.journal.close()
