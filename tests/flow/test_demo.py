@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from dag.errors import StoreCorrupt
+from dag.proofs.notes import Note
 from dag.store.sqlite import Store
 from node.storage import raw_cid
 
@@ -80,6 +81,12 @@ def test_daemons_close_their_stores(demo_run: Path):
     """SIGTERM is an orderly end: what is in write-ahead logs is in the databases by then."""
     assert len(list(demo_run.rglob("ledger.sqlite"))) == 4
     assert list(demo_run.rglob("*.sqlite-wal")) == []
+
+
+def test_hospitals_cosigned_the_log_by_themselves(demo_run: Path):
+    heads = [Note.parse(path.read_bytes()) for path in demo_run.rglob("log.checkpoint")]
+    assert len(heads) == 4
+    assert all(int(head.text.splitlines()[1]) >= 1 and head.signatures for head in heads)
 
 
 def test_the_run_directory_can_be_audited_later(demo_run: Path):
