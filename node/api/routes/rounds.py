@@ -38,7 +38,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/rounds/{number}/envelope", summary="The round's statement in its DSSE envelope, under the quorum")
     def envelope(number: int) -> Response:
-        data = kept(service.journal, service.store.get, number)
+        data = kept(service.journal, service.store.get, number) if number in service.view.rounds else None
         if data is None:
             raise HTTPException(404, f"this hospital holds no envelope of round {number}")
         return Response(data, media_type="application/vnd.dsse.envelope.v1+json")
