@@ -56,8 +56,15 @@ if TYPE_CHECKING:
     from node.rounds.state import Ending, RoundFacts
 
 STEP_SECONDS = 0.05
-SYNC = SyncConfig(frontier_seconds=0.2, request_seconds=0.2, retry_seconds=0.05)
-"""In proportion to the steps."""
+SYNC = SyncConfig(
+    frontier_seconds=0.2,
+    request_seconds=0.2,
+    retry_seconds=0.05,
+    longest_seconds=3.0,
+    half_life_seconds=6.0,
+    ignore_seconds=3.0,
+)
+"""In proportion to the rounds, which take a tenth of the time that they take in a hospital."""
 CONTRACTS = [f"0x{digit * 40}" for digit in "1234"]
 
 
