@@ -70,7 +70,7 @@ def succeed(home: Home, identity: Identity) -> None:
         identity: The present keys.
     """
     if not home.root_file.exists():
-        write_private(home.root_file, protect(identity.root or identity.private_key, identity.password))
+        write_private(home.root_file, protect(identity.private_key, identity.password))
     old = home.secrets / f"account.{str(identity.account.address).lower()}.json"
     write_private(old, home.account_file.read_bytes())
     if home.next_box_file.exists():

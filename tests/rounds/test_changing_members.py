@@ -18,6 +18,7 @@ from node.rounds.steps.conclude import finalise
 from node.rounds.steps.learn import read_plan
 from node.rounds.steps.models import load_model
 from node.sealing.keys import EpochKeys
+from node.sealing.models import seal_model
 from tests.flow.simnet import SimNet
 from tests.membership.support import ACCOUNTS, DEPLOYMENT, digest, founded
 
@@ -55,7 +56,13 @@ def test_who_has_just_joined_asks_the_others_and_believes_the_hash(net: SimNet, 
     head, giver = net.chain.head, in_epoch_two(net, later, 0)
     vector = load_model(giver, head)
     round_number, cid = net.nodes[0].journal.model(head)[1:]
-    lies = [(round_number, giver.blobs.store.put(b"garbage")), (7, cid), (round_number, "no CID")]
+    another = giver.blobs.store.put(seal_model(later[0].member, 2, round_number, b"another model"))
+    lies = [
+        (round_number, giver.blobs.store.put(b"garbage")),
+        (7, cid),
+        (round_number, "no CID"),
+        (round_number, another),
+    ]
     asked = []
 
     def others(model: bytes, epoch: int):
