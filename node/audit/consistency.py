@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dag.errors import ProofFailed
-from dag.proofs.merkle import consistency_proof, root, verify_consistency
+from dag.proofs.merkle import ConsistencyProof, consistency_proof, root, verify_consistency
 from node.audit.report import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -72,8 +72,14 @@ class Comparison:
         return "\n".join([*lines, f"consistency: {self.verdict} ({self.reason})"])
 
 
-def compare(one: LogView, two: LogView) -> Comparison:
-    """Whether the shorter of two logs is the beginning of the longer one."""
+def compare(one: LogView, two: LogView, path: tuple[bytes, ...] = ()) -> Comparison:
+    """Whether the shorter of two logs is the beginning of the longer one.
+
+    Args:
+        one: A view of a log.
+        two: Another one.
+        path: A consistency proof between their roots, for two heads of which no rounds are known; empty for none.
+    """
     older, newer = sorted((one, two), key=lambda view: view.size)
     if older.consortium != newer.consortium:
         reason = f"{newer.where} is of another consortium, {newer.consortium.hex()}"
@@ -90,8 +96,20 @@ def compare(one: LogView, two: LogView) -> Comparison:
             "the same root" if same else f"different roots over {older.size} rounds: somebody was shown another log"
         )
         return Comparison("verified" if same else "falsified", reason, older, newer)
-    reason = "two heads of different size prove nothing about each other: name a ledger, or a bundle, with all rounds"
+    if path:
+        return _proven(older, newer, path)
+    reason = "two heads of different size prove nothing about each other: name a ledger with all rounds, or a --proof"
     return Comparison("could-not-check", reason, older, newer)
+
+
+def _proven(older: LogView, newer: LogView, path: tuple[bytes, ...]) -> Comparison:
+    """Two heads and what is to prove that one is the other's beginning; a proof that fails proves nothing."""
+    try:
+        verify_consistency(older.root, newer.root, ConsistencyProof(older.size, newer.size, path))
+    except ProofFailed as error:
+        return Comparison("could-not-check", f"the proof is not one between these heads: {error}", older, newer)
+    reason = f"the proof shows that {newer.size - older.size} rounds were added to {older.size}"
+    return Comparison("verified", reason, older, newer, path)
 
 
 def _under(older: LogView, newer: LogView, records: tuple[RoundRecord, ...]) -> Comparison:

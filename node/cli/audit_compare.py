@@ -14,6 +14,7 @@ from dag.bodies import Kind
 from dag.equivocation import EquivocationProof
 from dag.errors import LedgerError
 from dag.proofs.checkpoint import log_witnesses, parse_log_head, verify_quorum
+from dag.proofs.proof import LogGrowth
 from dag.proofs.roundlog import RoundLog
 from dag.store.archive import Archive
 from dag.store.snapshot import Snapshot
@@ -52,8 +53,9 @@ class Found:
 @click.option(
     "--members", type=_plain, help="List of members (`medweave ledger members`), for ledgers and checkpoints."
 )
+@click.option("--proof", type=_plain, help="Proof between two checkpoints (`medweave ledger prove --since`).")
 @output_options(page=False)
-def consistency(*, a: str, b: str, members: Path | None, output: Output) -> int:
+def consistency(*, a: str, b: str, members: Path | None, proof: Path | None, output: Output) -> int:
     """Tell whether the log of finalised rounds in A is the beginning of B's, or the other way round.
 
     A and B are each a bundle, a hospital's directory, a ledger file or an exported one, a node's address, or a checkpoint (a
@@ -61,7 +63,7 @@ def consistency(*, a: str, b: str, members: Path | None, output: Output) -> int:
 
     Exit codes: 0 consistent; 1 not; 2 cannot be told from these two; 3 a source cannot be read.
     """
-    result = compare(_view(a, members), _view(b, members))
+    result = compare(_view(a, members), _view(b, members), _path(proof))
     click.echo(json.dumps(result.to_json(), indent=2) if output.as_json else result.to_text())
     return result.exit_code
 
@@ -130,6 +132,16 @@ def _checkpoint(path: Path, members: Path | None) -> LogView:
     except LedgerError as error:
         raise BadInput(f"{path}: {error}") from None
     return LogView(str(path), known.consortium, head.size, head.root)
+
+
+def _path(proof: Path | None) -> tuple[bytes, ...]:
+    """The digests of a proof of growth; none where no file was named."""
+    if proof is None:
+        return ()
+    try:
+        return LogGrowth.parse(proof.read_bytes()).path
+    except (OSError, LedgerError) as error:
+        raise BadInput(f"{proof}: no proof that a log grew: {error}") from None
 
 
 def _gather(text: str, found: Found) -> None:

@@ -75,6 +75,14 @@ def test_a_head_is_held_against_the_rounds():
     assert compare(head(log(0)), whole(log(5))).verdict == "verified"
 
 
+def test_two_heads_are_held_together_by_a_proof():
+    path = compare(whole(log(5)), whole(log(9))).path
+    assert compare(head(log(5)), head(log(9)), path).verdict == "verified"
+    for spoilt in (path[1:], (digest("another"), *path[1:])):
+        assert compare(head(log(5)), head(log(9)), spoilt).exit_code == 2
+    assert compare(head(log(5, changed=2, size=1)), head(log(9)), path).exit_code == 2
+
+
 def test_logs_of_two_consortia_are_not_one():
     other = replace(whole(log(3)), consortium=digest("another"))
     assert "another consortium" in compare(whole(log(3)), other).reason

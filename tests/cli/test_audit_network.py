@@ -40,6 +40,20 @@ def test_every_view_of_one_history_is_consistent(ask, audit, network, members, t
     for home in homes:
         ask("cosign", "--home", home, "--rounds", 1, "-o", tmp_path / "head", *added)
         added = ["--add", tmp_path / "head"]
+    ask(
+        "prove",
+        "--since",
+        tmp_path / "head",
+        "--checkpoint",
+        _head_of_two(ask, homes, tmp_path),
+        "-o",
+        tmp_path / "p",
+        "--home",
+        homes[0],
+    )
+    heads = (tmp_path / "head", tmp_path / "two", "--members", members)
+    assert audit("consistency", *heads)[0] == 2
+    assert audit("consistency", *heads, "--proof", tmp_path / "p")[0] == 0
     code, told = audit("export", tmp_path / "model.bundle", "--rpc", url, "--blobs", homes[0], "--blobs", homes[1])
     assert (code, told["verdict"]) == (0, "verified")
     views = [homes[0], homes[1], tmp_path / "ledger.car", tmp_path / "model.bundle"]
@@ -49,6 +63,15 @@ def test_every_view_of_one_history_is_consistent(ask, audit, network, members, t
         code, content = audit("consistency", tmp_path / "head", one, "--members", members)
         assert (code, content["older"]["rounds"], content["newer"]["rounds"]) == (0, 1, 2), content
         assert content["proof"]
+
+
+def _head_of_two(ask, homes, tmp_path):
+    """The log's head after both rounds, signed by everybody."""
+    added: list[object] = []
+    for home in homes:
+        ask("cosign", "--home", home, "--rounds", 2, "-o", tmp_path / "two", *added)
+        added = ["--add", tmp_path / "two"]
+    return tmp_path / "two"
 
 
 def test_nobody_contradicted_itself_anywhere(ask, audit, network, tmp_path):
