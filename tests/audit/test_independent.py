@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -60,6 +61,16 @@ def test_it_shares_no_code():
         }
         assert imported <= own | set(sys.stdlib_module_names), path.name
         assert path.stem == "primitives" or len(path.read_text().splitlines()) <= 300, path.name
+
+
+def test_its_table_of_contracts_is_the_pages():
+    """The creation codes of docs/spec/bundle.md, which follow the contracts, are the ones it looks for."""
+    page = (Path(__file__).parents[2] / "docs" / "spec" / "bundle.md").read_text()
+    rows = re.findall(r"^\| \w+ \| `(\w+)` \| ([\d,]+), `([0-9a-f]{64})` \|", page, re.MULTILINE)
+    source = (HERE / "chain.py").read_text()
+    assert len(rows) == 4
+    for field, size, digest in rows:
+        assert re.search(rf'"{field}": \(\s*{size.replace(",", "_")},\s*"{digest}"', source), field
 
 
 def test_an_untouched_bundle_is_verified(bundled, tmp_path):

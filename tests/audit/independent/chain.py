@@ -10,8 +10,8 @@ CREATED = {  # field of the record: length and sha2-256 of the creation code, an
     "epochs": (6_328, "96a0e0541b35a70a1e19e07bc048b9d9cff613bfeb9c790fb4db8f530c68ca0f", ("registry",)),
     "models": (2_027, "d6e6f3762e8ce60154cdb7ac2070bedac40e9a34409ae3668972b2f803f4f935", ("rounds",)),
     "rounds": (
-        22_109,
-        "52442b9d90e21ebf84ead20267ceaab47b123c4ed3711014b365f731ad6733cd",
+        22_146,
+        "9876dc518efa08e68f05e7b57fdf28559c9cfc778356c0a2ed6ba095a6b5b050",
         ("registry", "epochs", "models"),
     ),
 }

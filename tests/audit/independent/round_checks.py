@@ -86,9 +86,10 @@ class Round(Updates):
             account = recover(digest, int.from_bytes(s[:32], "big"), int.from_bytes(s[32:64], "big"), s[64])
             demand(len(s) == 65 and entry["keyid"] == "0x" + account.hex(), "a signature is another's")
             signers.append(account)
-        members = set(self.row.accounts.values())
-        demand(signers == sorted(set(signers)) and set(signers) <= members, "signers are no members, or repeated")
-        demand(len(signers) >= two_thirds(members), "signers are too few")
+        demand(
+            signers == sorted(set(signers)) and set(signers) <= self.seat.keys(), "signers are no members, or repeated"
+        )
+        demand(len(signers) >= self.quorum, "signers are too few")
 
     def plan(self, p):  # 6
         plan = canonical_json(self.bundle.named(self.row.opened["plan"]))
