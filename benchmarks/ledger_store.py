@@ -13,10 +13,11 @@ import tempfile
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from time import perf_counter, thread_time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import coincurve
 from eth_utils.crypto import keccak
@@ -34,6 +35,8 @@ from dag.weights import contribution_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from dag.ledger import Received
 
 SIZES = (10_000, 100_000, 1_000_000)
 MEMBERS, QUORUM = 10, 7
@@ -55,6 +58,8 @@ class Sample:
     """Signed transactions a second that became durable and attached."""
     recovery: float
     """Signatures a second that were recovered to addresses, and nothing else, in turn with that."""
+    processor_share: float
+    """Processor time of the latter as a share of the former's: what other programs and the disk take is in neither."""
     disk: float
     """Bytes a transaction, with indexes."""
     starts: tuple[float, ...]
@@ -100,13 +105,31 @@ def stream(start: bytes, seed: int = 1) -> Iterator[bytes]:
         yield posted.raw
 
 
-def fill(path: str, size: int) -> tuple[float, float]:
-    """Grows a ledger to `size`; returns ingest and bare recovery of its newest part, each a second."""
+class Spent(NamedTuple):
+    """Seconds that some work took."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+    """Of this thread."""
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(self.wall + other.wall, self.processor + other.processor)
+
+
+def _spent(work: Callable[[], Any]) -> Spent:
+    began, processor = perf_counter(), thread_time()
+    work()
+    return Spent(perf_counter() - began, thread_time() - processor)
+
+
+def fill(path: str, size: int) -> tuple[float, float, float]:
+    """Grows a ledger to `size`; returns ingest and bare recovery of its newest part, each a second, and the processor's share."""
     here = context(size // ROUND + 1 + -(-COMMIT // ROUND))
     with Store(path) as store:
         book = Ledger(store, lambda: here)
         source = stream(book.genesis_id)
-        ours = baseline = 0.0
+        ours = baseline = Spent()
         timed = 0
         while len(book) <= size:
             raws = list(islice(source, COMMIT))
@@ -114,32 +137,29 @@ def fill(path: str, size: int) -> tuple[float, float]:
             signed = [(tx.signature, signing_digest(tx)) for tx in map(Transaction.decode, raws)] if due else []
             took = _take(book, raws)
             if due:
-                ours += took
-                baseline += _recover(signed)
+                ours = ours.plus(took)
+                baseline = baseline.plus(_spent(partial(_recover, signed)))
                 timed += len(raws)
-    return timed / ours, timed / baseline
+    return timed / ours.wall, timed / baseline.wall, baseline.processor / ours.processor
 
 
-def _take(book: Ledger, raws: list[bytes]) -> float:
-    """Seconds of one batch."""
-    began = perf_counter()
-    received = book.receive_many(raws)
-    took = perf_counter() - began
-    if len(received.attached) != len(raws):
-        raise NotMeasured(f"the ledger refused what it should take: {received.refused[:1]}")
+def _take(book: Ledger, raws: list[bytes]) -> Spent:
+    """What one batch takes."""
+    answers: list[Received] = []
+    took = _spent(lambda: answers.append(book.receive_many(raws)))
+    if len(answers[0].attached) != len(raws):
+        raise NotMeasured(f"the ledger refused what it should take: {answers[0].refused[:1]}")
     return took
 
 
-def _recover(signed: list[tuple[bytes, bytes]]) -> float:
-    """Seconds to recover signatures over digests to addresses; a known key's address is looked up, as the ledger does."""
+def _recover(signed: list[tuple[bytes, bytes]]) -> None:
+    """Recovers signatures over digests to addresses; a known key's address is looked up, as the ledger does."""
     addresses: dict[bytes, bytes] = {}
-    began = perf_counter()
     for signature, digest in signed:
         recovered = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
         public = recovered.format(compressed=False)
         if public not in addresses:
             addresses[public] = keccak(public[1:])[-20:]
-    return perf_counter() - began
 
 
 def start_once(path: str, size: int, *, unclean: bool = False) -> float:
@@ -161,10 +181,11 @@ def measure(size: int, repeats: int) -> Sample:
     """One ledger, filled and opened again; every step in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "ledger.db")
-        ingest, recovery = alone(fill, path, size)
+        ingest, recovery, processor_share = alone(fill, path, size)
         disk = Path(path).stat().st_size / size
         starts = tuple(alone(start_once, path, size) for _ in range(repeats))
-        return Sample(ingest, recovery, disk, starts, alone(start_once, path, size, unclean=True))
+        unclean = alone(start_once, path, size, unclean=True)
+        return Sample(ingest, recovery, processor_share, disk, starts, unclean)
 
 
 def alone(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -194,6 +215,7 @@ def benchmark(sizes: Sequence[int], repeats: int) -> Result:
 NOTES = (
     f"{MEMBERS} members, {IN_FLIGHT} transactions under way, {ROUND} a round; ingest of the newest {SAMPLED:,}, {COMMIT} a commit.",
     "share: of the rate at which the same signatures are recovered to addresses and nothing else is done, in turn.",
+    "processor share: the same by this thread's processor time, without waiting for the disk and for other programs.",
     "start: row seals and ids are checked; after an unclean end every signature is recovered again, on all cores from 50,000.",
 )
 
@@ -203,6 +225,7 @@ def _rows(name: str, sample: Sample) -> list[Row]:
         "a_second": sample.ingest,
         "recoveries_a_second": sample.recovery,
         "share": sample.ingest / sample.recovery,
+        "processor_share": sample.processor_share,
         "disk_a_transaction": sample.disk,
     }
     start = {**harness.spread("clean", sample.starts), "unclean_seconds": sample.unclean}

@@ -12,7 +12,7 @@ from dag.transaction import Transaction
 
 
 def test_promises_are_of_the_largest_ledger():
-    samples = {10: Sample(1.0, 9.0, 1, (99.0,), 1), 1000: Sample(6000.0, 10_000.0, 500, (4.0, 12.0, 5.0), 20)}
+    samples = {10: Sample(1.0, 9.0, 0.5, 1, (99.0,), 1), 1000: Sample(6000.0, 10_000.0, 0.6, 500, (4.0, 12.0, 5.0), 20)}
     found = ledger_store.promises(samples)
     assert [(target.value, target.holds) for target in found] == [(6000.0, True), (0.6, True), (5.0, True)]
 
