@@ -9,7 +9,8 @@ from types import MappingProxyType
 import pytest
 
 from chain.records import bitmap_members
-from node.provenance.envelopes import FACT, EnvelopeKeeper, kept, members_of, noted
+from dag.bodies import Kind
+from node.provenance.envelopes import FACT, EnvelopeKeeper, endorsements_of, kept, members_of, noted
 from node.rounds.dsse import Envelope, verify_envelope
 from node.rounds.errors import BelowQuorum
 from node.rounds.journal import Journal
@@ -105,6 +106,16 @@ def test_a_round_the_chain_took_back_and_ended_otherwise_gets_another(net, view,
         assert len(Envelope.from_bytes(store.get(fact["cid"])).signatures) == signers.bit_count()
         cids.append(fact["cid"])
     assert cids[0] != cids[1]
+
+
+def test_checkpoints_of_others_than_the_rounds_members_are_passed_over(net, row):
+    """Whoever was admitted, or changed its account, after the round was opened does not sign for it."""
+    points = net.nodes[0].publisher.read(lambda ledger: ledger.transactions(Kind.CHECKPOINT, 1))
+    left = replace(row, standing=replace(row.standing, members=frozenset({0, 1, 2})))
+    found = {e.signature.signer for e in endorsements_of(left, points)}
+    assert found == {net.addresses[k] for k in (0, 1, 2)}
+    assert {e.signature.signer for e in endorsements_of(row, points)} == set(net.addresses)
+    assert not list(endorsements_of(replace(row, statement=bytes(32)), points))
 
 
 def test_open_and_aborted_rounds_have_none(net, view, row):
