@@ -99,9 +99,11 @@ class Daemon:
         self.home, self.config, self.identity = home, config, identity
         self.started = time.time()
         self.allow_minimal = os.environ.get(TESTING_VARIABLE) == "1"
+        self._intents = IntentBook(home.intents)
         self.chain = self._chain()
         self.chain.verify()
-        self.follower = Follower(self.chain, EventLog(home.events, self.chain.deployment))
+        self._events = EventLog(home.events, self.chain.deployment)
+        self.follower = Follower(self.chain, self._events)
         self.follower.look()
         self.me = self._index()
         self.store = open_store(home.blobs, config.storage)
@@ -215,6 +217,8 @@ class Daemon:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.publisher.close()
         self.journal.close()
+        self._intents.close()
+        self._events.close()
         self.book.close()
         self.evidence.close()
         for task in done:
@@ -378,7 +382,7 @@ class Daemon:
             settings.rpc,
             read_deployment(self.home),
             self.identity.account,
-            book=IntentBook(self.home.intents),
+            book=self._intents,
             fee_cap=int(settings.max_fee_gwei * GWEI),
             finality=settings.finality,
         )
