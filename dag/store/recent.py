@@ -73,7 +73,7 @@ class Recent:
         self._newest_round = max(self._newest_round, row.round)
         if transaction.kind is Kind.PROPOSAL:
             self._remember(row.id, {})  # nobody has answered what was not attached
-        if row.subject in self._answers:
+        if row.subject is not None and row.subject in self._answers:
             answers, key = self._answers[row.subject], (row.issuer, row.kind)
             answers[key] = (*answers.get(key, ()), row.id)
 
