@@ -344,7 +344,8 @@ class Daemon:
 
     def _ports(self, row: RoundView) -> Ports | None:
         """What this hospital brings to a round; None where it takes no part, or holds no keys of its epoch."""
-        reason, keys = why_not(self.view, row, self.me), self.keeper.keys(row.epoch)
+        reason = why_not(self.view, row, self.me)
+        keys = self.keeper.keys(row.epoch) if reason is None else None
         if keys is None and reason is None:
             reason = f"this hospital holds no keys of epoch {row.epoch}"
         if reason is not None or keys is None:
