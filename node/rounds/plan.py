@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_PLAN_BYTES = 64 * 1024
+ADDED = frozenset(
+    {
+        "schedule",
+        "schedule_over",
+        "last_rate",
+        "max_gradient",
+        "class_weights",
+        "label_smoothing",
+        "focal_gamma",
+        "patience",
+        "precision",
+        "pow_bits",
+    }
+)
+"""Fields that the first form of plans did not have. They are left out of the bytes where they have their default, so that a plan
+of an older version keeps its bytes and its digest. Hence these defaults never change, and every new field joins them."""
 
 Number = Annotated[
     Decimal,
@@ -110,8 +126,9 @@ class Plan(BaseModel):
         return self
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes: sorted keys, no white space, UTF-8."""
-        fields = self.model_dump(mode="json")
+        """The canonical bytes: sorted keys, no white space, UTF-8; added fields only where they differ from their default."""
+        usual = {name for name in ADDED if getattr(self, name) == type(self).model_fields[name].default}
+        fields = self.model_dump(mode="json", exclude=usual)
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @property

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.errors import BadPlan
-from node.rounds.plan import MAX_PLAN_BYTES, Plan
+from node.rounds.plan import ADDED, MAX_PLAN_BYTES, Plan
 from tests.rounds.support import plan
 
 NUMBERS = st.decimals(min_value=Decimal("1e-12"), max_value=1, allow_nan=False, allow_infinity=False, places=12)
@@ -32,6 +32,29 @@ def test_a_plan_survives_its_bytes(made):
     again = Plan.from_bytes(made.to_bytes())
     assert again == made
     assert again.digest == made.digest
+
+
+FIRST_FORM = (
+    b'{"architecture":"capsnet","augment":true,"batch_size":16,"classes":["a","b"],"clip_norm":"8","collect_seconds":600,'
+    b'"epochs":6,"error_feedback":false,"image_size":64,"learning_rate":"0.002","min_group":3,"name":"first-plan",'
+    b'"parameter_set":"standard","proximal":"0","round_seconds":1200,"rounds":10,"seed":0,"slot_seconds":30,"threshold":3,'
+    b'"tolerance":"0.1","value_range":"0.0625","weight_decay":"0.01"}'
+)
+"""A plan as the first version wrote it, before any field was added."""
+
+
+def test_a_plan_of_the_first_form_keeps_its_bytes():
+    read = Plan.from_bytes(FIRST_FORM)
+    assert read.to_bytes() == FIRST_FORM
+    assert {name for name in Plan.model_fields if name.encode() not in FIRST_FORM} == ADDED
+
+
+def test_an_added_field_is_in_the_bytes_only_where_it_says_something():
+    said = Plan.from_bytes(FIRST_FORM).model_copy(update={"patience": 4})
+    assert b'"patience":4' in said.to_bytes()
+    assert Plan.from_bytes(said.to_bytes()) == said
+    with pytest.raises(BadPlan, match="canonical"):
+        Plan.from_bytes(FIRST_FORM.replace(b'"proximal"', b'"patience":0,"proximal"'))
 
 
 @pytest.mark.parametrize("digits", ["0.1234567890123456789012345678901234567890", "1e-40", "0.000", "-0"])
