@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="iid | dirichlet:ALPHA | by-patient; a patient is never split.",
 )
-@click.option("--epochs", type=int, default=6, show_default=True, help="Local epochs a round.")
+@click.option("--epochs", type=int, default=10, show_default=True, help="Local epochs a round.")
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed of data, split, model.")
 @click.option("--architecture", default="capsnet", show_default=True, help="capsnet | cnn | cnn-529k.")
 @click.option("--image-size", type=int, default=64, show_default=True, help="Images are resized to this many pixels.")

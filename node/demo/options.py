@@ -34,7 +34,7 @@ class DemoOptions:
     data: Path | None = None
     """None: the synthetic phantom."""
     partition: str = "by-patient"
-    epochs: int = 6
+    epochs: int = 10
     seed: int = 0
     architecture: str = "capsnet"
     image_size: int = 64

@@ -17,7 +17,6 @@ a linear layer on small sets is measured in ``docs/adr/0009-classifier.md``:
 * A type has one transformation matrix for all positions, and its positions are averaged before they vote: routing would
   average votes through one matrix anyway; doing it first bounds routing to I x J x D_out.
 * The gradient flows through the couplings: children learn to leave an absent class.
-* Dimensions of the pooled capsules are dropped while training.
 
 Shapes: B batch, I child capsule types, J parent capsules (classes), D_in and D_out capsule dimensions.
 """
@@ -43,9 +42,6 @@ TYPES: Final = 16
 DIMENSIONS: Final = 8
 OUT_DIMENSIONS: Final = 16
 """I, D_in, D_out."""
-
-DROPPED: Final = 0.3
-"""Share of the pooled capsules' dimensions that is dropped while training."""
 
 INITIAL_GAIN: Final = 0.5
 """Square of a parent's first length over the mean square of its children's dimensions, D_out being 1."""
@@ -97,13 +93,12 @@ class CapsNet(Classifier):
         super().__init__()
         self.stem = stem
         self.primary = PrimaryCaps(width)
-        self.dropout = nn.Dropout(DROPPED)
         self.parents = ClassCaps(classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Class capsules ``[B, J, D_out]``."""
         capsules = self.primary(self.stem(standardise(images)))
-        return self.parents(self.dropout(self.primary.pooled(capsules)))  # type: ignore[no-any-return]
+        return self.parents(self.primary.pooled(capsules))  # type: ignore[no-any-return]
 
     def fan_in(self, name: str, shape: tuple[int, ...]) -> int:
         """A parent sums over all children's dimensions."""
