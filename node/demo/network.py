@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from node.demo.options import DemoOptions
 
 INIT_SECONDS = 120.0
+LAST_RATE = Decimal("0.5")
+"""Share of the first round's peak learning rate that the last round still uses."""
 STAKE_ETHER = 100
 """What each hospital's account is given on the demo's own chain."""
 
 
 def plan_for(options: DemoOptions, data: DemoData) -> Plan:
-    """The plan of all rounds of a demo run."""
+    """The plan of all rounds of a demo run.
+
+    Its rates fall less than a plan's by default: a few rounds have no time to settle (`docs/spec/learning.md`).
+    """
     return Plan.create(
         name="demo",
         architecture=options.architecture,
@@ -41,6 +46,7 @@ def plan_for(options: DemoOptions, data: DemoData) -> Plan:
         image_size=options.image_size,
         rounds=options.rounds,
         epochs=options.epochs,
+        last_rate=LAST_RATE,
         seed=options.seed,
         parameter_set=options.parameter_set,
         threshold=options.members_needed,
