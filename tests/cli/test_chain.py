@@ -266,7 +266,10 @@ def test_watching_live_until_interrupted(deployed, anvil, bell):
     """Events come as they happen, what the chain takes back is said, and Ctrl-C ends it."""
     command = [sys.executable, "-m", "node.cli.main", "chain", "watch", *map(str, deployed), "--json"]
     command += ["--websocket", f"ws://127.0.0.1:{anvil.port}"] if bell == "websocket" else ["--poll", "0.1"]
+    # A shell's background job ignores Ctrl-C, and so would what it starts: the tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watching = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     assert watching.stdout is not None
     os.set_blocking(watching.stdout.fileno(), False)
     lines: list[dict] = []
