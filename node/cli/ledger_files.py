@@ -39,6 +39,12 @@ _home = click.option(
     required=True,
     help="The hospital's directory; its node stopped.",
 )
+keep_option = click.option(
+    "--keep",
+    type=click.IntRange(1),
+    required=True,
+    help="Rounds whose ciphertexts stay, the newest final one included.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -117,12 +123,7 @@ def import_(file: Path, home: Path, *, as_json: bool) -> int:
 
 @click.command("prune")
 @_home
-@click.option(
-    "--keep",
-    type=click.IntRange(1),
-    required=True,
-    help="Rounds whose ciphertexts stay, the newest final one included.",
-)
+@keep_option
 @_json
 def prune(home: Path, keep: int, *, as_json: bool) -> int:
     """Delete this hospital's copies of ciphertexts of old rounds. Transactions, proofs and statements always stay.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import httpx
 
-from node.cli.ledger_files import prune_home
+from node.cli.ledger_files import keep_option, prune_home
 from node.cli.ledger_sources import progress_bar
 from node.cli.options import home_option
 from node.cli.reader import Reader
@@ -88,12 +88,7 @@ def verify(home: Path, *, mend: bool, as_json: bool) -> int:
 
 @command.command("gc")
 @home_option
-@click.option(
-    "--keep",
-    type=click.IntRange(1),
-    required=True,
-    help="Rounds whose ciphertexts stay, the newest final one included.",
-)
+@keep_option
 @_json
 def collect(home: Path, keep: int, *, as_json: bool) -> int:
     """Let go of ciphertexts of old rounds and free their room; the hospital's node stopped.

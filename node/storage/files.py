@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from node.storage.errors import (
     StorageFull,
     StorageUnusable,
 )
+from node.storage.store import Putting
 
 __all__ = ["FileStore"]
 
@@ -37,7 +38,7 @@ _STALE_SECONDS: Final = 24 * 3600
 """Age at which an unfinished file is one a crash left behind: no transfer lasts a day."""
 
 
-class FileStore:
+class FileStore(Putting):
     """A `BlobStore` in a directory."""
 
     def __init__(self, root: Path) -> None:
@@ -62,17 +63,6 @@ class FileStore:
     def __repr__(self) -> str:
         """Name the directory."""
         return f"FileStore({str(self.root)!r})"
-
-    def put(self, data: Buffer) -> str:
-        """See `BlobStore.put`."""
-        return self.put_stream([data])
-
-    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
-        """See `BlobStore.put_stream`."""
-        with self.incoming(expected=expected, limit=limit) as blob:
-            for piece in pieces:
-                blob.write(piece)
-            return blob.commit()
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> "_IncomingFile":
         """See `BlobStore.incoming`."""

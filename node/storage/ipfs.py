@@ -33,9 +33,10 @@ from node.storage.errors import (
     StorageFull,
     StorageUnusable,
 )
+from node.storage.store import Putting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 __all__ = ["IpfsStore"]
@@ -52,7 +53,7 @@ _NOT_PINNED: Final = "not pinned"
 warnings.filterwarnings("ignore", message="The 'strict' parameter", category=FutureWarning, module="urllib3")
 
 
-class IpfsStore:
+class IpfsStore(Putting):
     """A `BlobStore` in an IPFS node.
 
     Example:
@@ -94,17 +95,6 @@ class IpfsStore:
     def __repr__(self) -> str:
         """Name the node."""
         return f"IpfsStore({self.address!r})"
-
-    def put(self, data: Buffer) -> str:
-        """See `BlobStore.put`."""
-        return self.put_stream([data])
-
-    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
-        """See `BlobStore.put_stream`."""
-        with self.incoming(expected=expected, limit=limit) as blob:
-            for piece in pieces:
-                blob.write(piece)
-            return blob.commit()
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> _IncomingPin:
         """See `BlobStore.incoming`; the bytes reach the node when they are committed."""

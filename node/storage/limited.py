@@ -6,9 +6,10 @@ import threading
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from node.storage.errors import StorageFull
+from node.storage.store import Putting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
     from node.storage.cids import Buffer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LimitedStore"]
 
 
-class LimitedStore:
+class LimitedStore(Putting):
     """A `BlobStore` that holds at most so many bytes of blobs.
 
     What the blobs take is added up once, when the store is opened, and kept count of from then on; what another process
@@ -44,17 +45,6 @@ class LimitedStore:
     def used(self) -> int:
         """Bytes of blobs held, and of those on their way in."""
         return self._used
-
-    def put(self, data: Buffer) -> str:
-        """See `BlobStore.put`."""
-        return self.put_stream([data])
-
-    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
-        """See `BlobStore.put_stream`."""
-        with self.incoming(expected=expected, limit=limit) as blob:
-            for piece in pieces:
-                blob.write(piece)
-            return blob.commit()
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> _CountedIncoming:
         """See `BlobStore.incoming`; a blob that cannot fit is refused as soon as that is seen."""

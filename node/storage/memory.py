@@ -1,33 +1,23 @@
 """Blobs in memory: for simulations and tests; nothing survives the process."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from node.storage.cids import Buffer, CidHasher, parse_blob_cid
 from node.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge
+from node.storage.store import Putting
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(Putting):
     """A `BlobStore` in a dictionary."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._blobs: dict[str, bytes] = {}
-
-    def put(self, data: Buffer) -> str:
-        """See `BlobStore.put`."""
-        return self.put_stream([data])
-
-    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
-        """See `BlobStore.put_stream`."""
-        with self.incoming(expected=expected, limit=limit) as blob:
-            for piece in pieces:
-                blob.write(piece)
-            return blob.commit()
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> "_IncomingBytes":
         """See `BlobStore.incoming`."""

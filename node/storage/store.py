@@ -1,12 +1,13 @@
 """What every blob store offers, whatever lies behind it: local files, memory, an IPFS node."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from node.storage.cids import Buffer
 
-__all__ = ["BlobStore", "Incoming"]
+__all__ = ["BlobStore", "Incoming", "Putting"]
 
 
 class Incoming(Protocol):
@@ -114,3 +115,22 @@ class BlobStore(Protocol):
 
     def iterate(self) -> Iterator[str]:
         """Yield the CIDs of all blobs; those put or deleted meanwhile may or may not be among them."""
+
+
+class Putting(ABC):
+    """`put` and `put_stream` of every store, by its `incoming`."""
+
+    @abstractmethod
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
+        """See `BlobStore.incoming`; each store has its own."""
+
+    def put(self, data: Buffer) -> str:
+        """See `BlobStore.put`."""
+        return self.put_stream([data])
+
+    def put_stream(self, pieces: Iterable[Buffer], *, expected: str | None = None, limit: int | None = None) -> str:
+        """See `BlobStore.put_stream`."""
+        with self.incoming(expected=expected, limit=limit) as blob:
+            for piece in pieces:
+                blob.write(piece)
+            return blob.commit()
