@@ -1,7 +1,7 @@
 """A verifier written from docs/spec/ alone, in a process of its own without our packages, reaches the same verdicts.
 
-`tests/audit/independent/` imports nothing but Python's standard library and itself; it was written without looking at this
-project's code.
+`tests/audit/independent/` imports nothing but Python's standard library and itself, and takes its forms from those pages alone, not
+from this project's code.
 """
 
 from __future__ import annotations
