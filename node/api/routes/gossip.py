@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE
+from node.api.bodies import read_body
 from node.errors import PeerBusy
 
 if TYPE_CHECKING:
     from node.api.service import Service
-
-BODY_SECONDS = 10.0
-"""How long a caller may take to send its message."""
 
 
 def router(service: Service) -> APIRouter:
@@ -25,7 +22,7 @@ def router(service: Service) -> APIRouter:
         "/gossip", status_code=202, summary="A message of the exchange; a question's answer is in the response"
     )
     async def gossip(request: Request) -> Response:
-        message = await _body(request)
+        message = await read_body(request, MAX_MESSAGE_BYTES)
         caller = _known_url(service, request.headers.get("Medweave-Node"))
         try:
             answer = await service.gossip.hear(message, caller)
@@ -36,19 +33,6 @@ def router(service: Service) -> APIRouter:
         return Response(answer, media_type=MEDIA_TYPE)
 
     return routes
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MAX_MESSAGE_BYTES:
-                    raise HTTPException(413, f"at most {MAX_MESSAGE_BYTES} bytes are accepted")
-    except TimeoutError:
-        raise HTTPException(408, f"the message did not arrive within {BODY_SECONDS:g} seconds") from None
-    return bytes(body)
 
 
 def _known_url(service: Service, url: str | None) -> str | None:

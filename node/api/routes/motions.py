@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from node.api.bodies import read_body
 from node.membership.motion import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from node.api.service import Service
-
-BODY_SECONDS = 10.0
-"""How long a caller may take to send its message."""
 
 
 def router(service: Service) -> APIRouter:
@@ -23,7 +21,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/motions", summary="Motions of a peer, with signatures under them; this node's are the answer")
     async def motions(request: Request) -> Response:
-        message = await _body(request)
+        message = await read_body(request, MAX_MESSAGE_BYTES)
         if busy.locked():
             raise HTTPException(503, "this node is reading another's motions; call again later")
         async with busy:
@@ -32,16 +30,3 @@ def router(service: Service) -> APIRouter:
         return Response(answer, media_type="application/json")
 
     return routes
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MAX_MESSAGE_BYTES:
-                    raise HTTPException(413, f"at most {MAX_MESSAGE_BYTES} bytes are accepted")
-    except TimeoutError:
-        raise HTTPException(408, f"the message did not arrive within {BODY_SECONDS:g} seconds") from None
-    return bytes(body)
