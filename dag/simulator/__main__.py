@@ -25,12 +25,14 @@ from dag.simulator.scenario import BEHAVIOURS, Latency, Partition, Scenario, par
 from dag.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 HELD, BROKEN, USAGE = 0, 1, 2
 """Exit codes: every property holds; one does not; the scenario is none."""
 MANY = 100
 """Nodes from which graphs are compiled from their first transaction on, links are few and rounds long."""
+PROGRESS_SECONDS = 10.0
+"""Real seconds between two lines of progress, at least."""
 _MEGA = 1e6
 _HELP = {
     "nodes": "members, one node each (default 10)",
@@ -83,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         "--partition", action="append", metavar="SHARE:START-END", help="such as 1/3:10-40, in minutes; may be repeated"
     )
     found.add_argument("--behaviours", metavar="NAMES", help=f"of Byzantine nodes, default all: {','.join(BEHAVIOURS)}")
+    found.add_argument("--quiet", action="store_true", help="do not say now and then where the run stands")
     found.add_argument("--json", type=Path, metavar="F", help="write scenario, figures and samples to this file")
     found.add_argument("--svg", type=Path, metavar="F", help="draw the curves into this file")
     return found
@@ -115,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
         return USAGE
     begin = time.perf_counter()
-    world = World(scenario)
+    world = World(scenario, watch=_progress(options, begin))
     broken: str | None = None
     try:
         with _for_many(scenario.nodes):
@@ -125,6 +128,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _show(world, broken, time.perf_counter() - begin)
     _write(world, broken, options)
     return HELD if broken is None else BROKEN
+
+
+def _progress(options: argparse.Namespace, begin: float) -> Callable[[World], None]:
+    """What says now and then where the run stands: hours of a thousand nodes would pass in silence."""
+    if options.quiet:
+        return lambda world: None
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    told = begin
+
+    def tell(world: World) -> None:
+        nonlocal told
+        now = time.perf_counter()
+        if now - told < PROGRESS_SECONDS:
+            return
+        told = now
+        errors.print(
+            f"{now - begin:,.0f} s: virtual minute {world.agenda.now / 60:,.0f}"
+            f"{', settling' if world.is_over else f' of {world.scenario.minutes:g}'}, "
+            f"{world.agenda.events:,} events, {len(world.deeds.honest):,} honest transactions, "
+            f"{world.behind():,} of {len(world.honest):,} honest nodes not up to date"
+        )
+
+    return tell
 
 
 @contextmanager

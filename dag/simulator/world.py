@@ -64,12 +64,18 @@ class World:
         is_over: whether members have stopped posting news.
     """
 
-    def __init__(self, scenario: Scenario, member: Callable[[Node], Member] = Member) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        member: Callable[[Node], Member] = Member,
+        watch: Callable[[World], None] = lambda world: None,
+    ) -> None:
         """A world in which nothing has happened yet.
 
         Args:
             scenario: what to run.
             member: makes an honest member; another one than `Member` to try what the oracle finds.
+            watch: called on the way, after each sample and each step of settling; it only looks.
         """
         self.scenario = scenario
         self.agenda = Agenda()
@@ -81,6 +87,7 @@ class World:
         self.is_over = False
         self.deeds = Deeds()
         self._honest_member = member
+        self._watch = watch
         self._faulty = self._choose_faulty()
         honest = [index for index in range(scenario.nodes) if index not in self._faulty]
         links = neighbours(scenario, honest)
@@ -116,6 +123,7 @@ class World:
             agenda.run(scenario.seconds * number / SAMPLES)
             self.metrics.sample()
             self.notes.look()
+            self._watch(self)
         self.is_over = True
         self._settle()
         self.metrics.finish()
@@ -127,15 +135,18 @@ class World:
         while self.agenda.now < last and not self.is_quiet():
             self.agenda.run(self.agenda.now + SETTLE_STEP)
             self.notes.look()
+            self._watch(self)
 
     def is_quiet(self) -> bool:
         """Whether every honest node runs, holds all honest transactions, waits for nothing, and agrees with the others."""
-        wanted = len(self.deeds.honest)
-        if not all(
-            node.up and node.counts["honest"] == wanted and not node.member.is_waiting() for node in self.honest
-        ):
+        if self.behind():
             return False
         return len({(confirmed_count(node.ledger.tangle), *convicted(node)) for node in self.honest}) == 1
+
+    def behind(self) -> int:
+        """How many honest nodes are down, lack an honest transaction or wait for one."""
+        wanted = len(self.deeds.honest)
+        return sum(not node.up or node.counts["honest"] < wanted or node.member.is_waiting() for node in self.honest)
 
     # -- what nodes ask and tell -----------------------------------------------------------------------------------
 
