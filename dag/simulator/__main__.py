@@ -130,10 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return HELD if broken is None else BROKEN
 
 
-def _progress(options: argparse.Namespace, begin: float) -> Callable[[World], None]:
+def _progress(options: argparse.Namespace, begin: float) -> Callable[[World], None] | None:
     """What says now and then where the run stands: hours of a thousand nodes would pass in silence."""
     if options.quiet:
-        return lambda world: None
+        return None
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     told = begin
 

@@ -68,7 +68,7 @@ class World:
         self,
         scenario: Scenario,
         member: Callable[[Node], Member] = Member,
-        watch: Callable[[World], None] = lambda world: None,
+        watch: Callable[[World], None] | None = None,
     ) -> None:
         """A world in which nothing has happened yet.
 
@@ -87,7 +87,7 @@ class World:
         self.is_over = False
         self.deeds = Deeds()
         self._honest_member = member
-        self._watch = watch
+        self._watch = watch or (lambda _: None)
         self._faulty = self._choose_faulty()
         honest = [index for index in range(scenario.nodes) if index not in self._faulty]
         links = neighbours(scenario, honest)
