@@ -96,7 +96,7 @@ def _hospitals(options: DemoOptions, ports: list[int]) -> tuple[HospitalProcess,
     return tuple(
         HospitalProcess(
             index=index,
-            name=f"hospital-{index + 1}",
+            name=options.names[index] if index < len(options.names) else f"hospital-{index + 1}",
             home=options.out / "hospitals" / f"hospital-{index + 1}",
             url=f"http://127.0.0.1:{port}",
             port=port,

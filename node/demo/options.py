@@ -27,6 +27,8 @@ class DemoOptions:
     out: Path
     """Run directory; must not exist or be empty."""
     hospitals: int = 4
+    names: tuple[str, ...] = ()
+    """What the hospitals call themselves; those without a name here are `hospital-K`."""
     threshold: int | None = None
     """Members needed to open a sum; ⌈2N/3⌉ where not given."""
     min_group: int = 3
