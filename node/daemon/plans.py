@@ -90,7 +90,7 @@ class PlanBook:
         plan = self.plan(row.plan)
         return RoundTerms(
             epoch=row.epoch,
-            threshold=plan.threshold,
+            threshold=plan.threshold_for(len(row.standing.members)),
             parameter_set=parameter_set(plan.parameter_set, allow_minimal=self._allow_minimal).id,
             cap=max(row.sizes[seat] for seat in row.standing.members),
             max_slots=plan.epochs,

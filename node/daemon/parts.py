@@ -1,0 +1,223 @@
+"""What one hospital's node is made of: every part is built and wired to the others here; nothing runs yet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from chain.client import Chain
+from chain.eventlog import EventLog
+from chain.fees import GWEI
+from chain.intents import IntentBook
+from crypto.secrets import ContentKey
+from dag.ledger import Ledger
+from dag.store.sqlite import Store
+from node.config import TESTING_VARIABLE
+from node.consortium.follower import Follower
+from node.daemon.learner import LocalLearner
+from node.daemon.opening import RoundOpener
+from node.daemon.plans import PlanBook
+from node.daemon.pruner import Pruner
+from node.daemon.roster import Seats
+from node.daemon.witness import LogWitness
+from node.epochs.keeper import Keeper
+from node.epochs.start import member_index
+from node.epochs.vault import Vault
+from node.errors import BadConfig, PeerProblem
+from node.home import read_deployment
+from node.membership.book import MotionBook
+from node.membership.council import Council
+from node.membership.evidence import Evidence
+from node.membership.exchange import Exchange
+from node.membership.findings import seen_in
+from node.membership.prosecutor import Prosecutor
+from node.publishing.blobs import PeerBlobs
+from node.publishing.gossip import Gossip
+from node.publishing.publisher import Publisher
+from node.publishing.witness import Cosigner
+from node.rounds.checks import UpdateChecks
+from node.rounds.journal import Journal
+from node.rounds.plan import Plan
+from node.storage.opening import open_store
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from crypto.keys import JointKey
+    from dag.transaction import Transaction
+    from node.config import NodeConfig
+    from node.consortium.view import ConsortiumView
+    from node.daemon.conductor import Conductor
+    from node.home import Home, Identity
+
+log = logging.getLogger("medweave")
+
+
+class Parts:
+    """The parts of one hospital's node.
+
+    Args:
+        home: The hospital's directory.
+        config: Its configuration.
+        identity: Its unlocked keys.
+
+    Raises:
+        MedweaveError: Something it needs is missing or contradicts itself; the message says what to do.
+        ChainError: The chain cannot be reached, or is another one.
+    """
+
+    def __init__(self, home: Home, config: NodeConfig, identity: Identity) -> None:
+        self.home, self.config, self.identity = home, config, identity
+        self.started = time.time()
+        self.allow_minimal = os.environ.get(TESTING_VARIABLE) == "1"
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.conductor: Conductor | None = None
+        self._follow_chain()
+        self.me = self._index()
+        self.store = open_store(home.blobs, config.storage)
+        self.journal = Journal(home.journal)
+        self.blobs = PeerBlobs(self.store, self.peers)
+        self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
+        self.learner = LocalLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
+        self.keeper = Keeper(
+            self.me,
+            self.chain,
+            self.blobs,
+            Vault(home, identity.password, self.store, allow_minimal=self.allow_minimal),
+            allow_minimal=self.allow_minimal,
+            min_threshold=config.rounds.min_threshold,
+        )
+        self.opener, self.plan = self._opener()
+        self.plans.read_all(self.view)
+        self._keep_ledger()
+        self._govern()
+
+    # ---- what others ask -------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> ConsortiumView:
+        """What the chain said so far."""
+        return self.follower.view
+
+    def peers(self) -> tuple[str, ...]:
+        """The other members' base URLs."""
+        return tuple(h.url for seat, h in self.view.present if seat != self.me and h.url)
+
+    def close(self) -> None:
+        """Close every store, once nothing uses them any more."""
+        self.publisher.close()
+        self.journal.close()
+        self._intents.close()
+        self._events.close()
+        self.book.close()
+        self.evidence.close()
+
+    # ---- building --------------------------------------------------------------------------------------------------
+
+    def _follow_chain(self) -> None:
+        settings, home = self.config.chain, self.home
+        self._intents = IntentBook(home.intents)
+        self.chain = Chain(
+            settings.rpc,
+            read_deployment(home),
+            self.identity.account,
+            book=self._intents,
+            fee_cap=int(settings.max_fee_gwei * GWEI),
+            finality=settings.finality,
+        )
+        self.chain.verify()
+        self._events = EventLog(home.events, self.chain.deployment)
+        self.follower = Follower(self.chain, self._events)
+        self.follower.look()
+
+    def _keep_ledger(self) -> None:
+        home, config, key = self.home, self.config, self.identity.private_key
+        store = Store(home.ledger)
+        ledger = Ledger(store, lambda: self.plans.context(self.view), progress=_read_so_far)
+        self.evidence = Evidence(home.evidence)
+        self.publisher = Publisher(ledger, store, key, Seats(lambda: self.view), self._attached, self.evidence.keep)
+        checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
+        self.gossip = Gossip(
+            self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
+        )
+        cosigner = Cosigner(home.checkpoint, key)
+        self.witness = LogWitness(self.chain.deployment.consortium, self.me, cosigner, self.publisher)
+        self.pruner = Pruner(self.publisher, store, self.store, config.storage.keep_rounds)
+
+    def _govern(self) -> None:
+        membership = self.config.membership
+        self.book = MotionBook(self.home.motions, self.chain.deployment)
+        self.motions = Exchange(self.book, self.chain.deployment, lambda: self.view)
+        self.council = Council(
+            self.me,
+            self.identity.account,
+            self.chain,
+            self.book,
+            self.motions,
+            self.peers,
+            membership.exchange_seconds,
+        )
+        self.prosecutor = Prosecutor(
+            self.me,
+            self.chain,
+            self.publisher,
+            self.evidence,
+            self.council,
+            self.book,
+            membership,
+            lambda: seen_in(self.conductor.runners if self.conductor else {}, self.view, self.publisher),
+        )
+
+    def _index(self) -> int:
+        account = str(self.identity.account.address)
+        index = member_index(self.view, account)
+        if index is None:
+            raise BadConfig(f"account {account} is no member of this consortium: ask the members to admit it")
+        return index
+
+    def _opener(self) -> tuple[RoundOpener | None, Plan | None]:
+        path, target = self.home.file(self.config.rounds.plan), self.config.rounds.target
+        if not path.exists():
+            if target:
+                raise BadConfig(f"[rounds] target is {target}, but {path} is missing: write a plan or set target = 0")
+            return None, None
+        plan = Plan.from_toml(path)
+        return (RoundOpener(self.me, plan, target, self.chain, self.store, self.journal) if target else None), plan
+
+    # ---- what the parts ask of each other --------------------------------------------------------------------------
+
+    def _attached(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
+        """Called from any thread, under the ledger's lock."""
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(self._tell, transaction, approvals)
+
+    def _tell(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
+        if transaction.parents and transaction.issuer == self.identity.address:
+            self.gossip.announce_soon()
+        if self.conductor is not None:
+            self.conductor.attached(transaction, approvals)
+
+    def _over(self, number: int) -> bool:
+        """Whether a round has ended, as far as this node has read the chain."""
+        row = self.view.rounds.get(number)
+        return row is not None and not row.open
+
+    def _anchors(self) -> tuple[bytes, ...]:
+        """Ids of the proposals that finished rounds, oldest first: the chain vouches for what lies under them."""
+        rounds = self.view.rounds
+        return tuple(row.proposal for number in sorted(rounds) if (row := rounds[number]).proposal is not None)
+
+    def _joint_key(self, epoch: int) -> JointKey:
+        keys = self.keeper.keys(epoch)
+        if keys is None:
+            raise PeerProblem(f"this hospital holds no keys of epoch {epoch} yet")
+        return keys.joint
+
+
+def _read_so_far(done: int, total: int) -> None:
+    """Says how far the start of a large ledger is; rows come 2,048 at a time."""
+    if total > 100_000 and (done == total or done % (50 * 2048) == 0):
+        log.info("ledger: %d of %d transactions read", done, total)
