@@ -129,6 +129,20 @@ class Storage(_Section):
     )
 
 
+class Log(_Section):
+    """`[log]`: what the daemon says of itself, and where."""
+
+    format: Literal["text", "json"] = Field(
+        default="text", description="`text`: a line for people; `json`: an object a line, for machines."
+    )
+    level: Literal["debug", "info", "warning"] = Field(default="info", description="Least level that is logged.")
+    file: str = Field(
+        default="", description="File to log to, relative to the hospital's directory; empty: standard error."
+    )
+    max_mib: int = Field(default=50, ge=0, le=100_000, description="Size at which a new file begins, in MiB; 0: never.")
+    keep: int = Field(default=5, ge=1, le=1000, description="How many older files are kept.")
+
+
 class Debug(_Section):
     """`[debug]`: never on in a real consortium."""
 
@@ -148,6 +162,7 @@ class NodeConfig(_Section):
     membership: Membership = Membership()
     compute: Compute = Compute()
     storage: Storage = Storage()
+    log: Log = Log()
     debug: Debug = Debug()
 
     @classmethod

@@ -14,6 +14,7 @@ import click
 
 from node.cli.options import home_option, password_options, read_password
 from node.home import Home, unlock_identity
+from node.logs import Format, set_up
 from node.membership.waiting import until_member
 
 
@@ -21,22 +22,30 @@ from node.membership.waiting import until_member
 @home_option
 @password_options
 @click.option("--verbose", is_flag=True, help="Log more.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="How a log line looks; default: [log] format.")
 @click.option("--parent", type=int, hidden=True, help="Stop when this process is gone.")
 def command(
-    home: Path, password_file: Path | None, password_fd: int | None, *, verbose: bool, parent: int | None
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    *,
+    verbose: bool,
+    log_format: Format | None,
+    parent: int | None,
 ) -> None:
     """Run a hospital's daemon until SIGTERM or Ctrl-C; before the members have admitted the hospital, it waits for them."""
     if parent is not None:
         _die_with(parent)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("httpx", "httpcore", "uvicorn", "web3", "urllib3", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     place = Home(home)
     config = place.config()
+    settings = config.log
+    set_up(
+        log_format or settings.format,
+        logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.level.upper()],
+        file=place.file(settings.file) if settings.file else None,
+        max_bytes=settings.max_mib << 20,
+        keep=settings.keep,
+    )
     identity = unlock_identity(place, read_password(password_file, password_fd))
     from node.daemon.service import Daemon  # torch is loaded here, after everything cheap was checked
 

@@ -52,6 +52,11 @@ OTHER = {
     ("storage", "ipfs_elsewhere"): True,
     ("storage", "quota_gib"): 12.5,
     ("storage", "keep_rounds"): 5,
+    ("log", "format"): "json",
+    ("log", "level"): "debug",
+    ("log", "file"): "node.log",
+    ("log", "max_mib"): 7,
+    ("log", "keep"): 2,
     ("debug", "keep_quantised"): True,
 }
 
