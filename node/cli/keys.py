@@ -263,7 +263,7 @@ def _ceremony(
         config, members = home.config(), len(reader.view.members)
         file = home.file(config.rounds.plan)
         plan = Plan.from_toml(file) if file.exists() else None
-        chosen = threshold or (plan.threshold if plan else -(-2 * members // 3))
+        chosen = threshold or (plan.threshold_for(members) if plan else -(-2 * members // 3))
         least = config.rounds.min_threshold or members // 2 + 1
         if not least <= chosen <= members:
             raise PolicyRefusal(f"--threshold {chosen}: this hospital asks for {least} to {members} openers")

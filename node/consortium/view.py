@@ -53,6 +53,8 @@ class ConsortiumView:
     """Votes about members that were carried out, as the registry counts them."""
     plan_decisions: int = 0
     """Votes about plans that were carried out, as the rounds count them."""
+    plans: tuple[bytes, ...] = ()
+    """Digests of the plans admitted by vote and not withdrawn, the last decided last."""
     faults: frozenset[tuple[int, int, int]] = frozenset()
     """Faults on record: (round, `chain.conduct.Fault`, seat)."""
 
@@ -122,6 +124,11 @@ class ConsortiumView:
         return self.rounds[max(self.rounds)] if self.rounds else None
 
     @property
+    def plan(self) -> bytes | None:
+        """Digest of the plan in force by the members' vote, the last admitted; None where they decided about none, or withdrew it."""
+        return self.plans[-1] if self.plans else None
+
+    @property
     def finalised(self) -> int:
         """How many rounds were finalised."""
         return sum(r.finalised for r in self.rounds.values())
@@ -154,8 +161,10 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             return replace(view, hospitals=hospitals, seats=seats, founding=founding, decisions=decisions)
         case ev.HospitalRemoved():
             return replace(view, decisions=view.decisions + 1)
-        case ev.PlanDecided():
-            return replace(view, plan_decisions=view.plan_decisions + 1)
+        case ev.PlanDecided(plan=plan, admitted=admitted):
+            others = tuple(known for known in view.plans if known != plan)
+            plans = (*others, plan) if admitted else others
+            return replace(view, plan_decisions=view.plan_decisions + 1, plans=plans)
         case ev.UrlChanged(account=account, url=url):
             return _changed(view, view.seats[address_bytes(account)], url=url)
         case ev.DataSizeChanged(index=seat, data_size=size):

@@ -99,6 +99,8 @@ def carried_out(motion: Motion, view: ConsortiumView) -> bool:
         case Resizing(account=account, data_size=size):
             seat = _seat(view, account)
             return seat is not None and view.hospitals[seat].data_size == size
+        case PlanDecision(plan=plan, admitted=admitted):
+            return (plan in view.plans) is admitted
         case _:
             return True
 

@@ -237,8 +237,9 @@ def _round(story: RoundStory) -> tuple[Cell, ...]:
 def _privacy(story: Story) -> Iterator[str]:
     plan = story.plan
     if plan is not None:
+        openers = f"any {plan.threshold} members" if plan.threshold else "two thirds of the members"
         yield (
-            f"Updates were encrypted under a joint key (parameter set {plan.parameter_set}); any {plan.threshold} members together "
+            f"Updates were encrypted under a joint key (parameter set {plan.parameter_set}); {openers} together "
             "open a sum, nobody alone opens anything."
         )
         if plan.parameter_set == "minimal":

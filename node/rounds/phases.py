@@ -52,7 +52,8 @@ def describe(state: RoundState) -> str:
         case "confirm":
             return f"confirming {len(state.confirmed)}/{members} updates"
         case "open":
-            return f"opening sums, {len({s.member for s in state.shares})}/{state.plan.threshold if state.plan else '?'} shares"
+            needed = state.plan.threshold_for(members) if state.plan else "?"
+            return f"opening sums, {len({s.member for s in state.shares})}/{needed} shares"
         case "score":
             return f"scoring, {len({v.issuer for v in state.verdicts})}/{state.members.quorum} verdicts"
         case "sign":

@@ -34,6 +34,9 @@ ADDED = frozenset(
         "patience",
         "precision",
         "pow_bits",
+        "every_hours",
+        "new_data_from",
+        "open_between",
     }
 )
 """Fields that the first form of plans did not have. They are left out of the bytes where they have their default, so that a plan
@@ -101,7 +104,12 @@ class Plan(BaseModel):
     parameter_set: Literal["standard", "minimal"] = Field(
         default="standard", description="Encryption parameters; `minimal` is for tests and refuses to start elsewhere."
     )
-    threshold: int = Field(ge=1, le=256, description="Members needed to open a sum (T).")
+    threshold: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Members needed to open a sum (T); 0: two thirds of those who hold the key, rounded up.",
+    )
     min_group: int = Field(default=3, ge=1, le=256, description="Fewest updates in an opened sum; 1 hides nothing.")
     tolerance: Number = Field(
         default=Decimal("0.1"), ge=0, le=1, description="A group may cost this much held-out accuracy, not more."
@@ -118,12 +126,51 @@ class Plan(BaseModel):
         description="Work under every ledger transaction of the round, in leading zero bits: 0 is none, 20 some two seconds.",
     )
 
+    every_hours: int = Field(
+        default=0,
+        ge=0,
+        le=8760,
+        description="Open a round this many hours after the last was opened; 0: not by the clock.",
+    )
+    new_data_from: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Open a round once so many hospitals announced new data; 0: never for that.",
+    )
+    open_between: str = Field(
+        default="",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
+        description='Rounds are opened by the two rules above only between these times of day (UTC), as "20:00-06:00".',
+    )
+
+    @model_validator(mode="after")
+    def _hours_apart(self) -> Self:
+        start, _, end = self.open_between.partition("-")
+        if start and start == end:
+            msg = f"open_between: {self.open_between!r} is no span of time: leave it empty to allow the whole day"
+            raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _deadlines_in_order(self) -> Self:
         if self.round_seconds <= self.collect_seconds:
             msg = "round_seconds must exceed collect_seconds: sums are opened and scored after collecting"
             raise ValueError(msg)
         return self
+
+    def threshold_for(self, members: int) -> int:
+        """How many members open a sum together where so many hold the key (T).
+
+        Args:
+            members: Members that hold the key epoch's key, at least 1.
+        """
+        return self.threshold or -(-2 * members // 3)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it says when rounds are opened."""
+        return bool(self.every_hours or self.new_data_from)
 
     def to_bytes(self) -> bytes:
         """The canonical bytes: sorted keys, no white space, UTF-8; added fields only where they differ from their default."""

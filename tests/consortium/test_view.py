@@ -335,3 +335,16 @@ def test_faults_on_record():
 def test_an_endpoint_that_tells_nonsense_is_an_error_of_ours(event):
     with pytest.raises(MalformedAnswer):
         fold(ConsortiumView(), [rotated(0, 1)] if type(event) is ev.HospitalRemoved else [event])
+
+
+def test_the_plan_in_force_is_the_last_admitted_and_not_withdrawn():
+    def decided(view, plan, *, admitted):
+        event = at(9, ev.PlanDecided, plan=bytes([plan]) * 32, admitted=admitted, signers=7)
+        return fold(view, [event])
+
+    view = decided(decided(ConsortiumView(), 1, admitted=True), 2, admitted=True)
+    assert (view.plan, view.plan_decisions) == (bytes([2]) * 32, 2)
+    assert decided(view, 1, admitted=True).plan == bytes([1]) * 32, "approving an older one again puts it in force"
+    assert decided(view, 2, admitted=False).plan == bytes([1]) * 32
+    gone = decided(decided(view, 2, admitted=False), 1, admitted=False)
+    assert (gone.plan, gone.plans, gone.plan_decisions) == (None, (), 4)

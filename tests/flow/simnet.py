@@ -249,7 +249,7 @@ class SimNet:
         layout = plan_layout(self.plan.architecture, len(self.plan.classes), self.plan.value_range)
         terms = RoundTerms(
             1,
-            self.plan.threshold,
+            self.plan.threshold_for(len(self.accounts)),
             parameter_set("minimal", allow_minimal=True).id,
             max(sizes),
             self.plan.epochs,

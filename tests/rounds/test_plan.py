@@ -110,7 +110,7 @@ def form(**changes) -> bytes:
         (form(epochs=1e400), "plan"),
         (form(image_size=8), "image_size"),
         (form(classes=["a"]), "classes"),
-        (form(threshold=0), "threshold"),
+        (form(threshold=-1), "threshold"),
         (form(min_group=257), "min_group"),
         (form(parameter_set="weak"), "parameter_set"),
         (form(round_seconds=600), "round_seconds"),
@@ -177,3 +177,22 @@ def test_a_plan_file_that_is_not_there(tmp_path):
 
 def test_every_field_says_what_it_is():
     assert [name for name, field in Plan.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(("members", "openers"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 5), (10, 7), (256, 171)])
+def test_openers_follow_the_members_unless_the_plan_names_them(members, openers):
+    assert Plan.create(classes=("a", "b")).threshold_for(members) == openers
+    assert plan(threshold=3).threshold_for(members) == 3
+
+
+@pytest.mark.parametrize("hours", ["20:00", "24:00-06:00", "20:00-20:00", "8:00-9:00", "20:00-06:60", "20:00 - 06:00"])
+def test_hours_that_are_no_span_are_refused(hours):
+    with pytest.raises(BadPlan, match="open_between"):
+        plan(open_between=hours)
+
+
+def test_a_timetable_is_in_the_bytes_only_where_there_is_one():
+    assert b"every_hours" not in plan().to_bytes()
+    timed = plan(every_hours=24, new_data_from=2, open_between="20:00-06:00")
+    assert Plan.from_bytes(timed.to_bytes()) == timed
+    assert (timed.scheduled, plan().scheduled) == (True, False)

@@ -21,7 +21,8 @@ def check(dossier: Dossier, link: Link) -> None:
     if missing(link, statement=predicate, segment=ledger) or predicate is None or ledger is None:
         return
     if plan is not None:
-        link.equal("openers", "how many were asked", len(set(predicate.openers)), plan.threshold)
+        needed = plan.threshold_for(len(dossier.here.row.standing.members))
+        link.equal("openers", "how many were asked", len(set(predicate.openers)), needed)
     if not set(predicate.openers) <= dossier.here.row.standing.members:
         link.falsified("openers", f"{predicate.openers} are not all members of the round")
     opened = [_check_one(dossier, predicate, ledger, tx_id, link) for tx_id in predicate.shares]

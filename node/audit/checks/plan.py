@@ -34,7 +34,7 @@ def check(dossier: Dossier, link: Link) -> Plan | None:
     else:
         wanted = parameter_set(plan.parameter_set, allow_minimal=True).id
         link.equal(name, "the key epoch's parameter set", here.epoch.parameter_set, wanted)
-        link.equal(name, "threshold", plan.threshold, here.epoch.threshold)
+        link.equal(name, "threshold", plan.threshold_for(len(here.epoch.members)), here.epoch.threshold)
     if dossier.predicate is not None:
         link.equal(name, "min_group", plan.min_group, dossier.predicate.min_group)
         link.equal(name, "parameter_set", plan.parameter_set, dossier.predicate.parameter_set)

@@ -132,10 +132,9 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
                 proposed=proposal.sums[number],
                 recomputed=cid,
             )
-    if len(set(proposal.openers)) != plan.threshold or not state.members.seats.issuperset(proposal.openers):
-        raise LyingPeer(
-            f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {plan.threshold} members"
-        )
+    openers = plan.threshold_for(state.members.count)
+    if len(set(proposal.openers)) != openers or not state.members.seats.issuperset(proposal.openers):
+        raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {openers} members")
     ports.journal.remember(facts.round, "verify_seconds", time.monotonic() - started)
     return (ProposalVerified(proposal.id),)
 
@@ -221,7 +220,7 @@ def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:
     them malformed, and they did not open it, one is wrong and nobody can say which: who took part in fewer such failures
     comes first.
     """
-    threshold = state.plan.threshold if state.plan else 1
+    threshold = state.plan.threshold_for(state.members.count) if state.plan else 1
     asking = [proposal for proposal in state.proposals.values() if proposal.id in state.verified]
     given = {proposal.id: {share.member for share in state.shares_for(proposal)} for proposal in asking}
     silence = Counter(member for p in asking for member in p.openers if member not in given[p.id])

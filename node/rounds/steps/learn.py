@@ -52,9 +52,10 @@ def read_plan(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         raise PolicyRefusal(
             f"round {state.facts.round}: its plan wants other parameters than epoch {state.facts.epoch} has"
         )
-    if plan.threshold != ports.keys.member.threshold:
+    openers = plan.threshold_for(ports.keys.joint.members)
+    if openers != ports.keys.member.threshold:
         raise PolicyRefusal(
-            f"round {state.facts.round}: its plan says any {plan.threshold} members open a sum, in epoch "
+            f"round {state.facts.round}: its plan says any {openers} members open a sum, in epoch "
             f"{state.facts.epoch} it is {ports.keys.member.threshold}"
         )
     facts = state.facts

@@ -94,6 +94,7 @@ class Round(Updates):
     def plan(self, p):  # 6
         plan = canonical_json(self.bundle.named(self.row.opened["plan"]))
         demand(plan["parameter_set"] == SETS[self.epoch.parameters][0] == p["parameter_set"], "another parameter set")
+        plan["threshold"] = plan["threshold"] or -(-2 * len(self.epoch.members) // 3)
         demand(
             plan["threshold"] == self.epoch.threshold and plan["min_group"] == p["min_group"],
             "another threshold or group",
