@@ -20,6 +20,7 @@ HOME/
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
   motions.sqlite          what is put to the members' vote, and the signatures under it
+  requests.sqlite         hospitals that ask to be admitted
   evidence.sqlite         refused proposals that may convict their leaders
   intents.sqlite          what it sends to the chain, written down before it is sent
   events.sqlite           what it has read of the chain
@@ -93,6 +94,11 @@ class Home:
     def motions(self) -> Path:
         """What is put to the members' vote, with the signatures so far."""
         return self.root / "motions.sqlite"
+
+    @property
+    def requests(self) -> Path:
+        """Hospitals that ask to be admitted."""
+        return self.root / "requests.sqlite"
 
     @property
     def evidence(self) -> Path:
@@ -233,7 +239,10 @@ def read_deployment(home: Home) -> Deployment:
     try:
         return Deployment.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadConfig(f"{path}: {error.strerror}; it is written when the contracts are deployed") from None
+        raise BadConfig(
+            f"{path}: {error.strerror}; `medweave join --home {home.root} --to URL` writes it, or `medweave found` where there "
+            "is no consortium yet"
+        ) from None
     except (ChainError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path}: {error}") from None
 

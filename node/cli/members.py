@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chain.conduct import Fault
+from chain.votes import Admission
+from node.cli.members_admit import ADMISSION
 from node.cli.members_vote import PROPOSALS, find_seat
 from node.cli.options import home_option
 from node.cli.reader import Reader, chain_options
@@ -17,9 +20,13 @@ from node.home import Home
 from node.membership.book import MotionBook
 from node.membership.fingerprint import fingerprint
 from node.membership.tally import describe, tally
+from node.membership.waitingroom import WaitingRoom
 
 if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
+    from node.membership.motion import Motion
+    from node.membership.request import Request
+    from node.membership.tally import Tally
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -28,12 +35,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command() -> None:
     """The members of the consortium: who they are, how they stand, and what they vote on.
 
-    A change takes a quorum of two thirds. One hospital proposes it, the others see it with `pending` and sign it with
+    A change takes a quorum of two thirds. One hospital asks or proposes, the others see it with `pending` and sign it with
     `approve`; their daemons carry the signatures to each other, and whichever has a quorum first sends the transaction.
     """
 
 
-for proposal in PROPOSALS:
+for proposal in (*ADMISSION, *PROPOSALS):
     command.add_command(proposal)
 
 
@@ -86,38 +93,62 @@ def show(home: Path | None, rpc: str | None, contracts: Path | None, who: str, *
 @click.option("--ended", is_flag=True, help="Motions that have ended too, and how.")
 @_json
 def pending(home: Path, *, ended: bool, as_json: bool) -> None:
-    """What is put to the vote, as far as this hospital's daemon has heard, and who has signed."""
-    reader = Reader.of(home, None, None)
-    book, view = MotionBook(Home(home).motions, reader.chain.deployment), reader.view
-    rows: list[dict[str, Any]] = []
-    for motion in book.live():
-        standing = tally(motion, book.signatures(motion), view, time.time())
-        rows.append(
-            {
-                "id": motion.id.hex(),
-                "what": describe(motion, view),
-                "signed": [view.hospitals[seat].name for seat in sorted(standing.signatures)],
-                "quorum": standing.quorum,
-                "deadline": motion.deadline,
-                "ended": standing.ended,
-            }
-        )
-    past = [(motion, how) for motion, how in book.ended() if ended]
-    rows += [{"id": m.id.hex(), "what": describe(m, view), "ended": how} for m, how in past]
-    book.close()
+    """Who asks to be admitted, what is put to the vote, as far as this hospital's daemon has heard, and who has signed."""
+    reader, now = Reader.of(home, None, None), time.time()
+    view, deployment = reader.view, reader.chain.deployment
+    with closing(MotionBook(Home(home).motions, deployment)) as book:
+        live = book.live()
+        motions = [_motion_row(motion, tally(motion, book.signatures(motion), view, now), view) for motion in live]
+        past = [{"id": m.id.hex(), "what": describe(m, view), "ended": how} for m, how in book.ended() if ended]
+    moved = {motion.vote.hospital.account for motion in live if isinstance(motion.vote, Admission)}
+    with WaitingRoom(Home(home).requests, deployment) as room:
+        asking = [_request_row(each) for each in room.waiting(view, now) if each.hospital.account not in moved]
     if as_json:
-        click.echo(json.dumps({"motions": rows}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"requests": asking, "motions": motions + past}, indent=2, ensure_ascii=False))
         return
-    for row in rows:
+    for row in asking:
+        click.echo(
+            f"{row['name']} asks to be admitted ({row['account']}, {row['data_size']} images, {row['url'] or 'no address'})\n"
+            f"                  fingerprint {row['fingerprint']}, until {_time(row['deadline'])}\n"
+            f"                  compare it by telephone, then: medweave members approve --home {home} {row['fingerprint']}"
+        )
+    for row in [*motions, *past]:
         click.echo(f"{row['id'][:16]}  {row['what']}")
         if row["ended"]:
             click.echo(f"                  {row['ended']}")
         else:
-            until = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["deadline"])) if row["deadline"] else "any time"
             names = ", ".join(row["signed"]) or "nobody who is a member now"
+            until = _time(row["deadline"])
             click.echo(f"                  {len(row['signed'])} of {row['quorum']} signed ({names}), until {until}")
-    if not rows:
-        click.echo("nothing is put to the vote")
+    if not (asking or motions or past):
+        click.echo("nobody asks to be admitted, nothing is put to the vote")
+
+
+def _motion_row(motion: Motion, standing: Tally, view: ConsortiumView) -> dict[str, Any]:
+    return {
+        "id": motion.id.hex(),
+        "what": describe(motion, view),
+        "signed": [view.hospitals[seat].name for seat in sorted(standing.signatures)],
+        "quorum": standing.quorum,
+        "deadline": motion.deadline,
+        "ended": standing.ended,
+    }
+
+
+def _request_row(asked: Request) -> dict[str, Any]:
+    hospital = asked.hospital
+    return {
+        "name": hospital.name,
+        "account": hospital.account,
+        "data_size": hospital.data_size,
+        "url": hospital.url,
+        "fingerprint": asked.fingerprint,
+        "deadline": asked.deadline,
+    }
+
+
+def _time(deadline: int | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(deadline)) if deadline else "any time"
 
 
 def facts(view: ConsortiumView, seat: int) -> dict[str, Any]:

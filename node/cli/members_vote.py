@@ -1,4 +1,4 @@
-"""`medweave members request`, `propose-admit`, `propose-remove`, `rotate`, `resize`, `approve`: asking, proposing, signing."""
+"""`medweave members propose-remove`, `leave`, `rotate`, `resize`: what a member proposes and signs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chain.records import Hospital
-from chain.votes import Admission, Removal, Resizing, Rotation, sign_vote
+from chain.votes import Removal, Resizing, Rotation, sign_vote
 from node.cli.options import home_option, password_options, read_password
 from node.cli.reader import Reader
 from node.errors import BadInput, PeerProblem
-from node.home import Home, read_deployment, unlock_identity
+from node.home import Home, unlock_identity
 from node.membership.book import MotionBook
-from node.membership.fingerprint import fingerprint
 from node.membership.motion import Motion
-from node.membership.request import read_request, write_request
 from node.membership.succession import prepare
 from node.membership.tally import DONE, Tally, describe, tally
 
@@ -28,11 +25,11 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
     from node.home import Identity
 
-_yes = click.option("--yes", is_flag=True, help="Do not ask: the fingerprint was compared.")
-_hours = click.option(
+yes_option = click.option("--yes", is_flag=True, help="Do not ask: the fingerprint was compared.")
+hours_option = click.option(
     "--hours", type=click.FloatRange(0.01, 24 * 90), default=24.0, show_default=True, help="How long it may be signed."
 )
-_wait = click.option(
+wait_option = click.option(
     "--wait", type=click.FloatRange(0), default=0.0, help="Wait so many seconds for it to be carried out."
 )
 
@@ -78,9 +75,19 @@ class Desk:
         self.book.add(motion, self.account, sign_vote(motion.vote, self.reader.chain.deployment, self.identity.account))
         standing = self.standing(motion)
         click.echo(f"signed: {len(standing.signatures)} of {standing.quorum}; this hospital's daemon tells the others")
-        self._wait(motion, wait)
+        self.wait(motion, wait)
 
-    def _wait(self, motion: Motion, seconds: float) -> None:
+    def wait(self, motion: Motion, seconds: float) -> None:
+        """Wait until a motion is carried out.
+
+        Args:
+            motion: The motion.
+            seconds: How long; 0 does not wait.
+
+        Raises:
+            BadInput: It ended otherwise.
+            PeerProblem: It was not carried out in time.
+        """
         end = time.monotonic() + seconds
         while seconds:
             self.reader.follower.look()
@@ -97,83 +104,55 @@ class Desk:
             time.sleep(0.2)
 
 
-def _desk(home: Path, password_file: Path | None, password_fd: int | None) -> Desk:
+def desk_of(home: Path, password_file: Path | None, password_fd: int | None) -> Desk:
+    """The desk of a hospital, by the options of its commands."""
     return Desk(Home(home), read_password(password_file, password_fd))
-
-
-@click.command("request")
-@home_option
-@password_options
-@click.option(
-    "--data-size", type=click.IntRange(1, 2**32 - 1), required=True, help="Training images, declared on chain."
-)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; else it is printed.")
-def request(home: Path, password_file: Path | None, password_fd: int | None, data_size: int, out: Path | None) -> None:
-    """Ask to be admitted: a file with this hospital's public record, to be sent to any member.
-
-    Read the fingerprint to the members by telephone: they compare it before they sign.
-    """
-    place = Home(home)
-    identity, config = unlock_identity(place, read_password(password_file, password_fd)), place.config()
-    account = str(identity.account.address)
-    hospital = Hospital(account, identity.box.public, data_size, config.hospital.name, config.hospital.url)
-    text = write_request(hospital, read_deployment(place), identity.account)
-    if out is None:
-        click.echo(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-    click.echo(f"fingerprint {fingerprint(account, identity.box.public)}", err=True)
-
-
-@click.command("propose-admit")
-@home_option
-@password_options
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@_hours
-@_yes
-@_wait
-def propose_admit(
-    home: Path,
-    password_file: Path | None,
-    password_fd: int | None,
-    file: Path,
-    hours: float,
-    wait: float,
-    *,
-    yes: bool,
-) -> None:
-    """Propose to admit the hospital that made a request, and sign it."""
-    desk = _desk(home, password_file, password_fd)
-    hospital = read_request(file.read_bytes(), desk.reader.chain.deployment)
-    motion = desk.propose(
-        lambda decision, until: Admission(hospital=hospital, decision=decision, deadline=until), hours
-    )
-    desk.sign(motion, yes=yes, wait=wait)
 
 
 @click.command("propose-remove")
 @home_option
 @password_options
 @click.argument("who")
-@_hours
-@_yes
-@_wait
+@hours_option
+@yes_option
+@wait_option
 def propose_remove(
     home: Path, password_file: Path | None, password_fd: int | None, who: str, hours: float, wait: float, *, yes: bool
 ) -> None:
     """Propose to remove a member, by seat, name or account, and sign it. A new key epoch follows."""
-    desk = _desk(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd)
     account = _account(desk, who)
     motion = desk.propose(lambda decision, until: Removal(account=account, decision=decision, deadline=until), hours)
+    desk.sign(motion, yes=yes, wait=wait)
+
+
+@click.command("leave")
+@home_option
+@password_options
+@hours_option
+@yes_option
+@wait_option
+def leave(
+    home: Path, password_file: Path | None, password_fd: int | None, hours: float, wait: float, *, yes: bool
+) -> None:
+    """Propose that this hospital leaves, and sign it: what `propose-remove` is for another.
+
+    Keep the node running until the members have agreed: till then it is a member, and rounds wait for it. What it was sealed
+    stays readable to it, the next key is not; it can only come back with new keys.
+    """
+    desk = desk_of(home, password_file, password_fd)
+    motion = desk.propose(
+        lambda decision, until: Removal(account=desk.account, decision=decision, deadline=until), hours
+    )
     desk.sign(motion, yes=yes, wait=wait)
 
 
 @click.command("rotate")
 @home_option
 @password_options
-@_hours
-@_yes
-@_wait
+@hours_option
+@yes_option
+@wait_option
 def rotate(
     home: Path, password_file: Path | None, password_fd: int | None, hours: float, wait: float, *, yes: bool
 ) -> None:
@@ -182,7 +161,7 @@ def rotate(
     The daemon goes on with the next keys as soon as the members have agreed; the round that is open then is sat out. Give
     the next account funds first.
     """
-    desk = _desk(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd)
     account, box = prepare(desk.home, desk.identity.password)
     motion = desk.propose(
         lambda decision, until: Rotation(
@@ -198,9 +177,9 @@ def rotate(
 @password_options
 @click.argument("images", type=click.IntRange(1, 2**32 - 1))
 @click.option("--of", "who", help="Of which member, by seat, name or account; default: this hospital.")
-@_hours
-@_yes
-@_wait
+@hours_option
+@yes_option
+@wait_option
 def resize(
     home: Path,
     password_file: Path | None,
@@ -213,29 +192,12 @@ def resize(
     yes: bool,
 ) -> None:
     """Propose another declared data size, which caps a hospital's weight (eq. 19), and sign it."""
-    desk = _desk(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd)
     account = _account(desk, who) if who else desk.account
     motion = desk.propose(
         lambda decision, until: Resizing(account=account, data_size=images, decision=decision, deadline=until), hours
     )
     desk.sign(motion, yes=yes, wait=wait)
-
-
-@click.command("approve")
-@home_option
-@password_options
-@click.argument("motion")
-@_yes
-@_wait
-def approve(
-    home: Path, password_file: Path | None, password_fd: int | None, motion: str, wait: float, *, yes: bool
-) -> None:
-    """Sign what another member proposed, by the beginning of its id (`medweave members pending`).
-
-    A signature cannot be taken back: it counts until the deadline, or until another decision is carried out.
-    """
-    desk = _desk(home, password_file, password_fd)
-    desk.sign(desk.book.find(motion), yes=yes, wait=wait)
 
 
 def _account(desk: Desk, who: str) -> str:
@@ -265,4 +227,4 @@ def find_seat(view: ConsortiumView, who: str) -> int:
     return present[0]
 
 
-PROPOSALS: tuple[Any, ...] = (request, propose_admit, propose_remove, rotate, resize, approve)
+PROPOSALS: tuple[Any, ...] = (propose_remove, leave, rotate, resize)

@@ -104,7 +104,7 @@ def test_a_hospital_joins_by_three_commands_and_two_signatures(net: Network, run
     assert (row["signed"], row["quorum"], row["ended"]) == (["Hospital 0"], 2, "")
     run(1, "approve", motion, "--yes")
     net.daemons()
-    assert run(2, "pending") == "nothing is put to the vote\n"
+    assert run(2, "pending") == "nobody asks to be admitted, nothing is put to the vote\n"
     assert "carried out" in run(2, "pending", "--ended")
     found = json.loads(run(2, "list", "--json"))
     assert (found["quorum"], [m["seat"] for m in found["members"]]) == (3, [0, 1, 2, 3])

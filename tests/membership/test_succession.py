@@ -21,6 +21,7 @@ from node.membership.succession import is_due, next_account, prepare, succeed
 from tests.membership.support import ACCOUNTS, DEPLOYMENT, founded, hospital
 
 PASSWORD = "correct horse"
+NOW = 10**9
 
 
 @pytest.fixture(autouse=True)
@@ -44,31 +45,34 @@ def agreed(home: Home) -> ConsortiumView:
 
 def test_a_request_is_read_by_those_it_is_meant_for() -> None:
     asks = hospital(4)
-    text = write_request(asks, DEPLOYMENT, ACCOUNTS[4])
-    assert read_request(text.encode(), DEPLOYMENT) == asks
+    text = write_request(asks, NOW + 60, DEPLOYMENT, ACCOUNTS[4])
+    found = read_request(text.encode(), DEPLOYMENT, NOW)
+    assert (found.hospital, found.deadline) == (asks, NOW + 60)
     with pytest.raises(BadMotion, match="another consortium"):
-        read_request(text.encode(), replace(DEPLOYMENT, registry="0x" + "5" * 40))
+        read_request(text.encode(), replace(DEPLOYMENT, registry="0x" + "5" * 40), NOW)
 
 
 def test_nobody_asks_with_anothers_account() -> None:
-    text = write_request(hospital(4), DEPLOYMENT, ACCOUNTS[5])
+    text = write_request(hospital(4), NOW, DEPLOYMENT, ACCOUNTS[5])
     with pytest.raises(BadMotion, match="not by the account it names"):
-        read_request(text.encode(), DEPLOYMENT)
+        read_request(text.encode(), DEPLOYMENT, NOW)
 
 
 @pytest.mark.parametrize("field", ["account", "box_key", "data_size", "name", "url"])
 def test_every_field_of_a_request_is_signed(field: str) -> None:
-    found = json.loads(write_request(hospital(4), DEPLOYMENT, ACCOUNTS[4]))
-    other = json.loads(write_request(hospital(5), DEPLOYMENT, ACCOUNTS[5]))
+    found = json.loads(write_request(hospital(4), NOW, DEPLOYMENT, ACCOUNTS[4]))
+    other = json.loads(write_request(hospital(5), NOW, DEPLOYMENT, ACCOUNTS[5]))
     found["hospital"][field] = other["hospital"][field]
     with pytest.raises(BadMotion):
-        read_request(json.dumps(found).encode(), DEPLOYMENT)
+        read_request(json.dumps(found).encode(), DEPLOYMENT, NOW)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b"{" * 5000, b'{"hospital":{},"signature":""}', b" " * 5000])
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"\xff", b"{" * 4000, b"{" * 5000, b'{"hospital":{},"signature":""}', b" " * 5000]
+)
 def test_what_is_no_request_is_refused(text: bytes) -> None:
     with pytest.raises(BadMotion):
-        read_request(text, DEPLOYMENT)
+        read_request(text, DEPLOYMENT, NOW)
 
 
 def test_next_keys_are_made_once(home: Home) -> None:
