@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from node.api import problems
-from node.api.routes import blobs, gossip, ledger, motions, rounds, status
+from node.api.routes import blobs, dashboard, gossip, join, ledger, motions, rounds, status
 
 if TYPE_CHECKING:
     from node.api.service import Service
@@ -31,6 +31,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for routes in (status, ledger, rounds, blobs, gossip, motions):
+    for routes in (status, ledger, rounds, blobs, gossip, motions, join):
         app.include_router(routes.router(service), prefix="/v1")
+    app.include_router(dashboard.router(service))
     return app
