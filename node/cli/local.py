@@ -22,7 +22,7 @@ from node.rounds.plan import Plan
 def command(home: Path, rounds: int | None, member: int, *, as_json: bool) -> None:
     """Train on this hospital's images alone, for as many epochs as the rounds have; report on validation and test."""
     from node.daemon.learner import LocalLearner
-    from node.learning.parameters import initial
+    from node.learning.layouts import initial
 
     place = Home(home)
     config = place.config()

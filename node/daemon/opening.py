@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
-from node.learning.parameters import model_hash
+from node.learning.modelfile import model_hash
 from node.rounds.steps.models import genesis_model
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 
 from crypto.parameters import parameter_set
 from node.errors import RoundProblem
-from node.learning.parameters import model_bytes, model_hash, parse_model
+from node.learning.layouts import model_bytes
+from node.learning.modelfile import model_hash, parse_model
 from node.rounds.decision import next_model
 from node.rounds.steps.models import genesis_model
 from node.sealing.quantising import plan_layout, step_sizes

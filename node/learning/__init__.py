@@ -12,13 +12,16 @@
     ``monai_nets``  DenseNet-121 and ResNet-50, where MONAI is installed
     ``normalisation`` batch normalisation whose statistics are parameters
     ``registry``    networks by name
-    ``parameters``  a model as one float32 vector, its layout
+    ``layouts``     a model's vector: names, shapes, first values (no torch)
+    ``parameters``  between a network and its vector
     ``modelfile``   a model as canonical bytes, its hash (no torch: auditors read it)
     ``augmentation`` random views of training images
     ``objective``   the loss of a batch: smoothing, focus, class weights
     ``schedule``    how the learning rate moves
     ``precision``   device and bits
-    ``training``    local training (eq. 1-3), clipping
+    ``training``    local training (eq. 1-3)
+    ``results``     what a training tells and gives (no torch)
+    ``clipping``    an update's length, bounded (no torch)
     ``checkpoints`` a training under way as bytes
     ``averaging``   federated averaging in the clear (eq. 4-5): what sealing must equal
     ``metrics``     accuracy, AUC, F1, confusion

@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from node.learning.calibration import brier, calibration_error
 from node.learning.intervals import Interval, area_interval, share_interval
-from node.learning.training import prepared, tensors
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from node.images.record import Dataset
@@ -90,6 +89,10 @@ def predict(
     Raises:
         WrongData, WrongVector: as :func:`evaluate`.
     """
+    import torch  # only here: the figures themselves are made and read without it
+
+    from node.learning.training import prepared, tensors
+
     images, _ = tensors(dataset, settings)
     where = device or torch.device("cpu")
     model = prepared(vector, settings).to(where).eval()

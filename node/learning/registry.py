@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from node.learning.capsnet import inception_capsnet, light_capsnet
 from node.learning.cnn import benchmark_cnn, small_cnn
 from node.learning.errors import UnknownArchitecture
+from node.learning.layouts import MIN_CLASSES
+from node.learning.modelfile import MAX_CLASSES
 from node.learning.monai_nets import densenet121, resnet50
 
 if TYPE_CHECKING:
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
     from node.learning.classifier import Classifier
 
-MIN_CLASSES: Final = 2
-MAX_CLASSES: Final = 64
 DEFAULT: Final = "capsnet"
 
 _BUILDERS: Final[dict[str, Callable[[int], Classifier]]] = {

@@ -20,7 +20,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,12 +28,14 @@ import torch
 from node.images.dataset import resize
 from node.learning.augmentation import augmented
 from node.learning.checkpoints import Best, Checkpoint, run_digest
+from node.learning.clipping import clip_l2
 from node.learning.errors import MalformedCheckpoint, TrainingDiverged, WrongData
 from node.learning.normalisation import settle
 from node.learning.objective import objective
-from node.learning.parameters import flatten, load, verify_vector
+from node.learning.parameters import flatten, load
 from node.learning.precision import arithmetic, choose_device
 from node.learning.registry import build
+from node.learning.results import Progress, TrainingResult
 from node.learning.schedule import rate_share
 from node.learning.settings import TrainingSettings, derive_seed
 
@@ -54,49 +55,6 @@ BATCH = 64
 """Validation images looked at at once; bounds memory, changes nothing else."""
 
 log = logging.getLogger("medweave.learning")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where training stands, after each step."""
-
-    step: int
-    """Steps done, from 1."""
-    steps: int
-    """Steps in all."""
-    epoch: int
-    """The running epoch, from 1."""
-    epochs: int
-    """Epochs in all."""
-    loss: float
-    """Of this step's batch."""
-    seconds: float
-    """Spent training so far, before a crash too."""
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the end at the pace so far."""
-        return self.seconds / self.step * (self.steps - self.step)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingResult:
-    """What local training gave."""
-
-    vector: NDArray[np.float32]
-    """The trained parameters, ``[D]``."""
-    steps: int
-    """Batches trained on."""
-    samples: int
-    """Images trained on (once an epoch): |d_i| of eq. 19."""
-    seconds: float
-    """Wall-clock time, what was spent before a crash included."""
-    losses: tuple[float, ...]
-    """Mean training loss of each epoch."""
-    kept: int
-    """The epoch (from 1) whose parameters these are: the last, or with early stopping the best."""
-    resumed: int = 0
-    """Epochs that a checkpoint had done already."""
 
 
 def configure_threads(count: int) -> None:
@@ -147,21 +105,6 @@ def train(
     if not np.isfinite(result.vector).all():
         raise TrainingDiverged(f"{dataset.name}: parameters are not finite after training; lower learning_rate")
     return result
-
-
-def clip_l2(delta: NDArray[np.float32], bound: float) -> tuple[NDArray[np.float32], float]:
-    """The update shortened to L2 norm ``bound`` if it is longer, and the norm it had.
-
-    Shape ``[D]``. The clipped norm exceeds the bound by float32 rounding at most.
-
-    Raises:
-        WrongVector: the update is not finite float32 ``[D]``.
-    """
-    verify_vector(delta)
-    norm = float(np.linalg.norm(delta.astype(np.float64)))
-    if norm <= bound:
-        return delta, norm
-    return (delta * (bound / norm)).astype(np.float32), norm
 
 
 def prepared(vector: NDArray[np.float32], settings: TrainingSettings) -> Classifier:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dag.proposing import ProposalBasis
     from dag.transaction import Transaction
     from node.learning.metrics import Metrics
-    from node.learning.training import Progress, TrainingResult
+    from node.learning.results import Progress, TrainingResult
     from node.rounds.journal import Journal
     from node.rounds.plan import Plan
     from node.sealing.keys import EpochKeys

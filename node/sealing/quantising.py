@@ -11,7 +11,7 @@ from crypto.feedback import Feedback
 from crypto.layout import Layout, TensorSpec
 from crypto.packing import Quantiser
 from crypto.streaming import pieces, quantise_stream
-from node.learning.parameters import layout_of
+from node.learning.layouts import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

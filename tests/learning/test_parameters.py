@@ -1,4 +1,7 @@
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from node.learning import parameters
+from node.learning import layouts, parameters
 from node.learning.errors import MalformedModel, UnknownArchitecture, WrongVector
 from node.learning.modelfile import ModelFile, encode_model
 from node.learning.registry import build, names
+from tools import layouts as tool
 
 
 @pytest.mark.parametrize("name", names())
@@ -134,3 +138,34 @@ def test_hostile_bytes_parse_canonically_or_are_refused(cut, extra, flips):
     except MalformedModel:
         return
     assert encode_model(model) == hostile
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 64])
+@pytest.mark.parametrize("name", names())
+def test_the_file_of_layouts_is_the_networks_own(name, classes):
+    with torch.device("meta"):
+        model = build(name, classes)
+    assert parameters.layout_of(name, classes) == parameters.layout(model)
+    inputs = {label: fan_in for label, _, fan_in in layouts._tensors(name, classes)}
+    for label, shape in parameters.layout(model):
+        assert inputs[label] == (model.fan_in(label, shape) if len(shape) > 1 else 0)
+
+
+def test_the_file_is_what_the_tool_writes():
+    assert layouts._table().keys() == set(names())
+    assert tool.text() == Path(layouts.__file__).with_name(layouts.FILE).read_text()
+
+
+@pytest.mark.parametrize(("name", "classes"), [("resnet", 2), ("cnn", 1), ("cnn", 65)])
+def test_layouts_of_unknown_networks_are_refused(name, classes):
+    with pytest.raises(UnknownArchitecture):
+        parameters.layout_of(name, classes)
+
+
+@pytest.mark.parametrize(
+    "module", ["node.rounds.worker", "node.audit", "node.learning.metrics", "node.learning.layouts"]
+)
+def test_who_only_handles_vectors_never_loads_torch(module):
+    """It costs a process 150 MB and seconds."""
+    code = f"import sys, {module}; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

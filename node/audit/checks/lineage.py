@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from node.audit.notes import short
 from node.errors import BadPlan
 from node.learning.errors import LearningError
-from node.learning.parameters import model_hash
+from node.learning.modelfile import model_hash
 from node.rounds.plan import Plan
 from node.rounds.steps.models import genesis_model
 

@@ -11,7 +11,7 @@ from crypto.parameters import parameter_set
 from dag.bodies import AcknowledgementBody, Kind, UpdateBody, commit
 from dag.weights import contribution_weight
 from node.errors import PolicyRefusal, RoundProblem
-from node.learning.training import clip_l2
+from node.learning.clipping import clip_l2
 from node.rounds.plan import Plan
 from node.rounds.records import UpdateManifest
 from node.rounds.state import PlanRead, Sealed, SealedUpdate

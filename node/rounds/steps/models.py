@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError
 from node.errors import LyingPeer, RoundProblem
-from node.learning.parameters import initial, model_bytes, model_hash, parse_model
+from node.learning.layouts import initial, model_bytes
+from node.learning.modelfile import model_hash, parse_model
 from node.sealing.models import open_model, seal_model
 from node.storage import StorageError
 

@@ -10,7 +10,8 @@ from crypto.errors import CryptoError
 from dag.bodies import Kind, ShareBody, VerdictBody
 from dag.ids import sha256
 from node.errors import LyingPeer, RoundProblem
-from node.learning.parameters import model_bytes, model_hash
+from node.learning.layouts import model_bytes
+from node.learning.modelfile import model_hash
 from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
