@@ -20,6 +20,7 @@ from dag.intake import Intake
 from dag.proofs.merkle import Proof, inclusion_proof, root
 from dag.proposing import ProposalBasis, best_parents, confirmed_on
 from dag.replica import Replica
+from dag.restoring import least_sequence
 from dag.rules import Context, verify_standalone, verify_transaction
 from dag.transaction import Transaction, Unsigned, address_of, sign
 from dag.walks import choose_parents, orphan_of
@@ -87,6 +88,7 @@ class Ledger:
         self._provide = context_provider
         self._alpha = alpha
         self._accept = accept
+        self._least_sequence = least_sequence(store)
         self.genesis_id = self._replica.genesis_id
 
     @property
@@ -303,8 +305,12 @@ class Ledger:
         return ids[0] if ids else None
 
     def next_sequence(self, issuer: bytes) -> int:
-        """The sequence number of the issuer's next transaction, counting those that wait for parents."""
-        return max(self._replica.recent.next_sequence(issuer), self._replica.waiting.next_sequence(issuer))
+        """The sequence number of the issuer's next transaction, counting those that wait for parents.
+
+        In a ledger that was restored from an older copy it is at least the number noted then (`skip_sequences`).
+        """
+        counted = max(self._replica.recent.next_sequence(issuer), self._replica.waiting.next_sequence(issuer))
+        return max(counted, self._least_sequence)
 
     def outbox(self) -> tuple[bytes, ...]:
         """Ids of own transactions that peers should hear of."""

@@ -12,6 +12,7 @@ from node.errors import RoundProblem
 from node.rounds.dsse import sign_statement
 from node.rounds.onchain import OnChain
 from node.rounds.ports import Policy, Ports
+from node.rounds.restored import REASON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,8 @@ class Desk:
         """What this hospital brings to a round; None where it takes no part, or holds no keys of its epoch."""
         parts = self._parts
         reason = why_not(parts.view, row, parts.me)
+        if reason is None and row.open and row.round <= parts.last_forgotten:
+            reason = REASON
         keys = parts.keeper.keys(row.epoch) if reason is None else None
         if keys is None and reason is None:
             reason = f"this hospital holds no keys of epoch {row.epoch}"

@@ -40,6 +40,7 @@ from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
 from node.rounds.plan import Plan
+from node.rounds.restored import last_forgotten
 from node.storage.opening import open_store
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Parts:
         self.me = self._index()
         self.store = open_store(home.blobs, config.storage)
         self.journal = Journal(home.journal)
+        self.last_forgotten = last_forgotten(self.journal, max(self.view.rounds, default=0))
         self.blobs = PeerBlobs(self.store, self.peers)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
         self.learner = LocalLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))

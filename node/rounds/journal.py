@@ -114,6 +114,11 @@ class Journal:
             else:
                 self._db.execute("DELETE FROM lost WHERE counted = 0")
 
+    def forget_lost(self) -> None:
+        """Let go of what updates have lost: it is of an older time than the model that is trained from."""
+        with self._lock:
+            self._db.execute("DELETE FROM lost")
+
     def models(self) -> list[tuple[bytes, int, int, str]]:
         """Every model held, oldest round first: (hash, epoch, round, CID)."""
         with self._lock:
