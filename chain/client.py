@@ -11,7 +11,7 @@ from chain.epochs import KeyEpochs
 from chain.errors import NotDeployed, WrongChain
 from chain.eventlog import EventLog
 from chain.events import Event, decode_log
-from chain.fees import FEE_CAP
+from chain.fees import FEE_CAP, price_now
 from chain.logs import read_logs
 from chain.models import ModelLedger
 from chain.outbox import FINALITY
@@ -123,6 +123,14 @@ class Chain:
         return checked_number(
             what, self._connection.run(what, lambda: w3.eth.get_balance(w3.to_checksum_address(address)))
         )
+
+    def gas_price(self) -> int:
+        """What a transaction of ours pays for a unit of gas in the next block, tip included, in wei.
+
+        Raises:
+            ChainUnreachable: If the endpoint does not answer.
+        """
+        return price_now(self._connection)
 
     def events(self, from_block: int, to_block: int | None = None) -> list[Event]:
         """What the four contracts emitted, in order; one request for each 10,000 blocks.

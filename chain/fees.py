@@ -64,6 +64,20 @@ def suggest(connection: Connection, what: str, cap: int) -> Fee:
     return Fee(min(2 * int(base) + TIP, cap), TIP)
 
 
+def price_now(connection: Connection) -> int:
+    """What a transaction of ours pays for a unit of gas in the next block, tip included, in wei.
+
+    Args:
+        connection: The endpoint.
+
+    Raises:
+        ChainUnreachable: If the endpoint does not answer.
+    """
+    base = connection.block().get("baseFeePerGas")
+    price = checked_number("eth_gasPrice", connection.run("eth_gasPrice", lambda: connection.w3.eth.gas_price))
+    return price if base is None else max(price, int(base) + TIP)
+
+
 def raised(paid: Fee, now: Fee, cap: int) -> Fee | None:
     """The price for a copy that replaces one that waits too long: an eighth more, as endpoints demand, or today's.
 

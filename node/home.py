@@ -25,6 +25,8 @@ HOME/
   intents.sqlite          what it sends to the chain, written down before it is sent
   events.sqlite           what it has read of the chain
   training.sealed         last checkpoint of the training under way, sealed under a key of the account's
+  tokens.sqlite           people's tokens, as digests
+  access/                 the access log, and nonces of signed requests
   node.log                the daemon's log
   debug/                  quantised updates in the clear, only where [debug] keep_quantised asks for it
 """
@@ -149,6 +151,16 @@ class Home:
         return self.root / "events.sqlite"
 
     @property
+    def tokens(self) -> Path:
+        """People's tokens (`node.api.access.tokens`)."""
+        return self.root / "tokens.sqlite"
+
+    @property
+    def access(self) -> Path:
+        """The access log (`node.api.access.book`)."""
+        return self.root / "access"
+
+    @property
     def log(self) -> Path:
         """The daemon's log."""
         return self.root / "node.log"
@@ -200,13 +212,22 @@ def create_identity(home: Home, password: str) -> Identity:
     Raises:
         BadConfig: There are keys already; they are never overwritten.
     """
-    if home.account_file.exists():
-        raise BadConfig(f"{home.account_file}: this hospital has keys already; choose another --home")
+    refuse_keys(home)
     account, keystore = create(password)
     box = BoxKey.generate()
     write_private(home.box_file, protect(box.secret_bytes(), password))
     write_private(home.account_file, keystore.encode())
     return Identity(account, box, password)
+
+
+def refuse_keys(home: Home) -> None:
+    """Refuse a directory that holds keys.
+
+    Raises:
+        BadConfig: There are keys already; they are never overwritten.
+    """
+    if home.account_file.exists():
+        raise BadConfig(f"{home.account_file}: this hospital has keys already; choose another --home")
 
 
 def unlock_identity(home: Home, password: str) -> Identity:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from node.images.slices import Refused
 
 
+VALIDATION = 0.2
+"""Share of the training images that is kept for scoring rounds."""
+CARDS = "card.json"
+
+
 @click.group("data")
 def command() -> None:
     """Check and convert images: npz, folders of pictures, DICOM, NIfTI."""
@@ -71,7 +76,7 @@ def check(path: Path, window: str, seed: int, quarantine: Path | None, *, strict
 @click.option(
     "--validation",
     type=click.FloatRange(0.01, 0.5),
-    default=0.2,
+    default=VALIDATION,
     show_default=True,
     help="Share kept for scoring rounds.",
 )
@@ -82,6 +87,34 @@ def take_in(path: Path, window: str, seed: int, out: Path, validation: float, *,
 
     Exit codes: 0 done; 1 done, but some files were left out; 3 the set cannot be used.
     """
+    train, test, refused = take_images(path, out, window=window, seed=seed, validation=validation, strict=strict)
+    if as_json:
+        click.echo((out / CARDS).read_text(encoding="utf-8").rstrip())
+    else:
+        _show(train, test, refused)
+        click.echo(f"written to {out}: train.npz, validation.npz, test.npz, {CARDS}")
+    return 1 if refused else 0
+
+
+def take_images(
+    path: Path, out: Path, *, window: str = "", seed: int = 0, validation: float = VALIDATION, strict: bool = False
+) -> tuple[Dataset, Dataset, list[Refused]]:
+    """Convert a set into train.npz, validation.npz, test.npz and their cards below a folder, no patient in two of them.
+
+    Args:
+        path: An npz file, or a folder of pictures, DICOM or NIfTI files.
+        out: The folder; made if it is not there.
+        window: Of CT slices; empty: lung.
+        seed: Draws the splits.
+        validation: Share of the training part that is kept for scoring rounds.
+        strict: Refuse the whole set for one bad file.
+
+    Returns:
+        What is trained on, what is kept for tests, and the files left out, which quarantine.csv lists.
+
+    Raises:
+        DataError: The set cannot be used.
+    """
     train, test, refused = _read(path, window, seed, strict=strict)
     train, held = split_validation(train, validation, seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -89,15 +122,10 @@ def take_in(path: Path, window: str, seed: int, out: Path, validation: float, *,
     for name, part in parts.items():
         save(part, out / f"{name}.npz")
     cards = {name: data_card(part).to_json() for name, part in parts.items()}
-    (out / "card.json").write_text(json.dumps(cards, indent=2) + "\n", encoding="utf-8")
+    (out / CARDS).write_text(json.dumps(cards, indent=2) + "\n", encoding="utf-8")
     if refused:
         _write_quarantine(out / "quarantine.csv", refused)
-    if as_json:
-        click.echo(json.dumps(cards, indent=2))
-    else:
-        _show(train, test, refused)
-        click.echo(f"written to {out}: {', '.join(f'{name}.npz' for name in parts)}, card.json")
-    return 1 if refused else 0
+    return train, test, refused
 
 
 def _read(path: Path, window: str, seed: int, *, strict: bool) -> tuple[Dataset, Dataset, list[Refused]]:

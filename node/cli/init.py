@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from node.cli.data import take_images
 from node.cli.options import home_option, password_options, read_password
 from node.config import ChainSection, Compute, Data, Debug, Hospital, NodeConfig, Rounds
 from node.errors import BadInput
-from node.home import Home, create_identity
+from node.home import Home, create_identity, refuse_keys
+from node.membership.fingerprint import fingerprint
 
 
 @click.command("init")
@@ -27,6 +29,11 @@ from node.home import Home, create_identity
 @click.option("--min-threshold", type=click.IntRange(0, 256), default=0, help="Fewest openers; 0: more than half.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Training threads.")
 @click.option("--test-data", default="", help="Images every finalised model is reported on.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True),
+    help="Images to take in, as `medweave data import` does: npz, or a folder of pictures, DICOM or NIfTI files.",
+)
 @click.option(
     "--keep-quantised", is_flag=True, help="Keep quantised updates in the clear: for the plaintext check only."
 )
@@ -45,11 +52,15 @@ def command(
     min_threshold: int,
     threads: int,
     test_data: str,
+    images: Path | None,
     *,
     keep_quantised: bool,
     as_json: bool,
 ) -> None:
-    """Make a hospital's directory: keys on the spot, sealed under a password, and node.toml."""
+    """Make a hospital's directory: keys on the spot, sealed under a password, and node.toml; with --images, its images too.
+
+    Next comes `medweave found` at the first hospital of a consortium, `medweave join` at every later one, then `medweave node`.
+    """
     place = Home(home)
     try:
         config = NodeConfig(
@@ -63,18 +74,30 @@ def command(
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    refuse_keys(place)
+    password = read_password(password_file, password_fd, new=True)
     home.mkdir(parents=True, exist_ok=True)
-    identity = create_identity(place, read_password(password_file, password_fd, new=True))
+    refused = take_images(images, home / "data")[2] if images is not None else []
+    for each in refused:
+        click.echo(f"left out: {each.file}: {each.reason}", err=True)
+    identity = create_identity(place, password)
     config.write(place.config_file)
     facts = {
         "name": name,
         "account": str(identity.account.address),
         "box_key": identity.box.public.hex(),
         "url": config.hospital.url,
+        "fingerprint": fingerprint(str(identity.account.address), identity.box.public),
         "home": str(home),
     }
-    if as_json:
-        click.echo(json.dumps(facts))
-    else:
-        click.echo(f"{name}\n  account  {facts['account']}\n  box key  {facts['box_key']}\n  url      {facts['url']}")
-        click.echo(f"Both keys are public. The secret ones lie in {place.secrets}, sealed under the password.")
+    click.echo(json.dumps(facts) if as_json else _told(facts, place))
+
+
+def _told(facts: dict[str, str], place: Home) -> str:
+    return (
+        f"{facts['name']}\n  account      {facts['account']}\n  box key      {facts['box_key']}\n"
+        f"  url          {facts['url']}\n  fingerprint  {facts['fingerprint']}\n"
+        f"All of this is public. The secret keys lie in {place.secrets}, sealed under the password.\n"
+        f"Next, at the first hospital of a consortium:\n  medweave found --home {facts['home']} --name CONSORTIUM\n"
+        f"and at every later one:\n  medweave join --home {facts['home']} --to URL-OF-A-MEMBER"
+    )

@@ -1,4 +1,7 @@
-"""Before a hospital is a member: its daemon waits for the others' decision, and shows the fingerprint they will read."""
+"""Before a hospital is a member: its daemon waits for the others' decision, and shows the fingerprint they will read.
+
+A request itself is handed in by `medweave join`; here only the chain is asked whether it was carried out.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from node.epochs.start import member_index
 from node.errors import BadConfig
 from node.home import read_deployment, unlock_identity
 from node.membership.fingerprint import fingerprint
+from node.membership.funds import Funds, ether
 from node.membership.succession import is_due, succeed
 
 if TYPE_CHECKING:
@@ -42,20 +46,35 @@ def until_member(home: Home, identity: Identity) -> Identity:
     chain.verify()
     follower = Follower(chain)
     follower.look()
-    said = False
+    said = ""
     while member_index(follower.view, account := str(identity.account.address)) is None:
         if is_due(home, follower.view):
             succeed(home, identity)
             identity = unlock_identity(home, identity.password)
             continue
         _refuse_former(follower.view, account)
-        if not said:
+        waits_for = _waits_for(chain, account, follower.view)
+        if waits_for != said:
             shown = fingerprint(account, identity.box.public)
-            log.warning("account %s is no member yet: waiting to be admitted; fingerprint %s", account, shown)
-            said = True
+            log.warning("account %s is no member yet: waiting for %s; fingerprint %s", account, waits_for, shown)
+            said = waits_for
         time.sleep(LOOK_SECONDS)
         _look(follower)
+    if said:
+        log.info("the members have admitted this hospital")
     return identity
+
+
+def _waits_for(chain: Chain, account: str, view: ConsortiumView) -> str:
+    """What is still missing before this hospital can take part, in words."""
+    what = f"{view.quorum} of {len(view.members)} members to approve it"
+    try:
+        funds = Funds(chain.balance(account), chain.gas_price())
+    except ChainError:
+        return what
+    if funds.balance >= funds.joining:
+        return what
+    return f"{what}, and for funds: it holds {ether(funds.balance)} ether, a first key and round cost {ether(funds.joining)}"
 
 
 def _refuse_former(view: ConsortiumView, account: str) -> None:
