@@ -143,6 +143,47 @@ class Log(_Section):
     keep: int = Field(default=5, ge=1, le=1000, description="How many older files are kept.")
 
 
+class Api(_Section):
+    """`[api]`: the node's port: TLS, and how much callers may ask. Files are relative to the hospital's directory."""
+
+    tls_certificate: str = Field(default="", description="Certificate chain (PEM) the node serves with; empty: no TLS.")
+    tls_key: str = Field(default="", description="Private key (PEM) of the certificate.")
+    tls_members_ca: str = Field(
+        default="",
+        description="Authority (PEM) that the members' certificates come from: nodes show them to each other. Empty: the system's.",
+    )
+    plain_elsewhere: bool = Field(
+        default=False,
+        description="Serve without TLS on another than the loopback address. Only behind something that encrypts.",
+    )
+    hosts: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9.:, _-]{0,2000}$",
+        description="Further names under which callers may address the node, with commas between them.",
+    )
+    people_per_second: float = Field(
+        default=50, gt=0, le=100_000, description="Requests a second that a person's token may make, on average."
+    )
+    members_per_second: float = Field(
+        default=500,
+        gt=0,
+        le=100_000,
+        description="Requests a second that another hospital's node may make, on average.",
+    )
+    strangers_per_second: float = Field(
+        default=5,
+        gt=0,
+        le=100_000,
+        description="Requests a second from one address without valid credentials, on average.",
+    )
+    clock_seconds: float = Field(
+        default=60,
+        ge=5,
+        le=600,
+        description="By how much another node's clock may be off before its requests are refused.",
+    )
+
+
 class Debug(_Section):
     """`[debug]`: never on in a real consortium."""
 
@@ -163,6 +204,7 @@ class NodeConfig(_Section):
     compute: Compute = Compute()
     storage: Storage = Storage()
     log: Log = Log()
+    api: Api = Api()
     debug: Debug = Debug()
 
     @classmethod
