@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ from node.cli.reader import Reader
 from node.epochs.backup import RESTORED, back_up, generations, open_backup, restore, without_shares
 from node.errors import BadInput
 from node.home import Home, erase_private, read_deployment, write_private
+from node.keeping.restoring import forget
 from node.rounds.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -74,8 +76,8 @@ def restore_command(
 ) -> None:
     """Put a backup's secrets into a new directory.
 
-    What the lost node promised in the round that is open is not known any more, so the restored one opens no sums in it:
-    otherwise two sums that differ by one update might be opened. With --offline start the node only after that round.
+    What the lost node said and promised is not known any more, so the restored one sits out every round that is open when
+    it first starts: otherwise two sums that differ by one update might be opened. Ledger and models come from the members.
 
     A backup whose shares were refreshed since is refused: they open nothing together with those in force, and should have
     been destroyed. With --without-old-shares everything else is restored; the hospital opens no sums until the next
@@ -92,8 +94,9 @@ def restore_command(
     try:
         restore(files, fresh, password)
         reader = None if offline else Reader.at(Chain(Home(fresh).config().chain.rpc, read_deployment(Home(fresh))))
-        left_out = _check_shares(reader, files, Home(fresh), drop=drop) if reader else ()
+        left_out = check_shares(reader, files, Home(fresh), drop=drop) if reader else ()
         number = _sit_out(reader, Home(fresh)) if reader else None
+        forget(Home(fresh), password, time.time())
         if home.exists():
             home.rmdir()
         fresh.rename(home)
@@ -104,16 +107,25 @@ def restore_command(
         rows = {"home": str(home), "restored": kept, "left_out": left_out, "sits_out_round": number}
         click.echo(json.dumps(rows))
     else:
-        click.echo(f"{home}: {len(kept)} files restored" + (f"; opens no sums in round {number}" if number else ""))
+        click.echo(f"{home}: {len(kept)} files restored" + (f"; sits out round {number}" if number else ""))
         for name in left_out:
             click.echo(f"  left out: {name}")
 
 
-def _check_shares(reader: Reader, files: Mapping[str, bytes], fresh: Home, *, drop: bool) -> tuple[str, ...]:
+def check_shares(reader: Reader, files: Collection[str], fresh: Home, *, drop: bool) -> tuple[str, ...]:
     """Refuse, or remove where asked to, shares of an older generation than the chain has in force.
+
+    Args:
+        reader: Knows the generations in force.
+        files: Names in the backup.
+        fresh: Where they were restored to.
+        drop: Remove instead of refusing.
 
     Returns:
         The names of what was removed.
+
+    Raises:
+        BadInput: There are such shares, and they are not to be removed.
     """
     present = {number: epoch.generation for number, epoch in reader.view.epochs.items()}
     old = {epoch: g for epoch, g in generations(files).items() if g < present.get(epoch, 0)}

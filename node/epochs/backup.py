@@ -55,6 +55,14 @@ def without_shares(names: Iterable[str], epochs: Container[int]) -> tuple[str, .
     return tuple(name for name in names if (match := _SHARE.fullmatch(name)) and int(match[1]) in epochs)
 
 
+def superseded(home: Home) -> frozenset[str]:
+    """Names of this hospital's shares that were refreshed already and are about to be erased: no backup may keep them."""
+    names = [path.relative_to(home.root).as_posix() for path in home.root.glob("secrets/epoch-*.member*.sealed")]
+    newest = generations(names)
+    shares = ((name, match) for name in names if (match := _SHARE.fullmatch(name)))
+    return frozenset(name for name, match in shares if int(match[2] or 0) < newest[int(match[1])])
+
+
 def back_up(home: Home, password: str) -> tuple[bytes, tuple[str, ...]]:
     """A hospital's secrets as one sealed file.
 
@@ -76,11 +84,8 @@ def back_up(home: Home, password: str) -> tuple[bytes, tuple[str, ...]]:
         for path in sorted(home.root.glob(pattern))
         if _NAME.fullmatch(path.relative_to(home.root).as_posix())
     }
-    newest = generations(files)
-    for name in tuple(files):
-        match = _SHARE.fullmatch(name)
-        if match and int(match[2] or 0) < newest[int(match[1])]:
-            del files[name]  # refreshed already, about to be erased
+    for name in superseded(home):
+        files.pop(name, None)
     data = codec.encode({"files": files, "version": 1})
     if len(data) > PROTECTED_LIMIT - 1024:
         raise BadConfig(f"{home.secrets}: {len(data)} bytes are too many for one backup: remove keys of old epochs")
