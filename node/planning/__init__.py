@@ -1,0 +1,1 @@
+"""Plans for people: made, explained, compared; and when rounds are opened by them."""
