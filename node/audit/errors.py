@@ -7,7 +7,8 @@ AuditError (a MedweaveError)      2   the audit could not be carried out
 ├── MalformedBlock                2   bytes that are no block, or not the one they are said to be
 ├── UnseenCreation                2   blocks that do not show how a contract came to be
 ├── IncompleteBundle              2   a bundle that lacks what it has to hold
-└── BadBundle                     3   a file that is no bundle
+├── BadBundle                     3   a file that is no bundle
+└── TooManyAudits                 2   a node that is asked for more audits than it keeps waiting
 """
 
 from __future__ import annotations
@@ -73,3 +74,11 @@ class BadBundle(AuditError, BadInput):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}; expected a file that `medweave audit export` wrote")
         self.path = path
+
+
+class TooManyAudits(AuditError):
+    """A node keeps only so many audits waiting."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} audits wait already; ask again when one of them is over")
+        self.waiting = waiting
