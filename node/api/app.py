@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from node.api import problems
-from node.api.routes import blobs, dashboard, gossip, join, ledger, motions, rounds, status
+from node.api.events import Events
+from node.api.metrics import Meter, Metered
+from node.api.openapi import describe, operation_id
+from node.api.routes import (
+    audits,
+    blobs,
+    dashboard,
+    gossip,
+    join,
+    ledger,
+    members,
+    metrics,
+    models,
+    motions,
+    proofs,
+    rounds,
+    status,
+)
+from node.api.routes import events as news
+from node.version import version
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from node.api.service import Service
 
 
 def create_app(service: Service) -> FastAPI:
     """The API of a running node.
 
+    Its event stream begins and ends with the application's life; `app.state.events` stops it before open streams keep a
+    server from ending.
+
     Args:
         service: The node.
     """
-    try:
-        number = version("medweave")
-    except PackageNotFoundError:
-        number = "0"
+    events = Events(service)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        events.start()
+        try:
+            yield
+        finally:
+            events.stop()
+
     app = FastAPI(
         title="Medweave node",
-        version=number,
+        version=version(),
         description=f"Node of {service.config.hospital.name}. Follow a round: /v1/status, /v1/rounds, /v1/transactions.",
         redoc_url=None,
+        lifespan=life,
+        generate_unique_id_function=operation_id,
     )
+    app.state.events = events
+    meter = Meter(service, events)
     problems.install(app)
-    for routes in (status, ledger, rounds, blobs, gossip, motions, join):
+    for routes in (ledger, proofs, rounds, models, members, blobs, gossip, motions, join, audits):
         app.include_router(routes.router(service), prefix="/v1")
+    app.include_router(status.router(service, events), prefix="/v1")
+    app.include_router(news.router(events), prefix="/v1")
+    app.include_router(metrics.router(meter))
     app.include_router(dashboard.router(service))
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.add_middleware(Metered, meter=meter)
     return app

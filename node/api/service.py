@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from chain.client import Chain
+    from dag.proofs.roundlog import RoundLog
     from node.config import NodeConfig
     from node.consortium.view import ConsortiumView
     from node.epochs.keeper import Keeper
     from node.home import Home
+    from node.membership.book import MotionBook
     from node.membership.exchange import Exchange
     from node.publishing.gossip import Gossip
     from node.publishing.publisher import Publisher
@@ -26,6 +28,14 @@ class Rounds(Protocol):
         """By round; the newest few."""
 
 
+class Log(Protocol):
+    """Who keeps the log of finalised rounds."""
+
+    @property
+    def log(self) -> RoundLog | None:
+        """The log as it was last read off ledger and chain; None before the first finalised round."""
+
+
 class Service(Protocol):
     """A running node, as its API sees it."""
 
@@ -38,11 +48,16 @@ class Service(Protocol):
     publisher: Publisher
     gossip: Gossip
     motions: Exchange
+    book: MotionBook
     journal: Journal
 
     @property
     def store(self) -> BlobStore:
         """The blob store."""
+
+    @property
+    def witness(self) -> Log:
+        """The log of finalised rounds."""
 
     @property
     def conductor(self) -> Rounds | None:

@@ -1,19 +1,67 @@
-"""Ledger, chain and round records as JSON: digests in hex, transactions by CID, addresses checksummed."""
+"""What answers are made of: identifiers as text, pages, problem documents; and what callers name things by.
+
+Shapes are read by the typed client too: an answer of a newer node may have more fields, which are left out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Final
 
-from eth_utils.address import to_checksum_address
+from pydantic import BaseModel, ConfigDict, Field
 
-from dag.ids import cid_of, tx_id_of
+from dag.ids import tx_id_of
 from node.errors import BadInput
 
-if TYPE_CHECKING:
-    from dag.transaction import Transaction
-    from node.consortium.records import EpochView, ModelView, RoundView
-    from node.consortium.view import ConsortiumView
+PPM: Final = 1_000_000
+
+Digest = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+]
+"""32 bytes in hex."""
+TransactionCid = Annotated[
+    str,
+    Field(pattern=r"^bafyrei[a-z2-7]{52}$", examples=["bafyreigdvxqsgpuhgmzrrqbpjh3cfa7rn6rrgvkqs6d6dyrxsk4sohhbsa"]),
+]
+"""A transaction's name: CIDv1, dag-cbor, sha2-256, base32."""
+BlobCid = Annotated[
+    str, Field(pattern=r"^baf[a-z2-7]{56}$", examples=["bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"])
+]
+"""A blob's name: CIDv1, raw or dag-pb, sha2-256, base32."""
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$", examples=["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"])]
+"""A chain account with the checksum of EIP-55."""
+Name = Annotated[str, Field(examples=["St. Elisabeth"])]
+"""A hospital's name, as the chain registered it."""
+Count = Annotated[int, Field(ge=0, examples=[4])]
+RoundNumber = Annotated[int, Field(ge=0, le=2**53 - 1, examples=[7])]
+Seat = Annotated[int, Field(ge=0, le=255, examples=[2])]
+"""A member's index: where it stands in the registry, for ever."""
+Share = Annotated[float, Field(ge=0, le=1, examples=[0.875])]
+Seconds = Annotated[float, Field(examples=[1764000000.0])]
+"""A moment, as Unix seconds."""
+Cursor = Annotated[str | None, Field(examples=["AQ8fH4t1c0NrAAAAAAAAAGM"])]
+"""Ask for the next page with it; null on the last one."""
+Bytes = Annotated[int, Field(ge=0, examples=[1048576])]
+Line = Annotated[str, Field(examples=["training 40%"])]
+"""One line for people."""
+Loose = Annotated[dict[str, Any], Field(examples=[{}])]
+"""An object whose fields depend on what it is about."""
+
+
+class Shape(BaseModel):
+    """Base of everything that is answered as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Problem(Shape):
+    """Why a request was not carried out (RFC 9457)."""
+
+    type: str = Field(
+        examples=["about:blank"], description="A URI for this kind of problem; about:blank: its status says all."
+    )
+    title: str = Field(examples=["Not Found"], description="The status in words.")
+    status: int = Field(ge=400, le=599, examples=[404], description="The HTTP status.")
+    detail: str = Field(examples=["there is no round 9"], description="One line for a person.")
 
 
 def transaction_id(text: str) -> bytes:
@@ -42,6 +90,21 @@ def digest(text: str) -> bytes:
     return value
 
 
+def address(text: str) -> bytes:
+    """The 20 bytes of an account from hex, with or without 0x; the checksum of EIP-55 is not asked for.
+
+    Raises:
+        BadInput: Not that.
+    """
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 20:
+        raise BadInput(f"{text[:80]!r} is not an address of 40 hex digits")
+    return value
+
+
 def plain(value: Any) -> Any:
     """A value of a record as JSON."""
     if isinstance(value, bytes):
@@ -51,103 +114,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-def transaction_json(tx: Transaction, view: ConsortiumView, *, confirmed: bool) -> dict[str, Any]:
-    """One transaction."""
-    issuer = tx.issuer if tx.parents else b""
-    return {
-        "id": cid_of(tx.id),
-        "hex": tx.id.hex(),
-        "kind": str(tx.kind),
-        "round": tx.round,
-        "epoch": tx.epoch,
-        "sequence": tx.sequence,
-        "issuer": to_checksum_address(issuer) if issuer else None,
-        "hospital": _name(view, issuer),
-        "parents": [cid_of(parent) for parent in tx.parents],
-        "payload": tx.payload,
-        "body": {field.name: plain(getattr(tx.body, field.name)) for field in fields(tx.body)},
-        "signature": tx.signature.hex(),
-        "confirmed": confirmed,
-        "bytes": len(tx.raw),
-    }
+def checksummed(account: bytes) -> str:
+    """An account (20 bytes) as text with the checksum of EIP-55."""
+    from eth_utils.address import to_checksum_address
 
-
-def _name(view: ConsortiumView, address: bytes) -> str | None:
-    seat = view.seats.get(address)
-    return None if seat is None else view.hospitals[seat].name
-
-
-def members_json(view: ConsortiumView) -> list[dict[str, Any]]:
-    """Every present member, by seat, with how it stands."""
-    return [
-        {
-            "index": index,
-            "name": h.name,
-            "account": h.account,
-            "url": h.url,
-            "data_size": h.data_size,
-            "box_key": h.box_key.hex(),
-            "reputation": view.standing.reputations[index],
-        }
-        for index, h in view.present
-    ]
-
-
-def epoch_json(epoch: EpochView) -> dict[str, Any]:
-    """A key epoch and its ceremony."""
-    state = "running" if epoch.running else "active" if epoch.joint_key else "aborted"
-    return {
-        "epoch": epoch.epoch,
-        "state": state,
-        "threshold": epoch.threshold,
-        "members": len(epoch.seats),
-        "seats": list(epoch.seats),
-        "parameter_set": epoch.parameter_set.hex(),
-        "joint_key": epoch.joint_key.hex() if epoch.joint_key else None,
-        "generation": epoch.generation,
-        "refreshing": epoch.refreshing is not None,
-        "announced": len(epoch.announcements),
-        "committed": len(epoch.commitments),
-        "dealt": len(epoch.dealings),
-        "tested": len(epoch.reports),
-        "confirmed": len(epoch.confirmations),
-    }
-
-
-def round_json(row: RoundView) -> dict[str, Any]:
-    """A round as the chain tells it."""
-    return {
-        "round": row.round,
-        "status": row.status,
-        "epoch": row.epoch,
-        "plan": row.plan.hex(),
-        "base": row.base.hex(),
-        "model": row.model.hex() if row.model else None,
-        "seed": row.seed.hex(),
-        "opener": row.opener,
-        "leader": row.leader,
-        "proposals": [
-            {
-                "leader": to_checksum_address(p.leader),
-                "proposal": cid_of(p.proposal),
-                "updates_root": p.updates_root.hex(),
-                "sums_root": p.sums_root.hex(),
-            }
-            for p in row.proposals
-        ],
-        "statement": row.statement.hex() if row.statement else None,
-        "signers": [i for i in range(256) if row.signers >> i & 1],
-        "collect_by": row.collect_by,
-        "finalise_by": row.finalise_by,
-    }
-
-
-def model_json(model: ModelView) -> dict[str, Any]:
-    """A model of the lineage."""
-    return {
-        "model": model.model.hex(),
-        "parent": model.parent.hex() if any(model.parent) else None,
-        "round": model.round,
-        "statement": model.statement.hex() if any(model.statement) else None,
-        "block": model.block,
-    }
+    return str(to_checksum_address(account))

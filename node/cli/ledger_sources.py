@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -204,9 +205,9 @@ class Remote:
             raise PeerProblem(f"{self._url}/v1/checkpoint: {error}") from None
 
     def _ids(self) -> Iterator[str]:
-        after, count = "", 0
+        cursor, count = "", 0
         while True:
-            page = self._json(f"/v1/transactions?limit={PAGE}{after}")
+            page = self._json(f"/v1/transactions?limit={PAGE}{cursor}")
             try:
                 found = [str(row["id"]) for row in page["transactions"]]
                 following = page["next"]
@@ -218,7 +219,7 @@ class Remote:
                 raise PeerProblem(f"{self._url}: more than {MAX_REMOTE} transactions; read the ledger's file instead")
             if not following or not found:
                 return
-            after = f"&after={found[-1]}"
+            cursor = f"&cursor={quote(str(following), safe='')}"
 
     def _one(self, cid: str) -> Transaction:
         try:

@@ -19,6 +19,7 @@ from dag.proofs.checkpoint import log_witnesses, parse_log_head
 from dag.proofs.notes import MAX_NOTE_BYTES, Note
 from dag.proofs.roundlog import RoundLog
 from dag.proofs.witnesses import Witness, Witnesses
+from node.calling import Dialer
 from node.consortium.view import address_bytes
 from node.errors import PeerProblem
 
@@ -53,6 +54,9 @@ class LogWitness:
         publisher: Its ledger.
         fetch: Gets a member's head from its URL; raises PeerProblem.
         clock: Unix time in seconds.
+
+    Attributes:
+        log: the finalised rounds as they were last read; None before the first.
     """
 
     def __init__(
@@ -67,12 +71,13 @@ class LogWitness:
         self._consortium, self._me = consortium, me
         self._cosigner = cosigner
         self._publisher = publisher
-        self._fetch = fetch or fetch_head
+        self._fetch = fetch or partial(fetch_head, Dialer())
         self._clock = clock
         self._rounds: dict[int, FinalisedRound] = {}
         self._signed: tuple[tuple[int, bytes], ...] = ()
         self._refused = ""
         self._next, self._pause = 0.0, FIRST_PAUSE_SECONDS
+        self.log: RoundLog | None = None
 
     def step(self, view: ConsortiumView) -> None:
         """Sign the head over all rounds that are final, if that is a new one; ask others for theirs from time to time.
@@ -86,9 +91,10 @@ class LogWitness:
         rows = sorted((row for row in view.rounds.values() if row.finalised), key=lambda row: row.round)
         known = tuple(self._read(view, rows))
         content = tuple((one.record.round, one.record.proposal) for one in known)
+        grown = RoundLog(present_witnesses(self._consortium, view), known)
+        self.log = grown if content else None
         if not content or self._me not in view.members:
             return
-        grown = RoundLog(present_witnesses(self._consortium, view), known)
         if content != self._signed:
             self._sign(grown, content)
         if content == self._signed and self._clock() >= self._next:
@@ -162,14 +168,18 @@ def signers_of(consortium: bytes, view: ConsortiumView, row: RoundView) -> Witne
     )
 
 
-def fetch_head(url: str) -> Note:
+def fetch_head(dialer: Dialer, url: str) -> Note:
     """The head of the log that a member's node serves; its signatures are the caller's to check.
+
+    Args:
+        dialer: Makes the client that asks; says who asks.
+        url: The node's base address.
 
     Raises:
         PeerProblem: It does not answer, has none, or serves something else.
     """
     try:
-        with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as http:
+        with dialer.client(ASK_SECONDS) as http:
             return Note.parse(_body(http, f"{url}/v1/checkpoint"))
     except (LedgerError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise PeerProblem(f"{url}: no head of the log: {error}") from None

@@ -18,6 +18,7 @@ from node.consortium.view import ConsortiumView, fold
 from node.epochs.keeper import Keeper
 from node.epochs.vault import Vault
 from node.home import Home
+from node.membership.book import MotionBook
 from node.publishing.gossip import Gossip
 from node.storage import FileStore
 from tests.flow.simnet import SimNet
@@ -121,6 +122,8 @@ def service(net, tmp_path_factory):
         conductor=SimpleNamespace(runners={1: node.runner}),
         view=fold(ConsortiumView(), events(net)),
         home=home,
+        book=MotionBook(":memory:", net.deployment),
+        witness=SimpleNamespace(log=None),
     )
 
 

@@ -83,7 +83,7 @@ class Node:
 
     def answer(self, path: str) -> bytes:
         path, _, query = path.partition("?")
-        after = dict(pair.split("=") for pair in query.split("&") if pair).get("after")
+        after = dict(pair.split("=") for pair in query.split("&") if pair).get("cursor")
         if path.endswith("/raw"):
             return self.held.get(list(self.held.tangle.ids())[self.ids.index(path.split("/")[3])]).raw
         if path == "/v1/transactions":

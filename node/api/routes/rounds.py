@@ -1,112 +1,166 @@
-"""Rounds, models and where a model came from."""
+"""Rounds: what the chain says of them, how they went here, how members scored them."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from node.api.shapes import digest, model_json, round_json
-from node.errors import LyingPeer
+from dag.bodies import Kind, UpdateBody, VerdictBody
+from dag.ids import cid_of
+from dag.index.filters import Wanted, find_places
+from node.api.asked import answers, found_round, problems
+from node.api.etags import answer
+from node.api.pages import MAX_PAGE, Asked, CursorText, Limit, Order
+from node.api.shapes_rounds import (
+    BytesShape,
+    RoundDetailShape,
+    RoundShape,
+    RoundsShape,
+    Status,
+    TrainingShape,
+    UpdateShape,
+    VerdictShape,
+    VerdictsShape,
+    gas_of,
+    phases_of,
+)
 from node.provenance.envelopes import kept
-from node.provenance.errors import NotAtHand
-from node.provenance.forms import MEDIA_TYPES, Form, rendered
-from node.provenance.story import tell
 from node.rounds.plan import Plan
 from node.storage import BlobMissing, raw_cid
 
 if TYPE_CHECKING:
+    from dag.ledger import Ledger
+    from dag.transaction import Transaction
     from node.api.service import Service
-    from node.consortium.records import ModelView, RoundView
+    from node.consortium.records import RoundView
+
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 
 
 def router(service: Service) -> APIRouter:
     """The routes over a node."""
     routes = APIRouter(tags=["rounds"])
 
-    @routes.get("/rounds", summary="All rounds, oldest first")
-    def rounds() -> dict[str, Any]:
-        return {"rounds": [round_json(row) for row in service.view.rounds.values()]}
+    @routes.get(
+        "/rounds", summary="Rounds as the chain tells them", response_model=RoundsShape, responses=problems(400)
+    )
+    def list_rounds(
+        request: Request,
+        status: Annotated[Status | None, Query(description="Only those that stand so.")] = None,
+        order: Order = "oldest",
+        cursor: CursorText = None,
+        limit: Limit = 100,
+    ) -> Response:
+        view = service.view
+        rows = [(number, row) for number, row in sorted(view.rounds.items()) if status in {None, row.status}]
+        page, more = Asked(("rounds", status), limit, cursor, newest=order == "newest").cut(rows)
+        found = tuple(RoundShape.model_validate(RoundShape.fields_of(row, view)) for row in page)
+        return answer(request, RoundsShape(rounds=found, next=more))
 
-    @routes.get("/rounds/{number}", summary="One round: chain, plan, and how it went at this hospital")
-    def one_round(number: int) -> dict[str, Any]:
-        row = service.view.rounds.get(number)
-        if row is None:
-            raise HTTPException(404, f"there is no round {number}")
-        return round_json(row) | {"plan_text": _plan(service, row), "here": service.journal.facts(number)}
+    @routes.get(
+        "/rounds/{number}",
+        summary="One round: chain, plan, updates, verdicts, and how it went at this hospital",
+        response_model=RoundDetailShape,
+        responses=problems(404, 503),
+    )
+    def get_round(request: Request, number: int) -> Response:
+        return answer(request, _detail(service, found_round(service, number)))
 
-    @routes.get("/rounds/{number}/envelope", summary="The round's statement in its DSSE envelope, under the quorum")
-    def envelope(number: int) -> Response:
-        data = kept(service.journal, service.store.get, number) if number in service.view.rounds else None
+    @routes.get(
+        "/rounds/{number}/envelope",
+        summary="The round's statement in its DSSE envelope, under the quorum",
+        response_class=Response,
+        responses=answers(ENVELOPE, "The envelope, byte for byte.") | problems(404, 503),
+    )
+    def get_round_envelope(request: Request, number: int) -> Response:
+        row = found_round(service, number)
+        data = kept(service.journal, service.store.get, row.round)
         if data is None:
             raise HTTPException(404, f"this hospital holds no envelope of round {number}")
-        return Response(data, media_type="application/vnd.dsse.envelope.v1+json")
+        return answer(request, data, ENVELOPE)
 
-    @routes.get("/models", summary="The lineage, genesis first")
-    def models() -> dict[str, Any]:
-        return {"models": [model_json(model) for model in service.view.models.values()]}
+    @routes.get(
+        "/verdicts",
+        summary="How members scored proposals on their own held-out images",
+        response_model=VerdictsShape,
+        responses=problems(400, 503),
+    )
+    def list_verdicts(
+        request: Request,
+        round: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,  # noqa: A002  (the field's own name)
+        order: Order = "oldest",
+        cursor: CursorText = None,
+        limit: Limit = 100,
+    ) -> Response:
+        wanted = Wanted(Kind.VERDICT, round)
+        asked = Asked(("verdicts", round), limit, cursor, newest=order == "newest")
 
-    @routes.get("/models/{model}", summary="One model of the lineage")
-    def one_model(model: str) -> dict[str, Any]:
-        return model_json(_model(service, model))
+        def page(ledger: Ledger) -> tuple[list[Transaction], str | None]:
+            at, newest = asked.after, asked.newest
+            after, before = (-1, at) if newest else (-1 if at is None else at, None)
+            places = find_places(ledger.tangle, wanted, limit + 1, after=after, before=before, newest=newest)
+            more = asked.cursor_at(places[limit - 1]) if len(places) > limit else None
+            return [ledger.get(ledger.tangle.id_at(place)) for place in places[:limit]], more
 
-    @routes.get("/models/{model}/sealed/{epoch}", summary="Where a model lies sealed to the members of a key epoch")
-    def sealed(model: str, epoch: int) -> dict[str, Any]:
-        held = service.journal.model(digest(model))
-        if held is None or held[0] != epoch:
-            raise HTTPException(404, f"model {model[:80]} is not held here under epoch {epoch}")
-        return {"epoch": held[0], "round": held[1], "cid": held[2]}
+        found, more = service.publisher.read(page)
+        return answer(request, VerdictsShape(verdicts=_verdicts(service, found), next=more))
 
-    @routes.get("/models/{model}/provenance", summary="Where a model came from: its statements back to genesis")
-    def provenance(model: str) -> dict[str, Any]:
-        steps = []
-        at: ModelView | None = _model(service, model)
-        while at is not None:
-            steps.append(model_json(at) | {"statement_text": _statement(service, at)})
-            at = service.view.models.get(at.parent)
-        return {"model": steps[0]["model"], "lineage": steps}
-
-    @routes.get("/models/{model}/card", summary="The model's card, for people")
-    def card(model: str, form: Form = "html") -> Response:
-        found = _model(service, model)
-        try:
-            story = tell(service.view, service.chain.deployment, found.model, _Shelf(service))
-        except NotAtHand as error:
-            raise HTTPException(404, str(error)) from None
-        except LyingPeer as error:
-            raise HTTPException(503, f"what lies here contradicts the chain: {error}") from None
-        return Response(rendered(story, form), media_type=MEDIA_TYPES[form])
-
-    @routes.get("/training", summary="Metrics of this hospital's training, by round")
-    def training() -> dict[str, Any]:
-        rows = {number: service.journal.facts(number) for number in service.view.rounds}
-        return {"rounds": {number: facts for number, facts in rows.items() if facts}}
+    @routes.get(
+        "/training",
+        summary="Everything this hospital noted of its part in rounds",
+        response_model=TrainingShape,
+        responses=problems(400),
+    )
+    def list_training(request: Request, cursor: CursorText = None, limit: Limit = 100) -> Response:
+        numbers = [(number, number) for number in sorted(service.view.rounds)]
+        page, more = Asked(("training",), limit, cursor).cut(numbers)
+        noted = {number: facts for number in page if (facts := service.journal.facts(number))}
+        return answer(request, TrainingShape(rounds=noted, next=more))
 
     return routes
 
 
-class _Shelf:
-    """`Shelf` over a node's own store."""
+def _detail(service: Service, row: RoundView) -> RoundDetailShape:
+    facts = service.journal.facts(row.round)
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def ask(ledger: Ledger) -> tuple[list[UpdateShape], list[Transaction]]:
+        updates = ledger.transactions(Kind.UPDATE, row.round, limit=MAX_PAGE)
+        verdicts = ledger.transactions(Kind.VERDICT, row.round, limit=MAX_PAGE)
+        return [_update(service, tx, confirmed=ledger.is_confirmed(tx.id)) for tx in updates], list(verdicts)
 
-    def blob(self, cid: str) -> bytes | None:
-        try:
-            return self._service.store.get(cid)
-        except BlobMissing:
-            return None
+    updates, verdicts = service.publisher.read(ask)
+    return RoundDetailShape.model_validate(
+        RoundShape.fields_of(row, service.view)
+        | {
+            "plan_text": _plan(service, row),
+            "here": facts,
+            "phases": phases_of(facts.get("marks", {})),
+            "bytes": BytesShape(upload=facts.get("upload_bytes", 0), shares=facts.get("share_bytes", 0)),
+            "gas": gas_of(facts),
+            "updates": updates,
+            "verdicts": _verdicts(service, verdicts),
+        }
+    )
 
-    def envelope(self, number: int) -> bytes | None:
-        return kept(self._service.journal, self._service.store.get, number)
+
+def _verdicts(service: Service, found: list[Transaction]) -> tuple[VerdictShape, ...]:
+    view = service.view
+    return tuple(VerdictShape.of(tx, tx.body, view) for tx in found if isinstance(tx.body, VerdictBody))
 
 
-def _model(service: Service, text: str) -> ModelView:
-    found = service.view.models.get(digest(text))
-    if found is None:
-        raise HTTPException(404, f"model {text[:80]} is not in the lineage")
-    return found
+def _update(service: Service, tx: Transaction, *, confirmed: bool) -> UpdateShape:
+    seat = service.view.seats.get(tx.issuer)
+    body = tx.body
+    weight, samples = (body.weight_ppm, body.samples) if isinstance(body, UpdateBody) else (1, 0)
+    return UpdateShape(
+        transaction=cid_of(tx.id),
+        seat=seat,
+        hospital=None if seat is None else service.view.hospitals[seat].name,
+        weight_ppm=weight,
+        samples=samples,
+        confirmed=confirmed,
+    )
 
 
 def _plan(service: Service, row: RoundView) -> dict[str, Any] | None:
@@ -114,13 +168,3 @@ def _plan(service: Service, row: RoundView) -> dict[str, Any] | None:
         return Plan.from_bytes(service.store.get(raw_cid(row.plan))).model_dump(mode="json")
     except BlobMissing:
         return None
-
-
-def _statement(service: Service, model: ModelView) -> dict[str, Any] | None:
-    if not any(model.statement):
-        return None
-    try:
-        found: dict[str, Any] = json.loads(service.store.get(raw_cid(model.statement)))
-    except BlobMissing:
-        return None
-    return found
