@@ -36,6 +36,7 @@ COMMANDS = {
     "local": "node.cli.local",
     "data": "node.cli.data",
     "predict": "node.cli.predict",
+    "doctor": "node.cli.doctor",
 }
 """Command to module; loaded only when called, so that `--help` does not wait for torch."""
 
@@ -60,6 +61,7 @@ SUMMARIES = {
     "local": "Train on this hospital's images alone, for comparison.",
     "data": "Check images (npz, folders, DICOM, NIfTI) and take them in, with a data card.",
     "predict": "Ask a model file about images; show where it looked.",
+    "doctor": "Check everything a node needs, and say what to do.",
 }
 
 

@@ -1,0 +1,178 @@
+"""Looks at everything that a node needs, in the order in which it needs it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+from eth_utils.address import to_checksum_address
+
+from chain import jsontext
+from chain.client import Chain
+from chain.errors import ChainError
+from crypto.errors import CryptoError
+from node.consortium.follower import Follower
+from node.doctor import certificates, chainside, local, network
+from node.doctor.verdict import Verdict, fail, ok, skipped
+from node.epochs.start import member_index
+from node.epochs.vault import share_files
+from node.errors import BadConfig, BadPlan, MedweaveError
+from node.home import read_deployment, unlock_identity
+from node.membership.fingerprint import fingerprint
+from node.membership.funds import SPARE_ROUNDS, Funds
+from node.rounds.plan import Plan
+from node.storage import StorageError, raw_cid
+from node.storage.opening import open_store
+from node.version import version
+
+if TYPE_CHECKING:
+    from node.config import NodeConfig
+    from node.consortium.view import ConsortiumView
+    from node.doctor.verdict import Check
+    from node.home import Home
+
+ATTEMPTS = 2
+CHAIN_SECONDS = 5.0
+AT_ONCE = 16
+"""Members asked at the same time."""
+
+
+@dataclass
+class Examination:
+    """One look at a hospital's directory and what lies around it.
+
+    Args:
+        home: The hospital's directory.
+        password: Opens its keys; None leaves out what needs it.
+    """
+
+    home: Home
+    password: str | None = None
+    checks: list[Check] = field(default_factory=list)
+
+    def run(self) -> list[Check]:
+        """Every check, in the order in which a node needs what it looks at."""
+        try:
+            config = self.home.config()
+        except BadConfig as error:
+            self.checks.append(
+                fail("configuration", str(error), "mend node.toml, or make a directory with `medweave init`")
+            )
+            return self.checks
+        self.checks += [
+            ok("configuration", f"{self.home.config_file} can be read"),
+            local.software(),
+            local.permissions(self.home),
+            local.password(self.home, self.password),
+            local.disk(self.home),
+        ]
+        images, classes, count = local.images(self.home, config)
+        own = network.ask(config.hospital.name, config.hospital.url, lambda: _client(self.home, config))
+        self.checks += [
+            images,
+            local.port(config, own.host or None),
+            certificates.tls(self.home, config, time.time()),
+        ]
+        self._consortium(config, classes, count, running=own.host == config.hospital.name)
+        return self.checks
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing failed."""
+        return all(check.verdict is not Verdict.FAIL for check in self.checks)
+
+    def _consortium(self, config: NodeConfig, classes: tuple[str, ...], count: int, *, running: bool) -> None:
+        """What can be looked at once the contracts are known and the chain answers."""
+        found = self._chain(config)
+        if found is None:
+            names = ("clock", "account", "funds", "key", "plan", "url", "peers", "journal")
+            self.checks += [skipped(name, "the chain cannot be asked") for name in names]
+            return
+        chain, view = found
+        address, box_key = self._account()
+        seat = member_index(view, address) if address else None
+        answers = _ask_others(self.home, config, view, seat)
+        tolerance = config.api.clock_seconds
+        self.checks.append(chainside.clock(time.time(), chain.now(), network.clocks(answers), tolerance))
+        if address:
+            print_of = fingerprint(address, box_key) if box_key else "unknown without the password"
+            held = Funds(chain.balance(address), chain.gas_price())
+            self.checks += [chainside.account(view, address, print_of), chainside.funds(address, held, SPARE_ROUNDS)]
+        file, members = self.home.file(config.rounds.plan), len(view.members)
+        self.checks += [
+            chainside.key(view, seat, share_files(self.home, view.active_epoch)),
+            chainside.plan(file, self._plan(config, view), config, members, classes),
+            chainside.registered_url(view, seat, config),
+            network.peers(answers, chain.deployment.consortium, version(), view.quorum),
+            local.journal(self.home.journal, max(view.rounds, default=0), running=running, now=time.time()),
+        ]
+        if seat is not None and count:
+            self.checks.append(chainside.declared(view, seat, count))
+
+    def _chain(self, config: NodeConfig) -> tuple[Chain, ConsortiumView] | None:
+        try:
+            deployment = read_deployment(self.home)
+        except BadConfig as error:
+            self.checks.append(
+                fail(
+                    "chain",
+                    str(error),
+                    "`medweave found` at the first hospital, `medweave join --to URL` at later ones",
+                )
+            )
+            return None
+        chain = Chain(config.chain.rpc, deployment, timeout=CHAIN_SECONDS, attempts=ATTEMPTS)
+        try:
+            chain.verify()
+            follower = Follower(chain)
+            follower.look()
+        except ChainError as error:
+            self.checks.append(
+                fail(
+                    "chain",
+                    str(error),
+                    "look at [chain] rpc, at that endpoint, and at consortium.json: one is of another chain",
+                )
+            )
+            return None
+        shown = f"{config.chain.rpc}: chain {deployment.chain_id}, block {chain.block_number()}, contracts as expected"
+        self.checks.append(ok("chain", shown))
+        return chain, follower.view
+
+    def _account(self) -> tuple[str, bytes]:
+        """The account's address, from the keystore, and the X25519 public key if the password opens it; empty otherwise."""
+        try:
+            stated = jsontext.parse(self.home.account_file.read_bytes())["address"]
+            address = str(to_checksum_address(f"0x{str(stated).removeprefix('0x')}"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return "", b""
+        try:
+            return address, unlock_identity(self.home, self.password).box.public if self.password else b""
+        except MedweaveError:
+            return address, b""
+
+    def _plan(self, config: NodeConfig, view: ConsortiumView) -> Plan | None:
+        """The plan of the newest round, where its bytes are here."""
+        if view.current is None:
+            return None
+        try:
+            return Plan.from_bytes(open_store(self.home.blobs, config.storage).get(raw_cid(view.current.plan)))
+        except (StorageError, BadPlan, CryptoError, OSError):
+            return None
+
+
+def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int | None) -> list[network.Answer]:
+    others = [hospital for at, hospital in view.present if at != seat]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda h: network.ask(h.name, h.url, lambda: _client(home, config)), others))
+
+
+def _client(home: Home, config: NodeConfig) -> httpx.Client:
+    """A client that trusts whom the node trusts."""
+    authority = config.api.tls_members_ca
+    trusted = ssl.create_default_context(cafile=str(home.file(authority)) if authority else None)
+    return httpx.Client(timeout=network.ASK_SECONDS, trust_env=False, verify=trusted)
