@@ -1,6 +1,6 @@
 /** What this hospital does now, and how the last rounds went. */
 
-import { getOr, list } from "../api.js";
+import { list } from "../api.js";
 import { lines } from "../charts.js";
 import { curves } from "../accuracy.js";
 import { fill, h } from "../dom.js";
@@ -8,6 +8,8 @@ import { capital, clock, count, percent } from "../format.js";
 import { badge, card, digest, empty, loaded, notice, page, progress, stat, stats, table } from "../parts.js";
 import { PHASES, phaseIndex, phaseTitle, phaseWaits } from "../phases.js";
 import { on, refreshStatus, state } from "../state.js";
+
+const SHOWN_WARNINGS = 3;
 
 /** The page. */
 export async function show({ signal, may }) {
@@ -75,13 +77,14 @@ function stepper(phase) {
 }
 
 async function attention(signal) {
-  const ready = await getOr("ready", null, { signal, quiet: true });
+  const answer = await fetch("/v1/ready", { signal, credentials: "same-origin" }).catch(() => null);
+  const ready = await answer?.json().catch(() => null);
   const wrong = (ready?.checks ?? []).filter((check) => !check.ok);
-  const heard = state.activity.filter((one) => one.topic === "warning").slice(0, 3);
+  const heard = [...(state.status?.warnings ?? [])].sort((one, two) => two.time - one.time).slice(0, SHOWN_WARNINGS);
   if (!wrong.length && !heard.length) return [];
   return notice("warn", h("strong", {}, "Needs attention"), h("ul", {},
     wrong.map((check) => h("li", {}, `${capital(check.name)}: ${check.detail}`)),
-    heard.map(({ at, fact }) => h("li", {}, `${clock(at)} ${fact.text}`))), h("p", {}, h("a", { href: "#/health" }, "Health of this node")));
+    heard.map(({ time, text }) => h("li", {}, `${clock(time)} ${text}`))), h("p", {}, h("a", { href: "#/health" }, "Health of this node")));
 }
 
 async function accuracy(signal) {
