@@ -84,7 +84,7 @@ function around(values) {
 }
 
 function axes({ frame, x, y, low, high, left, right, format, across }) {
-  const rows = ticks(low, high, 4).map((value) => s("g", { class: "tick" },
+  const rows = ticks(low, high, 5).map((value) => s("g", { class: "tick" },
     s("line", { x1: frame.l, x2: frame.width - frame.r, y1: y(value), y2: y(value) }),
     s("text", { x: frame.l - 8, y: y(value) + 4, "text-anchor": "end" }, format(value))));
   const most = Math.max(1, Math.floor((frame.width - frame.l - frame.r) / 44));

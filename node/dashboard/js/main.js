@@ -96,14 +96,13 @@ async function turn(place, signal) {
     if (link.dataset.page === found.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const heading = [found.title, ...place.rest.map((part) => part.slice(0, 12))].join(" ");
-  document.title = `${heading} – Medweave`;
   fill(main, waiting());
   try {
     const module = await found.load();
     const shown = await module.show({ ...place, signal, may });
     if (signal.aborted) return;
     fill(main, shown);
+    document.title = `${main.querySelector("h1")?.textContent ?? found.title} – Medweave`;
     scrollTo(0, 0);
     if (!first) main.focus({ preventScroll: true });
   } catch (error) {

@@ -15,9 +15,12 @@ export function card(title, options, ...body) {
   return h("section", { class: `card ${options?.class ?? ""}`, "aria-labelledby": id }, head, body);
 }
 
-/** One figure with its name. */
+const LONG = 18;
+
+/** One figure with its name; a long text is set smaller. */
 export function stat(label, value, note) {
-  return h("div", { class: "stat" }, h("dt", {}, label), h("dd", {}, value), note && h("dd", { class: "note" }, note));
+  const long = typeof value === "string" && value.length > LONG;
+  return h("div", { class: "stat" }, h("dt", {}, label), h("dd", { class: long ? "long" : null }, value), note && h("dd", { class: "note" }, note));
 }
 
 /** Several figures in a row. */

@@ -3,8 +3,8 @@
  * and every line leads to the left.
  */
 
-export const STEP = 26;
-export const LANE = 64;
+export const STEP = 30;
+export const LANE = 72;
 export const LEFT = 40;
 export const TOP = 44;
 

@@ -10,6 +10,8 @@ const COLOURS = 6;
 const MARGIN = 120;
 const [NEAREST, FARTHEST] = [3, 0.12];
 const PAN = 60;
+const READABLE = 0.8;
+const ROOM = 56;
 
 /**
  * A view of a laid-out window of the ledger.
@@ -26,7 +28,7 @@ export class DagView {
     this.back = s("g", { "aria-hidden": "true" });
     this.names = s("g", { "aria-hidden": "true" });
     this.world = s("g", {}, this.back, this.edges, this.points);
-    this.svg = s("svg", { class: "dag-view", role: "group", "aria-label": `The ledger: ${count(graph.nodes.length)} transactions in ${graph.lanes.length} lanes`, "aria-describedby": help,
+    this.svg = s("svg", { class: "dag-view", style: { "--tall": `${Math.round(graph.height + ROOM)}px` }, role: "group", "aria-label": `The ledger: ${count(graph.nodes.length)} transactions in ${graph.lanes.length} lanes`, "aria-describedby": help,
       on: { wheel: (event) => this.wheel(event), pointerdown: (event) => this.grab(event), keydown: (event) => this.key(event) } }, this.world, this.names);
     const tool = (sign, words, action) => h("button", { type: "button", class: "icon-button", "aria-label": words, title: words, on: { click: action } }, sign);
     this.element = h("div", { class: "dag" }, this.svg,
@@ -44,8 +46,8 @@ export class DagView {
   fit() {
     const [width, height] = this.size();
     this.fitted = true;
-    const tall = Math.min(1.2, height / (this.graph.height + 8));
-    this.zoom = Math.max(0.55, Math.min(tall, width / this.graph.width), FARTHEST);
+    const tall = height / (this.graph.height + 8);
+    this.zoom = Math.max(READABLE, Math.min(1.25, tall, Math.max(READABLE, width / this.graph.width)));
     if (this.graph.width * this.zoom <= width) this.x = (width - this.graph.width * this.zoom) / 2;
     else this.x = width - this.graph.width * this.zoom;
     this.y = Math.max(0, (height - this.graph.height * this.zoom) / 2);

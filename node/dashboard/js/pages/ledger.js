@@ -14,7 +14,7 @@ import { detail } from "./transaction.js";
 
 const MOST = 6000;
 const WINDOWS = [1, 2, 5, 10];
-const IN_TABLE = 100;
+const IN_TABLE = 20;
 
 /** The page: `#/ledger?from=2&to=4&tx=CID`. */
 export async function show({ parameters, signal }) {
@@ -33,7 +33,7 @@ export async function show({ parameters, signal }) {
 /** A window of rounds: its drawing, its table, and the transaction that is looked at. */
 class Window {
   constructor({ from, to, last, tx, signal }) {
-    Object.assign(this, { from, to, last, tx, signal, kind: "", rows: [], timer: null });
+    Object.assign(this, { from, to, last, tx, signal, kind: "", rows: [], listed: IN_TABLE, timer: null });
     this.bar = h("div", { class: "tools" });
     this.drawing = h("div", {});
     this.beside = h("aside", { "aria-label": "Transaction", hidden: true });
@@ -94,16 +94,16 @@ class Window {
       select("Up to", rounds, this.to, (value) => move(Number(value) - span + 1, Number(value))),
       select("Showing", spans.map((n) => [n, plural(n, "round")]), span, (value) => move(this.to - Number(value) + 1, this.to)),
       button("Later", () => move(this.from + span, Math.min(this.last, this.to + span)), { disabled: this.to >= this.last }),
-      select("Highlight", [["", "all kinds"], ...Object.entries(KINDS)], this.kind, (value) => { this.kind = value; this.view.paint(); this.list(); }),
+      select("Highlight", [["", "all kinds"], ...Object.entries(KINDS)], this.kind, (value) => { this.kind = value; this.listed = IN_TABLE; this.view.paint(); this.list(); }),
     ];
   }
 
   list() {
     const rows = this.rows.filter((tx) => !this.kind || tx.kind === this.kind);
-    const newest = [...rows].reverse().slice(0, IN_TABLE);
+    const newest = [...rows].reverse().slice(0, this.listed);
     const open = (tx) => h("a", { href: `#/ledger?from=${this.from}&to=${this.to}&tx=${tx.id}`, on: { click: (event) => { event.preventDefault(); this.open(tx.id); } } }, KINDS[tx.kind] ?? tx.kind);
     fill(this.below,
-      h("p", { class: "help" }, `${plural(rows.length, "transaction")}${rows.length > IN_TABLE ? `, the newest ${IN_TABLE} below` : ""}. ${this.cut ? `Only the first ${count(MOST)} of this window were read: choose fewer rounds.` : ""}`),
+      h("p", { class: "help" }, `${plural(rows.length, "transaction")}${rows.length > newest.length ? `, the newest ${count(newest.length)} below` : ""}.${this.cut ? ` Only the first ${count(MOST)} of this window were read: choose fewer rounds.` : ""}`),
       table({ caption: "Transactions of this window, newest first", rows: newest, columns: [
         { title: "Kind", cell: open },
         { title: "Hospital", cell: (tx) => tx.hospital ?? "–", class: "wrap" },
@@ -111,7 +111,8 @@ class Window {
         { title: "Approved by", number: true, cell: (tx) => plural(tx.weight ?? 0, "member") },
         { title: "State", cell: (tx) => (tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy")) },
         { title: "Transaction", cell: (tx) => digest(tx.id) },
-      ] }));
+      ] }),
+      rows.length > newest.length && h("p", {}, button("Show more", () => { this.listed += 5 * IN_TABLE; this.list(); })));
   }
 
   async open(id, { focus = true } = {}) {

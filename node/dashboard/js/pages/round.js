@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { bars } from "../charts.js";
 import { fill, h } from "../dom.js";
-import { bytes, clock, count, duration, moment, percent, plural } from "../format.js";
+import { bytes, capital, clock, count, duration, moment, percent, plural } from "../format.js";
 import { badge, card, digest, empty, facts, folded, page, stat, stats, status, table } from "../parts.js";
 import { phaseTitle } from "../phases.js";
 import { members, nameOf, on } from "../state.js";
@@ -83,5 +83,5 @@ function verdicts(round) {
 function plan(text) {
   if (!text) return empty("The plan is not at this node yet.");
   const said = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
-  return facts(Object.entries(text).map(([name, value]) => [name.replaceAll("_", " "), said(value)]));
+  return facts(Object.entries(text).map(([name, value]) => [capital(name.replaceAll("_", " ")), said(value)]));
 }

@@ -88,7 +88,7 @@ function costs(rounds) {
       }))),
     h("div", { class: "columns" },
       card("Bytes sent by this hospital", {}, bars({ label: "Bytes sent per round by this hospital", rows: oldest.map((r) => ({ name: `Round ${r.round}`, parts: [r.bytes.upload, r.bytes.shares] })), parts: ["Sealed update", "Shares of openings"], format: bytes })),
-      card("Gas paid by this hospital", {}, bars({ label: "Gas paid per round by this hospital", rows: oldest.map((r) => ({ name: `Round ${r.round}`, parts: [r.gas.open, r.gas.propose, r.gas.finalise, r.gas.abort] })), parts: ["Open", "Propose", "Finalise", "Abort"], format: count }))),
+      card("Gas paid by this hospital", {}, !oldest.some((r) => r.gas.total) ? empty("None: other members sent these rounds to the chain.") : bars({ label: "Gas paid per round by this hospital", rows: oldest.map((r) => ({ name: `Round ${r.round}`, parts: [r.gas.open, r.gas.propose, r.gas.finalise, r.gas.abort] })), parts: ["Open", "Propose", "Finalise", "Abort"], format: count }))),
   ];
 }
 
