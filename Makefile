@@ -50,6 +50,10 @@ test-slow: $(DEV) $(NODE)  ## the tests that take minutes: exactness over a thou
 .PHONY: ipfs
 ipfs: $(IPFS)  ## js-ipfs in .cache/ipfs, for the tests that need an IPFS node; without it they are skipped
 
+.PHONY: reference
+reference: $(DEV)  ## docs/reference written anew from the code: commands, settings, errors, log lines, the contracts' events
+	$(BIN)/python -m tools.reference
+
 .PHONY: check
 check: $(DEV) $(NODE)  ## what must hold before a commit: lint, format, types, import directions, contract artefacts
 	$(BIN)/ruff check
@@ -70,6 +74,10 @@ contracts: $(DEV) $(NODE)  ## compile contracts/ into chain/artifacts
 .PHONY: bench
 bench: $(DEV) $(NODE)  ## every benchmark: prints its table, writes JSON to benchmarks/out; ARGS="round --repeats 1" runs one
 	$(BIN)/python -m benchmarks --out benchmarks/out $(ARGS)
+
+.PHONY: walkthrough
+walkthrough: $(RUNTIME) $(NODE)  ## record docs/walkthrough.md anew: three hospitals onboard on real processes, one leaves; minutes
+	$(BIN)/python -m tools.walkthrough --out docs/walkthrough.md
 
 .PHONY: lock
 lock: | $(BIN)/python  ## rewrite constraints.txt from a clean install of pyproject.toml

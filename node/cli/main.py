@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        code = _exit_code(error)
+        code = exit_code_of(type(error))
         if code is None:
             raise
         click.echo(f"error: {error}", err=True)
@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of an error of ours; None for a bug, which is shown in full."""
+def exit_code_of(kind: type[BaseException]) -> int | None:
+    """The exit code that errors of a class of ours end a command with; None for a bug, which is shown in full."""
     from chain import errors as chain
     from crypto.errors import CryptoError, InsecureParameters, UnknownParameters
     from dag.errors import LedgerError
@@ -121,20 +121,20 @@ def _exit_code(error: Exception) -> int | None:
     from node.images.errors import DataError
     from node.learning.errors import LearningError
 
-    if isinstance(error, MedweaveError):
-        return error.exit_code
-    if isinstance(error, OSError):
+    if issubclass(kind, MedweaveError):
+        return kind.exit_code
+    if issubclass(kind, OSError):
         return 4
-    ours = chain.BadKeystore | chain.BadDeployment | chain.BadArgument | chain.BadChainFile
-    if isinstance(error, DataError | LearningError | ours):
+    ours = (chain.BadKeystore, chain.BadDeployment, chain.BadArgument, chain.BadChainFile)
+    if issubclass(kind, (DataError, LearningError, *ours)):
         return 3
-    if isinstance(error, chain.ToolMissing | chain.PortInUse | chain.AnvilFailed):
+    if issubclass(kind, (chain.ToolMissing, chain.PortInUse, chain.AnvilFailed)):
         return 4
-    if isinstance(error, chain.ChainError):
+    if issubclass(kind, chain.ChainError):
         return 5
-    if isinstance(error, InsecureParameters | UnknownParameters):
+    if issubclass(kind, (InsecureParameters, UnknownParameters)):
         return 3
-    return 1 if isinstance(error, CryptoError | LedgerError) else None
+    return 1 if issubclass(kind, (CryptoError, LedgerError)) else None
 
 
 if __name__ == "__main__":
