@@ -10,7 +10,7 @@ const COLOURS = 6;
 const MARGIN = 120;
 const [NEAREST, FARTHEST] = [3, 0.12];
 const PAN = 60;
-const READABLE = 0.8;
+const [READABLE, LARGEST] = [0.8, 1.25];
 const ROOM = 56;
 
 /**
@@ -34,7 +34,7 @@ export class DagView {
     this.element = h("div", { class: "dag" }, this.svg,
       h("p", { class: "unseen", id: help }, "Arrow left goes to an approved transaction, arrow right to an approving one, up and down to another hospital. Enter opens it. Plus and minus zoom, zero shows all."),
       h("div", { class: "dag-buttons" }, tool("+", "Zoom in", () => this.scale(1.35)), tool("−", "Zoom out", () => this.scale(1 / 1.35)), tool("⤢", "Show all", () => this.fit())));
-    new ResizeObserver(() => { if (!this.fitted) this.fit(); else this.paint(); }).observe(this.element);
+    new ResizeObserver(() => { if (!this.fitted) this.fit(); else this.settle(); }).observe(this.element);
   }
 
   size() {
@@ -46,8 +46,9 @@ export class DagView {
   fit() {
     const [width, height] = this.size();
     this.fitted = true;
-    const tall = height / (this.graph.height + 8);
-    this.zoom = Math.max(READABLE, Math.min(1.25, tall, Math.max(READABLE, width / this.graph.width)));
+    const tall = Math.min(LARGEST, height / (this.graph.height + 8));
+    const wide = width / this.graph.width;
+    this.zoom = wide >= READABLE ? Math.min(tall, wide) : Math.max(READABLE, tall);
     if (this.graph.width * this.zoom <= width) this.x = (width - this.graph.width * this.zoom) / 2;
     else this.x = width - this.graph.width * this.zoom;
     this.y = Math.max(0, (height - this.graph.height * this.zoom) / 2);
@@ -147,6 +148,12 @@ export class DagView {
     this.selected = node;
     this.focused = node ?? this.focused;
     if (node) this.reveal(node);
+    this.paint();
+  }
+
+  /** The frame has another size: what is looked at stays in sight. */
+  settle() {
+    if (this.selected) this.reveal(this.selected);
     this.paint();
   }
 

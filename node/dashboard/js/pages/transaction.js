@@ -13,10 +13,10 @@ import { members } from "../state.js";
  * @param {{children: Object[], open: Function, close: Function, signal: AbortSignal}} options
  */
 export function detail(tx, { children, open, close, signal }) {
-  const shut = button("Close", close, { class: "quiet" });
+  const shut = h("button", { type: "button", class: "icon-button", "aria-label": "Close", title: "Close", on: { click: close } }, "×");
   if (!tx) return card("Transaction", { tools: shut }, empty("This node does not have this transaction (yet)."));
   const verdict = h("div", {});
-  const link = (id) => h("button", { type: "button", class: "button quiet", on: { click: () => open(id) } }, `${id.slice(0, 8)}…${id.slice(-6)}`);
+  const link = (id) => h("button", { type: "button", class: "chip", on: { click: () => open(id) } }, `${id.slice(0, 8)}…${id.slice(-6)}`);
   const parents = [...new Set(tx.parents)];
   return card(KINDS[tx.kind] ?? tx.kind, { tools: [tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy"), shut] },
     facts([
@@ -25,9 +25,9 @@ export function detail(tx, { children, open, close, signal }) {
       ["Id", digest(tx.id, { head: 10, tail: 8 })], ["Blob", tx.payload ? digest(tx.payload, { head: 10, tail: 8 }) : null],
     ]),
     h("h3", {}, "Approves"),
-    parents.length ? h("div", { class: "tools" }, parents.map(link)) : h("p", { class: "help" }, "Nothing: the ledger begins with it."),
+    parents.length ? h("div", { class: "chips" }, parents.map(link)) : h("p", { class: "help" }, "Nothing: the ledger begins with it."),
     h("h3", {}, "Approved by"),
-    children.length ? h("div", { class: "tools" }, children.slice(0, 12).map((child) => link(child.id)), children.length > 12 && `and ${children.length - 12} more`) : h("p", { class: "help" }, "Nothing in this window yet."),
+    children.length ? h("div", { class: "chips" }, children.slice(0, 12).map((child) => link(child.id)), children.length > 12 && `and ${children.length - 12} more`) : h("p", { class: "help" }, "Nothing in this window yet."),
     h("h3", {}, "Verification"),
     h("div", { class: "tools" }, button("Verify", () => verify(tx, verdict, signal), { class: "primary" }), tx.confirmed && tx.round > 0 && button("Download proof", () => proof(tx, verdict))),
     verdict,
@@ -41,7 +41,7 @@ function said(body) {
 
 function shown(value) {
   if (typeof value === "string") return /^[0-9a-z]{40,}$/i.test(value) ? digest(value) : value;
-  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return h("span", { class: "tools" }, value.map((item) => digest(item, { head: 6, tail: 4 })));
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return h("span", { class: "chips" }, value.map((item) => digest(item, { head: 6, tail: 4 })));
   if (value === null) return "none";
   return JSON.stringify(value);
 }
