@@ -22,6 +22,8 @@ HOME/
   motions.sqlite          what is put to the members' vote, and the signatures under it
   requests.sqlite         hospitals that ask to be admitted
   evidence.sqlite         refused proposals that may convict their leaders
+  orders.sqlite           what the operator asks of the daemon: rounds to open, to leave, a pause
+  notices.json            the members' newest notices of new data
   intents.sqlite          what it sends to the chain, written down before it is sent
   events.sqlite           what it has read of the chain
   training.sealed         last checkpoint of the training under way, sealed under a key of the account's
@@ -106,6 +108,16 @@ class Home:
     def evidence(self) -> Path:
         """Refused proposals that may convict their leaders."""
         return self.root / "evidence.sqlite"
+
+    @property
+    def orders(self) -> Path:
+        """What the operator asks of the daemon: rounds to open, to leave, a pause."""
+        return self.root / "orders.sqlite"
+
+    @property
+    def notices(self) -> Path:
+        """The members' newest notices of new data, signed."""
+        return self.root / "notices.json"
 
     def epoch_file(self, epoch: int, name: str) -> Path:
         """A sealed secret of one key epoch, such as `member` or `refresh-2.dealer`."""

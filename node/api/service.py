@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from node.home import Home
     from node.membership.book import MotionBook
     from node.membership.exchange import Exchange
+    from node.planning.board import NoticeBoard
     from node.publishing.gossip import Gossip
     from node.publishing.publisher import Publisher
     from node.rounds.journal import Journal
@@ -48,6 +49,7 @@ class Service(Protocol):
     publisher: Publisher
     gossip: Gossip
     motions: Exchange
+    notices: NoticeBoard
     book: MotionBook
     journal: Journal
 

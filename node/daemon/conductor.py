@@ -80,6 +80,13 @@ class Conductor:
             if not runner.over:
                 runner.feed([Tick(now)])
 
+    def leave(self, number: int) -> None:
+        """Take no further part in a round, whose ports are refused from now on; nothing happens where none is taken."""
+        runner = self.runners.get(number)
+        if runner is not None and not runner.over:
+            log.warning("round %d: left, as this hospital's operator asked", number)
+            self._drop(number)
+
     def stop(self) -> None:
         """The daemon ends: nothing is told to the rounds any more, whatever still comes back; they go on after a restart."""
         self._stopped = True

@@ -45,6 +45,8 @@ class Desk:
         reason = why_not(parts.view, row, parts.me)
         if reason is None and row.open and row.round <= parts.last_forgotten:
             reason = REASON
+        if reason is None and row.open and row.round in parts.planning.orders.left():
+            reason = "it was left, as this hospital's operator asked (`medweave round cancel`)"
         keys = parts.keeper.keys(row.epoch) if reason is None else None
         if keys is None and reason is None:
             reason = f"this hospital holds no keys of epoch {row.epoch}"
@@ -70,7 +72,7 @@ class Desk:
             keys_of=parts.keeper.keys,
             sealed_elsewhere=lambda model, epoch: sealed_at_peers(parts.peers(), model, epoch),
             generation_at=self._generation_at,
-            progress=self._progress,
+            progress=lambda what, share: self._progress(row.round, what, share),
         )
 
     def _policy(self) -> Policy:
@@ -81,9 +83,11 @@ class Desk:
             keep_quantised=self._keep_quantised if config.debug.keep_quantised else None,
         )
 
-    def _progress(self, what: str, share: float) -> None:
+    def _progress(self, number: int, what: str, share: float) -> None:
         if self._stopping:
             raise RoundProblem(f"{what} was cut short: this node is stopping")
+        if number in self._parts.planning.orders.left():
+            raise RoundProblem(f"{what} was cut short: round {number} was left")
         conductor = self._parts.conductor
         if conductor is not None and conductor.runners:
             conductor.runners[max(conductor.runners)].progress = (what, share)

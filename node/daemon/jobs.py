@@ -47,6 +47,7 @@ class Jobs:
             self._keep_epochs(),
             self._keep_envelopes(),
             self._open_rounds(),
+            self._announce(),
             self._govern(),
             self._keep_house(),
             self._tick(),
@@ -102,9 +103,11 @@ class Jobs:
         parts = self._parts
 
         async def step() -> None:
-            plan = parts.plan
-            if plan is not None and (parts.config.membership.new_epochs or not parts.view.active_epoch):
-                await asyncio.to_thread(parts.keeper.open_if_due, parts.view, plan.parameter_set, plan.threshold)
+            view, plan = parts.view, parts.planning.plan
+            wanted = parts.config.membership.new_epochs or not view.active_epoch
+            if plan is not None and wanted and not parts.planning.key_waits(view):
+                openers = plan.threshold_for(len(view.members))
+                await asyncio.to_thread(parts.keeper.open_if_due, view, plan.parameter_set, openers)
             await asyncio.to_thread(parts.keeper.step, parts.view)
 
         await self._again_and_again("key epoch", step)
@@ -119,10 +122,23 @@ class Jobs:
         await self._again_and_again("membership", step)
 
     async def _open_rounds(self) -> None:
-        opener = self._parts.opener
-        if opener is not None:
-            await self._again_and_again("opening", lambda: asyncio.to_thread(opener.open_if_due, self._parts.view))
-        await asyncio.Event().wait()
+        parts = self._parts
+
+        def step() -> frozenset[int]:
+            parts.planning.step(parts.view, parts.book.live(), parts.notices)
+            return parts.planning.orders.left()
+
+        async def look() -> None:
+            for number in await asyncio.to_thread(step):
+                if parts.conductor is not None:
+                    parts.conductor.leave(number)
+
+        await self._again_and_again("opening", look)
+
+    async def _announce(self) -> None:
+        parts = self._parts
+        step = parts.announcer.step
+        await self._again_and_again("new data", lambda: asyncio.to_thread(step, parts.planning.plan), _unhurried)
 
     async def _keep_house(self) -> None:
         parts = self._parts

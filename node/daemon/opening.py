@@ -1,4 +1,4 @@
-"""Opening the lineage and the rounds a hospital was asked to have: in turn, so that nobody waits for one member."""
+"""Opening the lineage and the rounds: when it is asked for or due, and in turn, so that nobody waits for one member."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
-from node.learning.modelfile import model_hash
+from node.learning.parameters import model_hash
+from node.planning.timetable import Past, next_opening
 from node.rounds.steps.models import genesis_model
 
 if TYPE_CHECKING:
@@ -18,70 +19,132 @@ if TYPE_CHECKING:
     from chain.client import Chain
     from chain.records import Receipt
     from node.consortium.view import ConsortiumView
+    from node.planning.orders import OrderBook
     from node.rounds.journal import Journal
     from node.rounds.plan import Plan
-    from node.storage import BlobStore
 
 log = logging.getLogger("medweave.rounds")
 
 TURN_SECONDS = 3.0
-"""The member of rank k waits k times this before it opens what a member before it should have."""
+"""The member of rank k waits k times this before it opens, or ends, what a member before it should have."""
 SOMEBODY_WAS_FASTER = frozenset({"GenesisExists", "RoundStillOpen", "WrongBase"})
+ENDED_ALREADY = frozenset({"RoundNotOpen", "RoundNotExpired"})
 
 
 class RoundOpener:
-    """Opens rounds of one plan until enough are finalised.
+    """Opens rounds of the plan in force: by an operator's order, by the plan's timetable, or up to a number of rounds.
 
     Args:
         me: This member's index.
-        plan: The plan to open rounds with.
-        target: Rounds to finalise; 0 opens none.
+        target: Rounds to finalise where the plan has no timetable; 0 opens none.
         chain: The contracts, with this member's account.
-        store: Receives the plan, so that the others can fetch it.
         journal: Remembers what opening cost.
+        orders: What this hospital's operator asks for.
+        clock: Unix seconds.
     """
 
-    def __init__(self, me: int, plan: Plan, target: int, chain: Chain, store: BlobStore, journal: Journal) -> None:
+    def __init__(
+        self,
+        me: int,
+        target: int,
+        chain: Chain,
+        journal: Journal,
+        orders: OrderBook,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._me = me
-        self._plan = plan
         self._target = target
         self._chain = chain
         self._journal = journal
+        self._orders = orders
+        self._clock = clock
         self._idle_since: float | None = None
-        store.put(plan.to_bytes())
+        self._said = ""
 
-    def open_if_due(self, view: ConsortiumView) -> None:
+    def step(self, view: ConsortiumView, plan: Plan | None, opened_at: float | None, fresh: int) -> None:
         """Record the genesis model, or open the next round, where that is called for and it is this member's turn.
 
         No round is opened while others hold the key than are members: the contract would allow it, no member would train.
+
+        Args:
+            view: What the chain said so far.
+            plan: The plan in force; None: there is none, nothing is opened.
+            opened_at: When the newest round was opened, Unix seconds; None before the first.
+            fresh: Hospitals that have announced new data since the last finalised round.
+
+        Raises:
+            ContractReverted: The contract refuses the plan; its own error says why.
+            ChainError: The chain does not answer.
         """
         current = view.current
-        due = view.fitting and view.finalised < self._target and self._me in view.members
-        if not due or (current is not None and current.open):
+        if plan is None or self._me not in view.members:
+            self._idle_since = None
+            return
+        if current is not None and current.open:
+            self._idle_since = None
+            self._end_if_left(view)
+            return
+        asked = self._orders.wanted(current.round + 1 if current else 1)
+        why = "asked for here" if asked else self._due(view, plan, opened_at, fresh)
+        if not why or self._too_few(view, plan) or not view.fitting:
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        if time.monotonic() - self._idle_since < TURN_SECONDS * self._rank(view):
-            return
+        if asked or time.monotonic() - self._idle_since >= TURN_SECONDS * self._rank(view):
+            self._open(view, plan, why)
+
+    def _due(self, view: ConsortiumView, plan: Plan, opened_at: float | None, fresh: int) -> str:
+        """Why a round is to be opened now; empty: it is not."""
+        if self._orders.paused:
+            return ""
+        if not plan.scheduled:
+            return f"{view.finalised} of {self._target} rounds finalised" if view.finalised < self._target else ""
+        now = self._clock()
+        opening = next_opening(plan, past_of(view, plan, opened_at), fresh, now)
+        return opening.why if opening.due(now) else ""
+
+    def _too_few(self, view: ConsortiumView, plan: Plan) -> bool:
+        """Whether a round could not end for want of members; said once."""
+        needed, there = fewest_members(plan), len(view.members)
+        if there < needed:
+            self._say(f"no round is opened: plan {plan.name!r} waits for {needed} members, there are {there}")
+        return there < needed
+
+    def _open(self, view: ConsortiumView, plan: Plan, why: str) -> None:
         if view.head is None:
-            initial = model_hash(genesis_model(self._plan))
-            number = 0
-            receipt = self._try("genesis model", lambda: self._chain.rounds.genesis(initial, self._plan.digest))
+            number, initial = 0, model_hash(genesis_model(plan))
+            receipt = self._try("genesis model", why, lambda: self._chain.rounds.genesis(initial, plan.digest))
         else:
-            head, plan = view.head, self._plan
+            head, current = view.head, view.current
             number = current.round + 1 if current else 1
             receipt = self._try(
-                "round",
+                f"round {number}",
+                why,
                 lambda: self._chain.rounds.open(plan.digest, head, plan.collect_seconds, plan.round_seconds),
             )
         if receipt is not None:
             self._journal.remember(number, "gas_open", receipt.gas_used)
 
+    def _end_if_left(self, view: ConsortiumView) -> None:
+        """Abort a round this hospital was told to leave once its time is over: where all left it, nobody else does."""
+        row = view.current
+        if row is None or row.round not in self._orders.left():
+            return
+        if self._clock() <= row.finalise_by + TURN_SECONDS * (1 + self._rank(view)):
+            return
+        try:
+            self._chain.rounds.abort(row.round)
+        except ContractReverted as error:
+            if error.name not in ENDED_ALREADY:
+                raise
+            return
+        log.info("round %d: aborted, its time is over", row.round)
+
     def _rank(self, view: ConsortiumView) -> int:
         seed = (view.current.next_seed if view.current else None) or keccak(self._chain.deployment.consortium)
         return view.standing.ranking(seed).index(self._me)
 
-    def _try(self, what: str, send: Callable[[], Receipt]) -> Receipt | None:
+    def _try(self, what: str, why: str, send: Callable[[], Receipt]) -> Receipt | None:
         """What it took; None where somebody was faster."""
         try:
             receipt = send()
@@ -89,5 +152,31 @@ class RoundOpener:
             if error.name not in SOMEBODY_WAS_FASTER:
                 raise
             return None
-        log.info("opened: %s", what)
+        log.info("opened: %s (%s)", what, why)
         return receipt
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            log.warning("%s", text)
+
+
+def fewest_members(plan: Plan) -> int:
+    """Members without which no round of the plan can end: a group, and somebody to train with."""
+    return max(2, plan.min_group)
+
+
+def past_of(view: ConsortiumView, plan: Plan, opened_at: float | None) -> Past:
+    """What the timetable asks of the rounds so far.
+
+    Args:
+        view: What the chain said so far.
+        plan: The plan in force.
+        opened_at: When the newest round was opened, Unix seconds; None before the first.
+    """
+    last = max((number for number, row in view.rounds.items() if row.finalised), default=0)
+    return Past(
+        opened_at=opened_at,
+        aborted=sum(row.aborted for number, row in view.rounds.items() if number > last),
+        finalised=sum(row.finalised and row.plan == plan.digest for row in view.rounds.values()),
+    )

@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import httpx
+
 from chain.client import Chain
 from chain.eventlog import EventLog
 from chain.fees import GWEI
@@ -16,8 +18,9 @@ from dag.ledger import Ledger
 from dag.store.sqlite import Store
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
+from node.daemon.announcing import CALL_SECONDS, Announcer
 from node.daemon.learner import LocalLearner
-from node.daemon.opening import RoundOpener
+from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
 from node.daemon.pruner import Pruner
 from node.daemon.roster import Seats
@@ -33,13 +36,13 @@ from node.membership.evidence import Evidence
 from node.membership.exchange import Exchange
 from node.membership.findings import seen_in
 from node.membership.prosecutor import Prosecutor
+from node.planning.board import NoticeBoard
 from node.publishing.blobs import PeerBlobs
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
 from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
-from node.rounds.plan import Plan
 from node.rounds.restored import last_forgotten
 from node.storage.opening import open_store
 
@@ -92,10 +95,10 @@ class Parts:
             allow_minimal=self.allow_minimal,
             min_threshold=config.rounds.min_threshold,
         )
-        self.opener, self.plan = self._opener()
         self.plans.read_all(self.view)
         self._keep_ledger()
         self._govern()
+        self._plan()
 
     # ---- what others ask -------------------------------------------------------------------------------------------
 
@@ -116,6 +119,7 @@ class Parts:
         self._events.close()
         self.book.close()
         self.evidence.close()
+        self.planning.close()
 
     # ---- building --------------------------------------------------------------------------------------------------
 
@@ -180,14 +184,16 @@ class Parts:
             raise BadConfig(f"account {account} is no member of this consortium: ask the members to admit it")
         return index
 
-    def _opener(self) -> tuple[RoundOpener | None, Plan | None]:
-        path, target = self.home.file(self.config.rounds.plan), self.config.rounds.target
-        if not path.exists():
-            if target:
-                raise BadConfig(f"[rounds] target is {target}, but {path} is missing: write a plan or set target = 0")
-            return None, None
-        plan = Plan.from_toml(path)
-        return (RoundOpener(self.me, plan, target, self.chain, self.store, self.journal) if target else None), plan
+    def _plan(self) -> None:
+        self.planning = Planning(self.home, self.config, self.me, self.chain, self.plans, self.store, self.journal)
+        self.notices = NoticeBoard(self.home.notices, self.chain.deployment, lambda: self.view)
+        self.announcer = Announcer(
+            self.notices,
+            self.planning.images,
+            self.identity.account,
+            self.peers,
+            lambda: httpx.Client(timeout=CALL_SECONDS, trust_env=False),
+        )
 
     # ---- what the parts ask of each other --------------------------------------------------------------------------
 

@@ -58,9 +58,11 @@ class OrderBook:
 
     def wanted(self, number: int) -> bool:
         """Whether round `number` was asked for; orders for earlier ones are done and forgotten."""
-        with self._lock:
-            self._db.execute("DELETE FROM orders WHERE kind = ? AND round < ?", (START, number))
-        return number in self._rounds(START)
+        wanted = self._rounds(START)
+        if any(other < number for other in wanted):
+            with self._lock:
+                self._db.execute("DELETE FROM orders WHERE kind = ? AND round < ?", (START, number))
+        return number in wanted
 
     def leave(self, number: int) -> bool:
         """Take no further part in a round; it cannot be taken back. Whether that is new."""

@@ -1,0 +1,186 @@
+"""The plan in force and what follows from it: which one it is, when rounds are opened, what of new data is told.
+
+    decided by vote     the plan the members admitted last and did not withdraw; its bytes are fetched from whoever has them
+    nothing decided     this hospital's own `plan.toml`; without one, the plan of the newest round
+    all withdrawn       none: the contract lets nobody open a round
+
+Nobody copies a file or restarts: each look at the chain may put another plan in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from chain.votes import PlanDecision
+from node.daemon.opening import RoundOpener, fewest_members
+from node.errors import BadPlan
+from node.planning.choice import choose
+from node.planning.images import ImageWatch
+from node.planning.orders import OrderBook
+from node.rounds.plan import Plan
+from node.storage import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from chain.client import Chain
+    from node.config import NodeConfig
+    from node.consortium.view import ConsortiumView
+    from node.daemon.plans import PlanBook
+    from node.home import Home
+    from node.membership.motion import Motion
+    from node.planning.board import NoticeBoard
+    from node.rounds.journal import Journal
+    from node.storage import BlobStore
+
+log = logging.getLogger("medweave.plans")
+
+RETRY_SECONDS = 10.0
+"""Between two tries to fetch a plan that is put to the vote."""
+
+
+class PlanInForce:
+    """Which plan this node goes by; call `look` from one thread at a time.
+
+    Args:
+        file: This hospital's own plan, if it wrote one.
+        plans: Reads plans by digest, of this hospital's blobs or its peers'.
+        store: Receives the own plan, so that the others can fetch it.
+
+    Raises:
+        BadPlan: The own plan is malformed.
+    """
+
+    def __init__(self, file: Path, plans: PlanBook, store: BlobStore) -> None:
+        self._own = Plan.from_toml(file) if file.exists() else None
+        self._plans = plans
+        self._said = ""
+        self._tried: dict[bytes, float] = {}
+        self.plan: Plan | None = self._own
+        """The plan in force; None: there is none, or it cannot be had."""
+        if self._own is not None:
+            store.put(self._own.to_bytes())
+
+    def look(self, view: ConsortiumView, live: Iterable[Motion] = ()) -> Plan | None:
+        """The plan in force now; plans that are put to the vote are fetched on the way, for people to look at.
+
+        Args:
+            view: What the chain said so far.
+            live: Motions that are put to the vote.
+        """
+        self.plan = self._choose(view)
+        for motion in live:
+            if isinstance(motion.vote, PlanDecision) and motion.vote.admitted:
+                self._prefetch(motion.vote.plan)
+        return self.plan
+
+    def _choose(self, view: ConsortiumView) -> Plan | None:
+        choice = choose(view, self._own)
+        if choice.source == "withdrawn":
+            self._say("the members withdrew every plan: `medweave plan propose` puts another to the vote")
+        if choice.source == "file" or choice.digest is None:
+            return None if choice.digest is None else self._own
+        return self._read(choice.digest)
+
+    def _read(self, digest: bytes) -> Plan | None:
+        try:
+            plan = self._plans.plan(digest)
+        except (BadPlan, StorageError) as error:
+            self._say(f"plan {digest.hex()[:16]}… is in force and cannot be read: {error}")
+            return None
+        if plan != self.plan:
+            log.info("plan in force: %s (%s)", plan.name, digest.hex()[:16])
+        return plan
+
+    def _say(self, why: str) -> None:
+        if why != self._said:
+            self._said = why
+            log.warning("no plan: %s", why)
+
+    def _prefetch(self, digest: bytes) -> None:
+        if time.monotonic() < self._tried.get(digest, 0.0):
+            return
+        self._tried[digest] = time.monotonic() + RETRY_SECONDS
+        try:
+            self._plans.plan(digest)
+            self._tried[digest] = float("inf")
+        except BadPlan as error:
+            self._tried[digest] = float("inf")
+            log.warning("put to the vote, and no plan: %s", error)
+        except StorageError as error:
+            log.info("plan %s is put to the vote and cannot be fetched yet: %s", digest.hex()[:16], error)
+
+
+class Planning:
+    """Plans, rounds to open and notices of one hospital; call `step` from one thread at a time.
+
+    Args:
+        home: The hospital's directory.
+        config: Its configuration.
+        me: Its seat.
+        chain: The contracts, with its account.
+        plans: Reads plans by digest.
+        store: The blob store.
+        journal: What must survive a crash.
+        view: The chain so far, for the notices.
+
+    Raises:
+        BadPlan: The hospital's own plan is malformed.
+    """
+
+    def __init__(
+        self, home: Home, config: NodeConfig, me: int, chain: Chain, plans: PlanBook, store: BlobStore, journal: Journal
+    ) -> None:
+        self._plans = plans
+        self._waits = ""
+        self.orders = OrderBook(home.orders)
+        self.in_force = PlanInForce(home.file(config.rounds.plan), plans, store)
+        self.opener = RoundOpener(me, config.rounds.target, chain, journal, self.orders)
+        self.images = ImageWatch(home.file(config.data.train))
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan in force, as of the last `step`."""
+        return self.in_force.plan
+
+    def close(self) -> None:
+        """Close the orders' file."""
+        self.orders.close()
+
+    def step(self, view: ConsortiumView, live: Iterable[Motion], board: NoticeBoard) -> None:
+        """Find the plan in force, and open what is to be opened by it.
+
+        Args:
+            view: What the chain said so far.
+            live: Motions that are put to the vote.
+            board: Which hospitals have new data.
+
+        Raises:
+            ChainError: The chain does not answer, or refuses.
+        """
+        plan = self.in_force.look(view, live)
+        self.opener.step(view, plan, self._opened_at(view), len(board.fresh(view)))
+
+    def key_waits(self, view: ConsortiumView) -> bool:
+        """Whether there are too few members for any round, so that a first key would open nothing; said once."""
+        plan = self.plan
+        if plan is None or view.active_epoch or len(view.members) >= fewest_members(plan):
+            return False
+        text = f"no key is made: plan {plan.name!r} waits for {fewest_members(plan)} members, there are {len(view.members)}"
+        if text != self._waits:
+            self._waits = text
+            log.warning("%s", text)
+        return True
+
+    def _opened_at(self, view: ConsortiumView) -> float | None:
+        """When the newest round was opened; where its plan cannot be had, when it stopped collecting."""
+        row = view.current
+        if row is None:
+            return None
+        try:
+            return float(row.collect_by - self._plans.plan(row.plan).collect_seconds)
+        except (BadPlan, StorageError):
+            return float(row.collect_by)
