@@ -13,6 +13,7 @@ import click
 from chain.conduct import Fault
 from chain.votes import Admission
 from node.cli.members_admit import ADMISSION
+from node.cli.members_url import url
 from node.cli.members_vote import PROPOSALS, find_seat
 from node.cli.options import home_option
 from node.cli.reader import Reader, chain_options
@@ -40,7 +41,7 @@ def command() -> None:
     """
 
 
-for proposal in (*ADMISSION, *PROPOSALS):
+for proposal in (*ADMISSION, *PROPOSALS, url):
     command.add_command(proposal)
 
 

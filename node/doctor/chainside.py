@@ -45,7 +45,7 @@ def clock(now: float, block_time: int, peers: Mapping[str, float], tolerance: fl
     if abs(apart) > tolerance / 4:
         return warn(name, f"{abs(apart):.0f} s {'behind' if apart > 0 else 'ahead of'} the other members'", do)
     return ok(
-        name, f"within {max(1, round(abs(apart)))} s of {len(peers)} members'" if peers else "not behind the chain's"
+        name, f"within {max(1, round(abs(apart)))} s of the {len(peers)} others'" if peers else "not behind the chain's"
     )
 
 
@@ -77,7 +77,7 @@ def registered_url(view: ConsortiumView, seat: int | None, config: NodeConfig) -
     """Whether the others look for this node where it says it is."""
     name = "url"
     if seat is None:
-        return skipped(name, "this hospital is no member yet")
+        return skipped(name, "this hospital is no member")
     registered = view.hospitals[seat].url
     if registered.rstrip("/") == config.hospital.url.rstrip("/"):
         return ok(name, registered)

@@ -68,6 +68,7 @@ class Council:
         self._version = -1
         self._ready_since: dict[bytes, float] = {}
         self._refused: set[bytes] = set()
+        self._left = False
 
     def step(self, view: ConsortiumView) -> None:
         """Exchange, count, send.
@@ -75,6 +76,7 @@ class Council:
         Raises:
             ChainError: The chain does not answer.
         """
+        self._notice(view)
         self._talk()
         live = self._book.live()
         if not live:
@@ -90,6 +92,13 @@ class Council:
                 self._send_in_turn(standing, view)
             else:
                 self._ready_since.pop(motion.id, None)
+
+    def _notice(self, view: ConsortiumView) -> None:
+        """Say once that this hospital has left."""
+        left = self._me not in view.members
+        if left and not self._left:
+            log.warning("this hospital is no member any more: its node takes part in nothing, stop it when you like")
+        self._left = left
 
     def support(self, vote: Vote) -> Motion:
         """Sign a vote that this hospital has convinced itself of; peers hear of it at the next `step`."""

@@ -151,8 +151,16 @@ def test_all_of_it_goes_into_a_backup(home: Home) -> None:
 class Chain:
     """A chain on which a hospital is admitted after some looks."""
 
+    funds = 10**18
+
     def __init__(self, views: list[ConsortiumView | None]) -> None:
         self.views = views
+
+    def balance(self, _account: str) -> int:
+        return self.funds
+
+    def gas_price(self) -> int:
+        return 1
 
     def verify(self) -> None:
         pass
@@ -186,6 +194,20 @@ def test_a_daemon_waits_until_its_hospital_is_admitted(home: Home, monkeypatch: 
     mine = unlock_identity(home, PASSWORD)
     joined = ConsortiumView.of([hospital(0), hospital(1, account=str(mine.account.address))])
     assert waits(home, monkeypatch, founded(1), None, founded(1), joined) == mine.account.address
+
+
+def test_what_it_waits_for_is_said_once_and_again_when_it_changes(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = str(unlock_identity(home, PASSWORD).account.address)
+    joined = ConsortiumView.of([hospital(0), hospital(1, account=mine)])
+    monkeypatch.setattr(Chain, "funds", 0)
+    waits(home, monkeypatch, founded(1), founded(1), founded(3), joined)
+    said = [record.getMessage() for record in caplog.records if "waiting for" in record.getMessage()]
+    assert len(said) == 2
+    assert "1 of 1 members" in said[0]
+    assert "for funds" in said[0]
+    assert "2 of 3 members" in said[1]
 
 
 def test_a_daemon_that_missed_its_rotation_starts_with_the_next_keys(
