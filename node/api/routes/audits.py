@@ -30,7 +30,7 @@ def router(service: Service) -> APIRouter:
         response_model=AuditShape,
         responses=problems(400, 404, 503),
     )
-    def ask_audit(asked: AuditAsked, response: Response) -> AuditShape:
+    def post_audit(asked: AuditAsked, response: Response) -> AuditShape:
         if asked.model is not None and asked.round is not None:
             raise HTTPException(400, "name a model or a round, not both")
         if asked.model is not None:

@@ -18,11 +18,12 @@ export function detail(tx, { children, open, close, signal }) {
   const verdict = h("div", {});
   const link = (id) => h("button", { type: "button", class: "chip", on: { click: () => open(id) } }, `${id.slice(0, 8)}…${id.slice(-6)}`);
   const parents = [...new Set(tx.parents)];
-  return card(KINDS[tx.kind] ?? tx.kind, { tools: [tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy"), shut] },
+  return card(KINDS[tx.kind] ?? tx.kind, { tools: shut },
     facts([
       ["Hospital", tx.hospital ?? "the start of the ledger"],
+      ["State", tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy")],
       ["Round", count(tx.round)], ["Key epoch", count(tx.epoch)], ["Its issuer's number", count(tx.sequence)], ["Size", bytes(tx.bytes)],
-      ["Id", digest(tx.id, { head: 10, tail: 8 })], ["Blob", tx.payload ? digest(tx.payload, { head: 10, tail: 8 }) : null],
+      ["Id", digest(tx.id, { head: 9, tail: 4 })], ["Blob", tx.payload ? digest(tx.payload, { head: 9, tail: 4 }) : null],
     ]),
     h("h3", {}, "Approves"),
     parents.length ? h("div", { class: "chips" }, parents.map(link)) : h("p", { class: "help" }, "Nothing: the ledger begins with it."),
