@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from node.api.events import Events
     from node.api.service import Service
 
-BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+"""Seconds; an answer is to begin within 0.1 (NOD-2)."""
 _STATES: Final = (*(name for name, _ in PHASES), "done", "aborted")
+VERSIONED: Final = "/v1"
+"""Below this all routes stand that do not stand at the root."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 
@@ -193,5 +196,8 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 def _route_of(scope: Scope) -> str:
     """The route as it is declared, once the router has found it; one word for all that leads nowhere."""
-    path = getattr(scope.get("route"), "path_format", None)
-    return f"{scope.get('root_path', '')}{path}" if path else "none"
+    route = scope.get("route")
+    declared = getattr(route, "path_format", None)
+    if route is None or declared is None:
+        return "none"
+    return str(declared) if route.path_regex.match(scope["path"]) else f"{VERSIONED}{declared}"
