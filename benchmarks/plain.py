@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from node.daemon.learner import settings_of
 from node.demo.memory import MemoryWatch, proportional_bytes
 from node.images.dataset import load_saved
 from node.learning.averaging import average
@@ -33,6 +32,7 @@ from node.learning.metrics import evaluate
 from node.learning.parameters import initial
 from node.learning.training import clip_l2, configure_threads, train
 from node.rounds.plan import Plan
+from node.work.learning import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

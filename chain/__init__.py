@@ -30,6 +30,15 @@ Synchronous. Knows neither training nor encryption: hashes come in and go out as
 
 from __future__ import annotations
 
+import sys
+from typing import Final
+
 from chain.outcome import recover_outcome_signer
 
 __all__ = ["recover_outcome_signer"]
+
+DEPTH: Final = 1000
+"""Python's own limit on recursion. A library of eth_account's raises it a hundredfold when it is imported, and then a few
+kilobytes of nested JSON from a stranger overflow the C stack and end the process."""
+
+sys.setrecursionlimit(DEPTH)

@@ -97,6 +97,9 @@ class Compute(_Section):
     """`[compute]`: how much of the machine training and sealing may use."""
 
     threads: int = Field(default=1, ge=1, le=256, description="Threads of the training.")
+    nice: int = Field(
+        default=10, ge=0, le=19, description="Niceness of the process that trains: how much others go before it."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
         description="Where training computes: `cuda`, `cpu`, or `auto`, the first GPU where there is one.",

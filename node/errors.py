@@ -12,6 +12,10 @@
     ├── RoundProblem        1   a round did not reach what was asked of it
     │   ├── LyingPeer           bytes from a member that contradict what was verified
     │   └── PolicyRefusal       this hospital's own policy forbids the step
+    ├── WorkProblem         1   the process that trains or answers failed; what it did is tried again
+    │   ├── WorkerLost          it was killed, or memory ran out
+    │   ├── WorkTooSlow         no answer in time
+    │   └── WorkerBusy          too much waits for it already
     └── WrongPassword       3
 
 Exit codes of every command: 0 done; 1 the thing checked is false, or the job failed; 2 it could not be checked, or the
@@ -84,3 +88,19 @@ class LyingPeer(RoundProblem):
 
 class PolicyRefusal(RoundProblem):
     """This hospital's policy forbids the step (for example a second, differing opening in one round)."""
+
+
+class WorkProblem(MedweaveError):
+    """The process that trains or answers for this node failed; what it was asked is tried again."""
+
+
+class WorkerLost(WorkProblem):
+    """The process was killed or ran out of memory; it is started anew, and training goes on from its last checkpoint."""
+
+
+class WorkTooSlow(WorkProblem):
+    """The process gave no answer in time and was stopped."""
+
+
+class WorkerBusy(WorkProblem):
+    """Too much waits for the process already; ask again later."""

@@ -21,18 +21,19 @@ from node.rounds.plan import Plan
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def command(home: Path, rounds: int | None, member: int, *, as_json: bool) -> None:
     """Train on this hospital's images alone, for as many epochs as the rounds have; report on validation and test."""
-    from node.daemon.learner import LocalLearner
+    from node.daemon.learner import setup_of
     from node.learning.layouts import initial
+    from node.work.learning import Learning
 
     place = Home(home)
     config = place.config()
     plan = Plan.from_toml(place.file(config.rounds.plan))
-    learner = LocalLearner(place, config, member)
+    learning = Learning(setup_of(place, config))
     vector = initial(plan.architecture, len(plan.classes), plan.seed)
     for number in range(1, (rounds or plan.rounds) + 1):
-        vector = learner.train(plan, vector, number, lambda _progress: None).vector
-    test = learner.report(plan, vector)
-    metrics = {"validation": learner.score(plan, vector).to_json(), "test": test.to_json() if test else None}
+        vector = learning.train(plan, vector, number, member, lambda _progress: None).vector
+    parts = ("validation", "test") if config.data.test else ("validation",)
+    metrics = {"test": None} | {part: learning.measure(plan, part, vector).to_json() for part in parts}
     if as_json:
         click.echo(json.dumps(metrics))
         return

@@ -1,128 +1,122 @@
-"""This hospital's images and what can be learnt from them: `Learner` of `node.rounds.ports`."""
+"""This hospital's images and what can be learnt from them: `Learner` of `node.rounds.ports`, computed by a worker process."""
 
 from __future__ import annotations
 
-import functools
 import logging
-import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from node.daemon.checkpoints import SealedCheckpoint
-from node.errors import BadConfig
-from node.images.dataset import load_saved
-from node.learning.metrics import evaluate
-from node.learning.precision import choose_device
-from node.learning.settings import TrainingSettings
-from node.learning.training import configure_threads, train
+from node.errors import WorkProblem
+from node.learning.results import Progress, TrainingResult
+from node.work.host import Worker
+from node.work.messages import Measure, Measured, Saved, Setup, Told, Train, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from crypto.secrets import ContentKey
     from node.config import NodeConfig
     from node.home import Home
-    from node.images.record import Dataset
     from node.learning.metrics import Metrics
-    from node.learning.training import Progress, TrainingResult
     from node.rounds.plan import Plan
+    from node.work.messages import Message, Part
 
 log = logging.getLogger("medweave.learning")
 
 
-def settings_of(plan: Plan) -> TrainingSettings:
-    """The training settings a plan asks for."""
-    return TrainingSettings(
-        architecture=plan.architecture,
-        classes=len(plan.classes),
-        image_size=plan.image_size,
-        epochs=plan.epochs,
-        batch_size=plan.batch_size,
-        learning_rate=float(plan.learning_rate),
-        weight_decay=float(plan.weight_decay),
-        proximal_mu=float(plan.proximal),
-        seed=plan.seed,
-        augment=plan.augment,
-        schedule=plan.schedule,
-        schedule_over=plan.schedule_over,
-        last_rate=float(plan.last_rate),
-        max_gradient=float(plan.max_gradient),
-        class_weights=plan.class_weights,
-        label_smoothing=float(plan.label_smoothing),
-        focal_gamma=float(plan.focal_gamma),
-        patience=plan.patience,
-        precision=plan.precision,
-    )
-
-
-class LocalLearner:
-    """Trains and measures on the images in a hospital's directory; one job at a time.
+def setup_of(home: Home, config: NodeConfig) -> Setup:
+    """What a process that trains for a hospital is told.
 
     Args:
         home: The hospital's directory.
-        config: Says where the images lie and how many threads may be used.
+        config: Says where the images lie and how much of the machine may be used.
+    """
+    data = config.data
+    places = {part: str(home.file(name).resolve()) if name else "" for part, name in data.model_dump().items()}
+    compute = config.compute
+    return Setup(**places, device=compute.device, threads=compute.threads, nice=compute.nice)
+
+
+class WorkerLearner:
+    """Has a process train and measure; one job at a time.
+
+    The process is given neither keys nor the hospital's directory: checkpoints come to this side, which seals them.
+
+    Args:
+        home: The hospital's directory.
+        config: Its configuration.
         member: This hospital's index; gives it a shuffle of its own.
         checkpoint_key: Seals the checkpoints of a training under way; without it there are none.
-
-    Raises:
-        BadSettings: The configuration asks for a GPU, and there is none.
     """
 
     def __init__(self, home: Home, config: NodeConfig, member: int, checkpoint_key: ContentKey | None = None) -> None:
-        self._home = home
-        self._key = checkpoint_key
-        self._device = choose_device(config.compute.device)
-        self._config = config
-        self._member = member
-        self._lock = threading.Lock()
-        configure_threads(config.compute.threads)
+        self._home, self._member, self._key = home, member, checkpoint_key
+        self._has_test = bool(config.data.test)
+        self.worker = Worker("training", setup_of(home, config))
 
     def train(
         self, plan: Plan, base: NDArray[np.float32], number: int, progress: Callable[[Progress], None]
     ) -> TrainingResult:
-        """Train from `base` for round `number` (from 1), from the last checkpoint of the same training on."""
-        settings = settings_of(plan).for_round(number - 1, plan.rounds, self._member)
+        """Train from `base` for round `number` (from 1), from the last checkpoint of the same training on.
 
-        def told(step: Progress) -> None:
-            _tell(number, step)
-            progress(step)
+        Raises:
+            WorkerLost: The process was killed; the next call goes on from the last checkpoint.
+            WorkProblem: It answered something else.
+            BadConfig, LearningError, DataError: What the training met; see `node.work.learning`.
+        """
+        store = SealedCheckpoint(self._home.training, self._key, number) if self._key else None
 
-        with self._lock:
-            return train(
-                base,
-                self._dataset("train", plan),
-                settings,
-                told,
-                validation=self._dataset("validation", plan) if plan.patience else None,
-                checkpoints=SealedCheckpoint(self._home.training, self._key, number) if self._key else None,
-                device=self._device,
-            )
+        def told(message: Told | Saved) -> None:
+            if isinstance(message, Told):
+                step = Progress(**message.model_dump())
+                _tell(number, step)
+                progress(step)
+            elif store is not None:
+                store.save(message.checkpoint.tobytes())
+
+        request = Train(
+            plan=plan.to_bytes().decode(),
+            number=number,
+            member=self._member,
+            keep=store is not None,
+            base=base,
+            checkpoint=np.frombuffer((store.load() if store else None) or b"", np.uint8),
+        )
+        answer = self.worker.ask(request, told)
+        if not isinstance(answer, Trained) or answer.vector.shape != base.shape:
+            raise WorkProblem(f"the training process answered with {type(answer).__name__} of another shape")
+        return _result(answer)
 
     def score(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics:
-        """Measure on the held-out images."""
-        with self._lock:
-            return evaluate(vector, self._dataset("validation", plan), settings_of(plan), self._device)
+        """Measure on the held-out images.
+
+        Raises:
+            WorkerLost, WorkProblem, BadConfig, LearningError, DataError: As `train`.
+        """
+        return self._measure(plan, "validation", vector)
 
     def report(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics | None:
-        """Measure on the test images, where there are any."""
-        if not self._config.data.test:
-            return None
-        with self._lock:
-            return evaluate(vector, self._dataset("test", plan), settings_of(plan), self._device)
+        """Measure on the test images, where there are any.
 
-    def _dataset(self, part: str, plan: Plan) -> Dataset:
-        dataset = self._load(part)
-        if dataset.class_names != plan.classes:
-            raise BadConfig(
-                f"[data] {part}: has classes {', '.join(dataset.class_names)}, the plan {', '.join(plan.classes)}"
-            )
-        return dataset
+        Raises:
+            WorkerLost, WorkProblem, BadConfig, LearningError, DataError: As `train`.
+        """
+        return self._measure(plan, "test", vector) if self._has_test else None
 
-    @functools.cache  # noqa: B019  (one learner lives as long as its process)
-    def _load(self, part: str) -> Dataset:
-        return load_saved(self._home.file(getattr(self._config.data, part)))
+    def _measure(self, plan: Plan, part: Part, vector: NDArray[np.float32]) -> Metrics:
+        answer: Message = self.worker.ask(Measure(plan=plan.to_bytes().decode(), part=part, vector=vector))
+        if not isinstance(answer, Measured):
+            raise WorkProblem(f"the training process answered a measurement with {type(answer).__name__}")
+        return answer.metrics
+
+
+def _result(answer: Trained) -> TrainingResult:
+    fields = {name: getattr(answer, name) for name in TrainingResult.__dataclass_fields__}
+    return TrainingResult(**fields)
 
 
 def _tell(number: int, step: Progress) -> None:

@@ -19,7 +19,7 @@ from dag.store.sqlite import Store
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.daemon.announcing import CALL_SECONDS, Announcer
-from node.daemon.learner import LocalLearner
+from node.daemon.learner import WorkerLearner
 from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
 from node.daemon.pruner import Pruner
@@ -86,7 +86,8 @@ class Parts:
         self.last_forgotten = last_forgotten(self.journal, max(self.view.rounds, default=0))
         self.blobs = PeerBlobs(self.store, self.peers)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
-        self.learner = LocalLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
+        self.learner = WorkerLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
+        self.learner.worker.start()  # it loads torch while the rest is read
         self.keeper = Keeper(
             self.me,
             self.chain,
@@ -98,6 +99,7 @@ class Parts:
         self.plans.read_all(self.view)
         self._keep_ledger()
         self._govern()
+        self.learner.worker.check()
         self._plan()
 
     # ---- what others ask -------------------------------------------------------------------------------------------
@@ -113,6 +115,7 @@ class Parts:
 
     def close(self) -> None:
         """Close every store, once nothing uses them any more."""
+        self.learner.worker.stop()
         self.publisher.close()
         self.journal.close()
         self._intents.close()

@@ -81,6 +81,7 @@ class Daemon(Parts):
     def _stop(self, conductor: Conductor) -> None:
         """End the work under way, then close the stores."""
         self._desk.stop()
+        self.learner.worker.stop()
         conductor.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.close()

@@ -14,13 +14,13 @@ from benchmarks.errors import NotMeasured
 from benchmarks.plain import PlainRound, PlainRun
 from benchmarks.severity import CLASS_NAMES, severities
 from node.cli.demo import command as demo
-from node.daemon.learner import settings_of
 from node.images.dataset import load_saved, save
 from node.learning.averaging import average
 from node.learning.metrics import evaluate
 from node.learning.parameters import initial
 from node.learning.training import train
 from node.rounds.plan import Plan
+from node.work.learning import settings_of
 from tests.benchmarks.support import facts, report
 
 

@@ -28,7 +28,6 @@ from dag.rules import Context, Member, RoundTerms
 from dag.store.sqlite import Store
 from dag.sync import Check, Effect, Send, Spread, SyncConfig, SyncMachine, Verdict
 from dag.transaction import Transaction, address_of
-from node.daemon.learner import settings_of
 from node.errors import MedweaveError
 from node.images.partition import partition, split_validation
 from node.images.phantom import generate
@@ -50,6 +49,7 @@ from node.rounds.worker import carry_out
 from node.sealing.keys import EpochKeys
 from node.sealing.quantising import plan_layout
 from node.storage import BlobMissing, BlobUnavailable, MemoryStore
+from node.work.learning import settings_of
 from tests.flow.simchain import SimChain
 
 if TYPE_CHECKING:

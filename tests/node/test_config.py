@@ -46,6 +46,7 @@ OTHER = {
     ("membership", "findings"): False,
     ("membership", "propose_removal_below"): 30,
     ("compute", "threads"): 3,
+    ("compute", "nice"): 7,
     ("compute", "device"): "cpu",
     ("storage", "backend"): "ipfs",
     ("storage", "ipfs"): "/ip4/127.0.0.1/tcp/5011",

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from benchmarks.federation import Clear, Split, federated
-from node.daemon.learner import settings_of
 from node.demo.data import VALIDATION_FRACTION, prepare
 from node.demo.network import plan_for
 from node.demo.options import DemoOptions
@@ -12,6 +11,7 @@ from node.images.dataset import concatenate
 from node.images.partition import split_validation
 from node.images.phantom import generate
 from node.learning.metrics import measure
+from node.work.learning import settings_of
 
 
 @pytest.mark.slow
