@@ -14,7 +14,7 @@ import click
 
 from node.cli.options import home_option, password_options, read_password
 from node.home import Home, unlock_identity
-from node.logs import Format, set_up
+from node.logs import Format, everywhere, set_up
 from node.membership.waiting import until_member
 
 
@@ -47,12 +47,16 @@ def command(
         keep=settings.keep,
     )
     identity = unlock_identity(place, read_password(password_file, password_fd))
-    from node.daemon.service import Daemon  # torch is loaded here, after everything cheap was checked
+    from node.daemon.service import Daemon  # loaded here, after everything cheap was checked
+    from node.daemon.supervisor import patiently
 
     again = True
     while again:
-        identity = until_member(place, identity)
-        again = asyncio.run(Daemon(place, config, identity).run())
+        with patiently("starting: reads its ledger, and waits where it is no member yet"):
+            identity = until_member(place, identity)
+            daemon = Daemon(place, config, identity)
+        everywhere(member=daemon.me)
+        again = asyncio.run(daemon.run())
 
 
 def _die_with(parent: int) -> None:

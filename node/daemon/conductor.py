@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from node.logs import bound
 from node.rounds.runner import RoundRunner
 from node.rounds.state import Anchor, Anchored, Attached, Ended, Ending, Failed, RoundFacts, Tick
 from node.rounds.worker import LONGEST_PAUSE_SECONDS, carry_out
@@ -160,7 +161,8 @@ class Conductor:
 
     @staticmethod
     def _do(runner: RoundRunner, effect: Effect) -> tuple[Event, ...]:
-        return carry_out(runner.ports, runner.state, effect)
+        with bound(round=runner.state.facts.round, phase=runner.phase):
+            return carry_out(runner.ports, runner.state, effect)
 
     def _finish(self, runner: RoundRunner, effect: Effect, done: Future[tuple[Event, ...]]) -> None:
         if self._stopped or done.cancelled():

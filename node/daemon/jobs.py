@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from chain.heads import HeadWatcher
+from node.daemon.supervisor import stay_alive
 from node.membership.succession import is_due
 from node.provenance.envelopes import EnvelopeKeeper
 from node.rounds.worker import EXPECTED
@@ -51,9 +52,16 @@ class Jobs:
             self._govern(),
             self._keep_house(),
             self._tick(),
+            stay_alive(self._doing),
             self._parts.gossip.run(),
         )
         return jobs if self.heads is None else (*jobs, self.heads.run())
+
+    def _doing(self) -> str:
+        """What the node does now, in one line for its supervisor."""
+        runners = self._parts.conductor.runners if self._parts.conductor is not None else {}
+        under_way = [number for number, runner in runners.items() if not runner.over]
+        return f"round {max(under_way)}: {runners[max(under_way)].doing}" if under_way else "waits for a round"
 
     async def until_succession(self) -> None:
         """Ends when the members have agreed to this hospital's next keys."""
