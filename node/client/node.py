@@ -324,7 +324,7 @@ class NodeClient:
         cursor: str | None = None
         while True:
             page = self.transport.json(path, {**query, "limit": PAGE, "cursor": cursor})
-            following = page.get("next") if isinstance(page, dict) else ""
+            following = page.get("next", "") if isinstance(page, dict) else ""
             if not (following is None or (isinstance(following, str) and following and following not in seen)):
                 raise Malformed(self.transport.url + path, "not a page: `next` is missing, or leads back")
             yield page
