@@ -1,1 +1,1 @@
-"""REST: what a person with curl, a peer and the demo ask a node; OpenAPI at `/docs`."""
+"""REST: what a person with curl, a peer and the demo ask a node; OpenAPI at `/openapi.json`."""

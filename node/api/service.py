@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from chain.client import Chain
     from dag.proofs.roundlog import RoundLog
+    from node.api.access.access import Access
     from node.config import NodeConfig
     from node.consortium.view import ConsortiumView
     from node.epochs.keeper import Keeper
@@ -44,6 +45,7 @@ class Service(Protocol):
     home: Home
     started: float
     config: NodeConfig
+    access: Access
     chain: Chain
     keeper: Keeper
     publisher: Publisher

@@ -74,11 +74,12 @@ class Dialer:
     auth: httpx.Auth | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
-    def client(self, timeout: httpx.Timeout | float, **options: object) -> httpx.Client:
-        """A client that several threads may share; options are httpx's own."""
+    def client(self, timeout: httpx.Timeout | float, limits: httpx.Limits | None = None) -> httpx.Client:
+        """A client that several threads may share."""
+        tls = self.tls or _system_tls()
         return httpx.Client(
-            auth=self.auth, verify=self.tls or _system_tls(), timeout=timeout, trust_env=False, **options
-        )  # type: ignore[arg-type]
+            auth=self.auth, verify=tls, timeout=timeout, trust_env=False, limits=limits or httpx.Limits()
+        )
 
     def async_client(self, timeout: httpx.Timeout | float) -> httpx.AsyncClient:
         """The same for an event loop."""

@@ -70,7 +70,7 @@ class Desk:
             url_of=lambda member: parts.view.hospitals[member].url or None,
             electorate=lambda: electorate(parts.view),
             keys_of=parts.keeper.keys,
-            sealed_elsewhere=lambda model, epoch: sealed_at_peers(parts.peers(), model, epoch),
+            sealed_elsewhere=lambda model, epoch: sealed_at_peers(parts.dialer, parts.peers(), model, epoch),
             generation_at=self._generation_at,
             progress=lambda what, share: self._progress(row.round, what, share),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,6 +17,9 @@ from chain.intents import IntentBook
 from crypto.secrets import ContentKey
 from dag.ledger import Ledger
 from dag.store.sqlite import Store
+from node.api.access.access import Access
+from node.api.access.tls import tls_of
+from node.calling import Dialer, MemberAuth
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.daemon.announcing import CALL_SECONDS, Announcer
@@ -24,7 +28,7 @@ from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
 from node.daemon.pruner import Pruner
 from node.daemon.roster import Seats
-from node.daemon.witness import LogWitness
+from node.daemon.witness import LogWitness, fetch_head
 from node.epochs.keeper import Keeper
 from node.epochs.start import member_index
 from node.epochs.vault import Vault
@@ -84,7 +88,9 @@ class Parts:
         self.store = open_store(home.blobs, config.storage)
         self.journal = Journal(home.journal)
         self.last_forgotten = last_forgotten(self.journal, max(self.view.rounds, default=0))
-        self.blobs = PeerBlobs(self.store, self.peers)
+        self.dialer = self._dialer()
+        self.access = Access(home, config, self.chain.deployment.consortium, lambda: self.view, identity.private_key)
+        self.blobs = PeerBlobs(self.store, self.peers, self.dialer)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
         self.learner = WorkerLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
         self.learner.worker.start()  # it loads torch while the rest is read
@@ -116,6 +122,7 @@ class Parts:
     def close(self) -> None:
         """Close every store, once nothing uses them any more."""
         self.learner.worker.stop()
+        self.access.close()
         self.publisher.close()
         self.journal.close()
         self._intents.close()
@@ -125,6 +132,11 @@ class Parts:
         self.planning.close()
 
     # ---- building --------------------------------------------------------------------------------------------------
+
+    def _dialer(self) -> Dialer:
+        """How this node calls others: as the member it is."""
+        auth = MemberAuth(self.identity.private_key, self.chain.deployment.consortium)
+        return Dialer(auth, tls_of(self.home, self.config.api))
 
     def _follow_chain(self) -> None:
         settings, home = self.config.chain, self.home
@@ -150,16 +162,18 @@ class Parts:
         self.publisher = Publisher(ledger, store, key, Seats(lambda: self.view), self._attached, self.evidence.keep)
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
-            self.publisher, config.hospital.url, self.peers, checks.check, over=self._over, anchors=self._anchors
+            self.publisher, self.dialer, self.peers, checks.check, over=self._over, anchors=self._anchors
         )
         cosigner = Cosigner(home.checkpoint, key)
-        self.witness = LogWitness(self.chain.deployment.consortium, self.me, cosigner, self.publisher)
+        self.witness = LogWitness(
+            self.chain.deployment.consortium, self.me, cosigner, self.publisher, partial(fetch_head, self.dialer)
+        )
         self.pruner = Pruner(self.publisher, store, self.store, config.storage.keep_rounds)
 
     def _govern(self) -> None:
         membership = self.config.membership
         self.book = MotionBook(self.home.motions, self.chain.deployment)
-        self.motions = Exchange(self.book, self.chain.deployment, lambda: self.view)
+        self.motions = Exchange(self.book, self.chain.deployment, lambda: self.view, self.dialer)
         self.council = Council(
             self.me,
             self.identity.account,

@@ -13,6 +13,7 @@ from node.rounds.ports import Consortium, Electorate
 
 if TYPE_CHECKING:
     from chain.deployment import Deployment
+    from node.calling import Dialer
     from node.consortium.records import RoundView
     from node.consortium.view import ConsortiumView
 
@@ -84,15 +85,16 @@ def why_not(view: ConsortiumView, row: RoundView, me: int) -> str | None:
     return None
 
 
-def sealed_at_peers(peers: tuple[str, ...], model: bytes, epoch: int) -> Iterator[tuple[int, str]]:
+def sealed_at_peers(dialer: Dialer, peers: tuple[str, ...], model: bytes, epoch: int) -> Iterator[tuple[int, str]]:
     """What each peer says of where a model lies sealed under an epoch: (round that made it, CID), unchecked but for form.
 
     Args:
+        dialer: Makes the client that asks them.
         peers: Base URLs.
         model: Hash of the model.
         epoch: The key epoch.
     """
-    with httpx.Client(timeout=ASK_SECONDS, trust_env=False) as http:
+    with dialer.client(ASK_SECONDS) as http:
         for peer in peers:
             try:
                 found = _answer(http, f"{peer}/v1/models/{model.hex()}/sealed/{epoch}")

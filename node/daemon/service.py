@@ -8,9 +8,9 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import uvicorn
-
+from node.api.access.tls import server_settings
 from node.api.app import create_app
+from node.api.serving import ApiServer
 from node.daemon.conductor import Conductor
 from node.daemon.desk import Desk
 from node.daemon.jobs import Jobs
@@ -62,7 +62,7 @@ class Daemon(Parts):
             self.loop.add_signal_handler(number, lambda: None)
         hospital = self.config.hospital
         listener = listen(hospital.host, hospital.port)
-        server = uvicorn.Server(uvicorn.Config(create_app(self), log_config=None, access_log=False, lifespan="off"))
+        server = ApiServer(create_app(self), **server_settings(self.home, self.config))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         succession = asyncio.create_task(self._jobs.until_succession())
         work = [succession, *(asyncio.create_task(job) for job in self._jobs.all())]

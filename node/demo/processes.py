@@ -10,11 +10,15 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from node.api.access.roles import Role
+from node.api.access.tokens import Tokens
 from node.errors import BadEnvironment, PeerProblem
+from node.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 90
 STOP_SECONDS = 15
+TOKEN_DAYS = 1
 
 
 def command(*arguments: str) -> list[str]:
@@ -40,6 +45,15 @@ class HospitalProcess:
     port: int
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     process: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """What a request to the daemon carries: an operator's token, made on the spot in the hospital's directory."""
+        tokens = Tokens(Home(self.home).tokens)
+        try:
+            return {"Authorization": f"Bearer {tokens.create('demo', Role.OPERATOR, TOKEN_DAYS).secret}"}
+        finally:
+            tokens.close()
 
     def run(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start one of our commands for this hospital, its password on an inherited pipe."""

@@ -70,7 +70,7 @@ class Watcher:
         if code is not None:
             raise RoundProblem(f"{hospital.name} stopped with code {code}: {hospital.last_words()}")
         try:
-            answer = self._http.get(f"{hospital.url}/v1/status")
+            answer = self._http.get(f"{hospital.url}/v1/status", headers=hospital.headers)
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except httpx.HTTPError:
@@ -128,7 +128,7 @@ def ask(hospital: HospitalProcess, path: str) -> dict[str, Any]:
         PeerProblem: It does not answer.
     """
     try:
-        answer = httpx.get(f"{hospital.url}{path}", timeout=10.0, trust_env=False)
+        answer = httpx.get(f"{hospital.url}{path}", headers=hospital.headers, timeout=10.0, trust_env=False)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
     except httpx.HTTPError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from node.calling import Dialer
 from node.errors import BadMotion
 from node.membership.motion import MAX_MESSAGE_BYTES, pack, unpack
 
@@ -33,12 +34,20 @@ class Exchange:
         book: Where motions are kept.
         deployment: The consortium's contracts.
         view: Gives the newest view of the chain.
+        dialer: Makes the client that calls peers; says who calls.
     """
 
-    def __init__(self, book: MotionBook, deployment: Deployment, view: Callable[[], ConsortiumView]) -> None:
+    def __init__(
+        self,
+        book: MotionBook,
+        deployment: Deployment,
+        view: Callable[[], ConsortiumView],
+        dialer: Dialer | None = None,
+    ) -> None:
         self._book = book
         self._deployment = deployment
         self._view = view
+        self._dialer = dialer or Dialer()
         self._seen: set[tuple[bytes, bytes]] = set()
 
     def told(self) -> bytes:
@@ -88,7 +97,7 @@ class Exchange:
             Whether anything was new.
         """
         message, new = self.told(), False
-        with httpx.Client(timeout=CALL_SECONDS, trust_env=False) as http:
+        with self._dialer.client(CALL_SECONDS) as http:
             for peer in peers:
                 try:
                     new = self.heard(_post(http, f"{peer}/v1/motions", message)) or new

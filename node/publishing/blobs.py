@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
-
+from node.calling import Dialer
 from node.storage import BlobCorrupt, BlobMissing, BlobStore, FetchLimits, fetch_blob
 
 if TYPE_CHECKING:
@@ -20,12 +19,13 @@ class PeerBlobs:
     Args:
         store: The local store.
         peers: The other members' base URLs, newest knowledge at each call.
+        dialer: Makes the client that asks them; says who asks.
     """
 
-    def __init__(self, store: BlobStore, peers: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(self, store: BlobStore, peers: Callable[[], tuple[str, ...]], dialer: Dialer | None = None) -> None:
         self._store = store
         self._peers = peers
-        self._http = httpx.Client(trust_env=False, timeout=LIMITS.timeout())  # thread-safe; keeps connections open
+        self._http = (dialer or Dialer()).client(LIMITS.timeout())  # thread-safe; keeps connections open
 
     @property
     def store(self) -> BlobStore:

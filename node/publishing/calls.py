@@ -14,6 +14,7 @@ from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE
 
 if TYPE_CHECKING:
     from dag.sync import Send
+    from node.calling import Dialer
 
 log = logging.getLogger("medweave.gossip")
 
@@ -46,14 +47,13 @@ class Calls:
     for it.
     """
 
-    def __init__(self, own_url: str) -> None:
+    def __init__(self, dialer: Dialer) -> None:
         """No calls yet.
 
         Args:
-            own_url: This node's address, told to peers so that they know who calls.
+            dialer: Makes the client; says who calls.
         """
-        self._own_url = own_url
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS), trust_env=False)
+        self._http = dialer.async_client(httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS))
         self._lines: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
 
@@ -79,7 +79,7 @@ class Calls:
                 self._lines.pop(peer, None)
 
     async def _post(self, peer: str, message: bytes) -> Answered:
-        headers = {"Content-Type": MEDIA_TYPE, "Accept-Encoding": "identity", "Medweave-Node": self._own_url}
+        headers = {"Content-Type": MEDIA_TYPE, "Accept-Encoding": "identity"}
         try:
             async with (
                 asyncio.timeout(TOTAL_SECONDS),

@@ -1,7 +1,7 @@
 """Gossip over HTTP: carries what the sync machine (`dag.sync`) wants done, and tells it what comes in.
 
-Every message is one POST to `/v1/gossip`; a question's answer is in the response, so a node that cannot be called still
-catches up. Who calls only says who it is: such messages are scored apart from the answers to our own calls. The machine runs
+Every message is one POST to `/v1/gossip`, signed by the member that calls; a question's answer is in the response, so a node that
+cannot be called still catches up. What others call with is scored apart from the answers to our own calls. The machine runs
 in a thread of its own, which alone touches it: the event loop waits for no disk. An update's ciphertexts are fetched and
 checked *before* the ledger takes its transaction, so what a node approves it has.
 """
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from dag.sync import Effect
     from dag.transaction import Transaction
+    from node.calling import Dialer
     from node.publishing.publisher import Publisher
 
 log = logging.getLogger("medweave.gossip")
@@ -86,7 +87,7 @@ class Gossip:
 
     Args:
         publisher: This node's ledger.
-        own_url: This node's address, told to peers so that they know whom to ask back.
+        dialer: Makes the client that calls them; says who calls.
         peers: The other members' base URLs, newest knowledge at each call.
         check_update: Fetches and checks an update's ciphertexts; given the transaction and the URL it came from.
         over: Whether a round has ended, by number: what it brought is settled, so its ciphertexts need no check.
@@ -97,7 +98,7 @@ class Gossip:
     def __init__(
         self,
         publisher: Publisher,
-        own_url: str,
+        dialer: Dialer,
         peers: Callable[[], tuple[str, ...]],
         check_update: Callable[[Transaction, str | None], None],
         *,
@@ -116,7 +117,7 @@ class Gossip:
             chance,
             needs_check=lambda transaction: transaction.kind is Kind.UPDATE and not over(transaction.round),
         )
-        self._calls = Calls(own_url)
+        self._calls = Calls(dialer)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gossip")
         self._checkers = ThreadPoolExecutor(config.max_checks, thread_name_prefix="check")
         self._wake = asyncio.Event()
@@ -166,7 +167,7 @@ class Gossip:
 
         Args:
             message: The bytes.
-            caller: Who says it called; None for nobody known.
+            caller: Base URL of the member that called; None where it has none.
 
         Returns:
             The answer; empty if there is none.

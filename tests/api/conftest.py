@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from chain import events as ev
 from chain.client import Chain
 from node.api.app import create_app
-from node.config import ChainSection, Hospital, NodeConfig
+from node.calling import Dialer, MemberAuth
 from node.consortium.view import ConsortiumView, fold
 from node.epochs.keeper import Keeper
 from node.epochs.vault import Vault
@@ -21,6 +21,7 @@ from node.home import Home
 from node.membership.book import MotionBook
 from node.publishing.gossip import Gossip
 from node.storage import FileStore
+from tests.api.access.support import access_over, bearer, config_for
 from tests.flow.simnet import SimNet
 
 torch.set_num_threads(1)
@@ -107,20 +108,20 @@ def service(net, tmp_path_factory):
     home.box_file.write_bytes(b"a sealed secret")
     chain = Chain("http://127.0.0.1:1", net.deployment)
     vault = Vault(home, "password", store, allow_minimal=True)
+    view = fold(ConsortiumView(), events(net))
     return SimpleNamespace(
         me=0,
         started=time.time(),
-        config=NodeConfig(
-            hospital=Hospital(name="Hospital 0", port=1, url="http://node-0"), chain=ChainSection(rpc="http://chain")
-        ),
+        config=config_for("http://node-0"),
+        access=access_over(view, net.deployment.consortium, "http://node-0", home.root),
         chain=chain,
         keeper=Keeper(0, chain, node.blobs, vault),
         publisher=node.publisher,
-        gossip=Gossip(node.publisher, "http://node-0", lambda: (), lambda *_: None),
+        gossip=Gossip(node.publisher, Dialer(), lambda: (), lambda *_: None),
         journal=node.journal,
         store=store,
         conductor=SimpleNamespace(runners={1: node.runner}),
-        view=fold(ConsortiumView(), events(net)),
+        view=view,
         home=home,
         book=MotionBook(":memory:", net.deployment),
         witness=SimpleNamespace(log=None),
@@ -130,7 +131,16 @@ def service(net, tmp_path_factory):
 @pytest.fixture(scope="session")
 def client(service):
     """A server error is an answer here, not an exception: no request may lead to one."""
-    return TestClient(create_app(service), raise_server_exceptions=False)
+    return TestClient(create_app(service), raise_server_exceptions=False, headers=bearer(service.access))
+
+
+@pytest.fixture(scope="session")
+def member(service, net):
+    """The same node as hospital 1's calls it."""
+    auth = MemberAuth(bytes(net.accounts[1].key), net.deployment.consortium)
+    found = TestClient(create_app(service), raise_server_exceptions=False, base_url="http://node-0")
+    found.auth = auth
+    return found
 
 
 @pytest.fixture(autouse=True)

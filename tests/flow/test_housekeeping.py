@@ -16,6 +16,7 @@ from dag.errors import Pruned
 from dag.proofs.checkpoint import cosign, log_witnesses, parse_log_head
 from dag.proofs.notes import Note, TreeHead
 from dag.store.pruning import Pruning
+from node.calling import Dialer
 from node.consortium.view import ConsortiumView
 from node.daemon.pruner import Pruner
 from node.daemon.witness import LogWitness, fetch_head, present_witnesses
@@ -192,12 +193,12 @@ def test_a_head_is_fetched_from_a_node_and_anything_else_is_refused(house):
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         try:
-            assert fetch_head(f"{url}/good").render().encode() == note
+            assert fetch_head(Dialer(), f"{url}/good").render().encode() == note
             for what in ("junk", "big", "none"):
                 with pytest.raises(PeerProblem, match="no head of the log"):
-                    fetch_head(f"{url}/{what}")
+                    fetch_head(Dialer(), f"{url}/{what}")
         finally:
             server.shutdown()
             thread.join()
     with pytest.raises(PeerProblem):
-        fetch_head(url)
+        fetch_head(Dialer(), url)

@@ -41,7 +41,9 @@ class Network:
     root: Path
 
     def ask(self, k: int, path: str) -> Any:
-        return httpx.get(f"{self.hospitals[k].url}/v1/{path}", timeout=10, trust_env=False).raise_for_status().json()
+        hospital = self.hospitals[k]
+        url = f"{hospital.url}/v1/{path}"
+        return httpx.get(url, headers=hospital.headers, timeout=10, trust_env=False).raise_for_status().json()
 
     def say(self, k: int, *arguments: str, seconds: float = 200) -> str:
         """What a command at hospital k prints."""

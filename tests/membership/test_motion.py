@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from chain.conduct import Fault
 from chain.votes import Admission, Finding, PlanDecision, Removal, Resizing, Rotation, Vote, sign_vote
 from node.api.app import create_app
+from node.calling import MemberAuth
 from node.errors import BadMotion
 from node.membership import motion as module
 from node.membership.book import MAX_LIVE_OF_ONE
 from node.membership.fingerprint import fingerprint
 from node.membership.motion import MAX_SIGNATURES, Motion, pack, unpack
+from tests.api.access.support import access_over
 from tests.membership.support import ACCOUNTS, DEPLOYMENT, LATER, Peer, digest, hospital
 
 ONE = ACCOUNTS[1].address
@@ -203,8 +205,14 @@ def test_a_peers_motions_are_heard_and_answered_with_ones_own() -> None:
     theirs, their_signatures = signed(VOTES[3], 1)
     here.book.add(own, ACCOUNTS[0].address, own_signatures[0])
     there.book.add(theirs, ACCOUNTS[1].address, their_signatures[0])
-    service = SimpleNamespace(config=SimpleNamespace(hospital=SimpleNamespace(name="H")), motions=here.exchange)
+    service = SimpleNamespace(
+        config=SimpleNamespace(hospital=SimpleNamespace(name="H")),
+        motions=here.exchange,
+        access=access_over(here.view, DEPLOYMENT.consortium),
+    )
     with TestClient(create_app(service)) as client:  # type: ignore[arg-type]
+        assert client.post("/v1/motions", content=there.exchange.told()).status_code == 401
+        client.auth = MemberAuth(bytes(ACCOUNTS[1].key), DEPLOYMENT.consortium)
         answer = client.post("/v1/motions", content=there.exchange.told())
         assert answer.status_code == 200
         there.exchange.heard(answer.content)

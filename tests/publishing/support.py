@@ -19,11 +19,13 @@ from dag.sync import SyncConfig
 from dag.sync.messages import Message, parse
 from dag.transaction import address_of
 from node.api.app import create_app
+from node.calling import Dialer, MemberAuth
 from node.consortium.view import ConsortiumView
 from node.publishing.gossip import Gossip
 from node.publishing.publisher import Publisher
 from node.storage import MemoryStore
-from tests.dag.support import blob, context, key, update_body
+from tests.api.access.support import access_over
+from tests.dag.support import CONSORTIUM, blob, context, key, update_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,20 +74,23 @@ class Node:
 
     def __post_init__(self) -> None:
         self.context = context(self.members)
+        self.auth = MemberAuth(key(self.member), CONSORTIUM)
         self.book = self.book or publisher(self.member, self.members, self._attached, ctx=lambda: self.context)
         self.gossip = Gossip(
-            self.book, url(self.member), lambda: tuple(self.peers), self._check, config=self.config, **self.options
+            self.book, Dialer(self.auth), lambda: tuple(self.peers), self._check, config=self.config, **self.options
         )
         hospitals = tuple(
             Hospital(to_checksum_address(address_of(key(k))), bytes([k + 1] * 32), 1, f"Hospital {k}", url(k))
             for k in range(self.members)
         )
+        view = ConsortiumView.of(hospitals)
         self.service = SimpleNamespace(
             config=SimpleNamespace(hospital=SimpleNamespace(name=f"Hospital {self.member}")),
+            access=access_over(view, CONSORTIUM, url(self.member)),
             publisher=self.book,
             gossip=self.gossip,
             store=MemoryStore(),
-            view=ConsortiumView.of(hospitals),
+            view=view,
         )
         self.app = create_app(self.service)
 
@@ -104,7 +109,7 @@ class Node:
             where: app if isinstance(app, httpx.AsyncBaseTransport) else httpx.ASGITransport(app)
             for where, app in others.items()
         }
-        self.gossip._calls._http = httpx.AsyncClient(mounts=mounts, trust_env=False, timeout=2.0)
+        self.gossip._calls._http = httpx.AsyncClient(mounts=mounts, trust_env=False, timeout=2.0, auth=self.auth)
 
     def has(self, *transactions: Transaction) -> bool:
         return all(self.book.knows(tx.id) for tx in transactions)

@@ -10,12 +10,23 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 
+from node.api.app import create_app
+from node.calling import Dialer, MemberAuth
 from node.publishing.blobs import PeerBlobs
 from node.storage import BadCid, BlobUnavailable, FileStore, blob_cid
+from tests.api.access.support import access_over
+from tests.dag.support import CONSORTIUM, key
 from tests.publishing.support import Node
 
 DATA = bytes(range(256)) * 2000  # 512 kB: two chunks
 CID = blob_cid(DATA)
+
+
+ME = Dialer(MemberAuth(key(0), CONSORTIUM))
+
+
+def peer_blobs(store: FileStore, peers) -> PeerBlobs:
+    return PeerBlobs(store, peers, ME)
 
 
 @contextmanager
@@ -23,13 +34,16 @@ def serving(node: Node):
     """A node's API on a real port; gives its URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(node.app, log_config=None, lifespan="off"))
+        where = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        node.service.access = access_over(node.service.view, CONSORTIUM, where)
+        app = create_app(node.service)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.005)
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield where
         finally:
             server.should_exit = True
             thread.join()
@@ -58,18 +72,18 @@ def damaged(store: FileStore) -> FileStore:
 
 def test_what_is_here_is_asked_of_nobody(store):
     store.put(DATA)
-    assert PeerBlobs(store, lambda: pytest.fail("asked for peers")).obtain(CID) == DATA
+    assert peer_blobs(store, lambda: pytest.fail("asked for peers")).obtain(CID) == DATA
 
 
 def test_what_is_missing_is_fetched_and_kept(store, peer):
-    blobs = PeerBlobs(store, lambda: (peer,))
+    blobs = peer_blobs(store, lambda: (peer,))
     assert blobs.obtain(CID) == DATA
     assert store.get(CID) == DATA
     assert blobs.store is store
 
 
 def test_what_is_damaged_is_fetched_again_and_replaced(store, peer):
-    assert PeerBlobs(damaged(store), lambda: (peer,)).obtain(CID) == DATA
+    assert peer_blobs(damaged(store), lambda: (peer,)).obtain(CID) == DATA
     assert store.get(CID) == DATA
 
 
@@ -77,37 +91,37 @@ def test_a_peer_whose_copy_is_damaged_is_passed_over(store, tmp_path, peer):
     bad = Node(2)
     bad.service.store = damaged(FileStore(tmp_path / "bad"))
     with serving(bad) as where:
-        assert PeerBlobs(store, lambda: (where, peer)).obtain(CID) == DATA
+        assert peer_blobs(store, lambda: (where, peer)).obtain(CID) == DATA
         with pytest.raises(BlobUnavailable, match=r"503|other bytes"):
-            PeerBlobs(FileStore(tmp_path / "other"), lambda: (where,)).obtain(CID)
+            peer_blobs(FileStore(tmp_path / "other"), lambda: (where,)).obtain(CID)
 
 
 def test_whoever_announced_it_is_asked_first(store, peer):
-    assert PeerBlobs(store, lambda: ("http://127.0.0.1:1",)).obtain(CID, peer) == DATA
+    assert peer_blobs(store, lambda: ("http://127.0.0.1:1",)).obtain(CID, peer) == DATA
 
 
 def test_without_a_peer_that_has_it_the_error_lists_who_was_asked(store, peer):
     missing = blob_cid(b"nobody has this")
     with pytest.raises(BlobUnavailable) as caught:
-        PeerBlobs(store, lambda: (peer, "http://127.0.0.1:1")).obtain(missing, peer)
+        peer_blobs(store, lambda: (peer, "http://127.0.0.1:1")).obtain(missing, peer)
     assert [attempt.peer for attempt in caught.value.attempts] == [peer, "http://127.0.0.1:1"]
     with pytest.raises(BlobUnavailable, match="no peer is known"):
-        PeerBlobs(store, lambda: ()).obtain(missing)
+        peer_blobs(store, lambda: ()).obtain(missing)
 
 
 @pytest.mark.parametrize("address", ["no url", "http://..", "http://xn--", "http://:80:80", "http://\x01", "ftp://x"])
 def test_an_address_that_is_none_is_passed_over(store, peer, address):
     """A member's URL is its own choice: what cannot even be parsed must not hide the other members."""
-    assert PeerBlobs(store, lambda: (address, peer)).obtain(CID) == DATA
+    assert peer_blobs(store, lambda: (address, peer)).obtain(CID) == DATA
 
 
 def test_something_that_is_no_cid_is_refused_before_anybody_is_asked(store):
     with pytest.raises(BadCid):
-        PeerBlobs(store, lambda: pytest.fail("asked for peers")).obtain("../../etc/passwd")
+        peer_blobs(store, lambda: pytest.fail("asked for peers")).obtain("../../etc/passwd")
 
 
 def test_many_threads_may_ask_at_once(store, peer):
-    blobs, found = PeerBlobs(store, lambda: (peer,)), []
+    blobs, found = peer_blobs(store, lambda: (peer,)), []
     threads = [threading.Thread(target=lambda: found.append(blobs.obtain(CID))) for _ in range(6)]
     for thread in threads:
         thread.start()

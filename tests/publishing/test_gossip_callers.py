@@ -10,8 +10,10 @@ import pytest
 from dag.ids import sha256
 from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE, SyncConfig
 from dag.sync.messages import Announce, Answer, Push, Request, parse
+from node.calling import MemberAuth
 from node.errors import PeerBusy
 from node.publishing import gossip as module
+from tests.dag.support import CONSORTIUM, key
 from tests.publishing.support import (
     NO_FRONTIER,
     Node,
@@ -71,11 +73,13 @@ async def test_what_comes_in_a_members_name_answers_nothing():
         assert len(second.gossip._machine._port) == 1, "genesis alone"
 
 
-def call(node: Node, method: str, path: str, **options) -> httpx.Response:
+def call(node: Node, method: str, path: str, by: int = 1, **options) -> httpx.Response:
     async def ask() -> httpx.Response:
         async with (
             running(node),
-            httpx.AsyncClient(transport=httpx.ASGITransport(node.app), base_url=url(node.member)) as client,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(node.app), base_url=url(node.member), auth=MemberAuth(key(by), CONSORTIUM)
+            ) as client,
         ):
             return await client.request(method, path, **options)
 
@@ -119,11 +123,9 @@ def test_a_busy_node_answers_503():
     assert answer.status_code == 503
 
 
-@pytest.mark.parametrize(
-    ("claimed", "believed"), [(url(1), url(1)), ("http://169.254.169.254", None), (None, None), (url(9), None)]
-)
-def test_only_members_are_asked_back(claimed, believed):
-    """A stranger must not make this node call an address of its choice."""
+@pytest.mark.parametrize(("by", "status", "believed"), [(1, 202, [url(1)]), (3, 202, [url(3)]), (9, 403, [])])
+def test_only_members_are_heard_and_asked_back(by, status, believed):
+    """Who calls is who signed; a stranger must not make this node call an address of its choice."""
     node = Node(0)
     callers = []
 
@@ -132,10 +134,10 @@ def test_only_members_are_asked_back(claimed, believed):
         return b""
 
     node.gossip.hear = note
-    headers = {} if claimed is None else {"Medweave-Node": claimed}
     body = Push((post_update(publisher(1), 1).raw,)).encode()
-    assert call(node, "POST", "/v1/gossip", content=body, headers=headers).status_code == 202
-    assert callers == [believed]
+    headers = {"Medweave-Node": "http://169.254.169.254"}
+    assert call(node, "POST", "/v1/gossip", by, content=body, headers=headers).status_code == status
+    assert callers == believed
 
 
 def test_known_transactions_are_given_and_unknown_ones_named():

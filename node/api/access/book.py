@@ -70,8 +70,7 @@ class AccessBook:
         self._failing = False
         self._number, self._last, self._signed = 0, ZERO, 0
         self._resume()
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def add(self, fields: dict[str, Any]) -> None:
         """Have a line written soon; never waits.
@@ -79,6 +78,7 @@ class AccessBook:
         Args:
             fields: What it says; strings and integers. Time, number and `prev` are added.
         """
+        self._start()
         try:
             self._waiting.put_nowait({"time": self._now(), **fields})
         except queue.Full:
@@ -87,6 +87,7 @@ class AccessBook:
 
     def count(self, who: str, role: str, route: str, status: int, size: int) -> None:
         """Count a request in the line that is written of its like once a minute."""
+        self._start()
         with self._guard:
             total = self._sums.setdefault((who, role, route, status), [0, 0])
             total[0] += 1
@@ -99,8 +100,18 @@ class AccessBook:
 
     def close(self) -> None:
         """Write everything that waits, and a last head."""
-        self._waiting.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _start(self) -> None:
+        """The thread is there once there is something to write."""
+        if self._thread is None:
+            with self._guard:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                    self._thread.start()
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -110,7 +121,7 @@ class AccessBook:
     def _run(self) -> None:
         ending, next_head = False, time.monotonic() + HEAD_SECONDS
         while not ending:
-            batch, ending = self._gather()
+            batch, ending = self._gather(max(0.0, next_head - time.monotonic()))
             if ending or time.monotonic() >= next_head:
                 next_head = time.monotonic() + HEAD_SECONDS
                 batch += self._summed()
@@ -119,11 +130,11 @@ class AccessBook:
             elif batch:
                 self._write(batch, head=False)
 
-    def _gather(self) -> tuple[list[dict[str, Any]], bool]:
-        """What waits, and whether this is the end."""
+    def _gather(self, seconds: float) -> tuple[list[dict[str, Any]], bool]:
+        """What waits, and whether this is the end; returns with nothing after so many seconds."""
         batch: list[dict[str, Any]] = []
         try:
-            first = self._waiting.get(timeout=1.0)
+            first = self._waiting.get(timeout=seconds)
         except queue.Empty:
             return batch, False
         if first is None:

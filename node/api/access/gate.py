@@ -152,7 +152,7 @@ class _Visit:
             scope["query_string"].decode("latin-1"),
             fields_of(scope["headers"]),
             client[0] if client else "local",
-            bool((scope.get("extensions") or {}).get(CERTIFIED)),
+            CERTIFIED in (scope.get("extensions") or {}),
         )
 
     def _check_host(self, envelope: Envelope) -> None:
