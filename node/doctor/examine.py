@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 2
 CHAIN_SECONDS = 5.0
+ASK_SECONDS = 5.0
+"""For one member's answer."""
+OWN_SECONDS = 2.0
+"""For this hospital's own node."""
 AT_ONCE = 16
 """Members asked at the same time."""
 
@@ -71,7 +75,7 @@ class Examination:
             local.disk(self.home),
         ]
         images, classes, count = local.images(self.home, config)
-        own = network.ask(config.hospital.name, config.hospital.url, lambda: _client(self.home, config))
+        own = network.ask(config.hospital.name, config.hospital.url, lambda: _client(self.home, config, OWN_SECONDS))
         self.checks += [
             images,
             local.port(config, own.host or None),
@@ -171,8 +175,8 @@ def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int 
         return list(pool.map(lambda h: network.ask(h.name, h.url, lambda: _client(home, config)), others))
 
 
-def _client(home: Home, config: NodeConfig) -> httpx.Client:
+def _client(home: Home, config: NodeConfig, seconds: float = ASK_SECONDS) -> httpx.Client:
     """A client that trusts whom the node trusts."""
     authority = config.api.tls_members_ca
     trusted = ssl.create_default_context(cafile=str(home.file(authority)) if authority else None)
-    return httpx.Client(timeout=network.ASK_SECONDS, trust_env=False, verify=trusted)
+    return httpx.Client(timeout=seconds, trust_env=False, verify=trusted)

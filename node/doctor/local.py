@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
 from node.doctor.verdict import fail, ok, skipped, warn
-from node.errors import WrongPassword
+from node.errors import BadConfig, WrongPassword
 from node.home import unlock_identity
 from node.images.archive import load_saved
 from node.images.card import data_card
@@ -67,6 +67,8 @@ def password(home: Home, given: str | None) -> Check:
         return skipped(name, "none was given: --password-file, or $MEDWEAVE_PASSWORD")
     try:
         unlock_identity(home, given)
+    except BadConfig as error:
+        return fail(name, str(error), "restore them (`medweave keys restore`), or make new ones in a new directory")
     except WrongPassword as error:
         return fail(
             name, str(error), "give the password that `medweave init` was given; nobody can make a lost one again"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from node.doctor.verdict import Check
 
-ASK_SECONDS = 5.0
-
 
 @dataclass(frozen=True)
 class Answer:
