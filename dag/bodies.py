@@ -158,7 +158,7 @@ class ProposalBody(Body):
     Attributes:
         updates: ids of the update transactions, ascending, one an issuer; each confirmed inside the proposal's past cone.
         reveals: ids of acknowledgements that open these updates' commitments, ascending; they feed the next seed.
-        groups: positions in `updates`, ascending in each group; together the groups hold every position once.
+        groups: positions in `updates`, ascending in each group; no position twice. Who is in none was left out of the sums.
         sums: CID of each group's manifest of summed ciphertexts, in the groups' order.
         openers: indices of the members asked to open the sums, ascending.
         attempt: 0 for the first proposal of the round's first leader, then counting fail-overs, ≤ 255.
@@ -241,6 +241,8 @@ class VerdictBody(Body):
         base_ppm: accuracy of the base model on the same images, 0 … 1,000,000.
         accept: whether each group should enter the model, in the groups' order.
         samples: held-out images scored, 1 … 2^32 - 1.
+        alignment_ppm: how far each group's sum points where the member's own update points, (1 + cosine) / 2 in the groups'
+            order, 0 … 1,000,000; left out of the bytes where it is not stated (empty).
     """
 
     proposal: bytes
@@ -248,6 +250,7 @@ class VerdictBody(Body):
     base_ppm: int
     accept: tuple[bool, ...]
     samples: int
+    alignment_ppm: tuple[int, ...] = ()
 
     kind: ClassVar[Kind] = Kind.VERDICT
     carries_payload: ClassVar[bool] = False
@@ -265,10 +268,31 @@ class VerdictBody(Body):
         if len(self.accept) != len(self.scores_ppm):
             raise MalformedTransaction("body.accept", f"{len(self.accept)} votes for {len(self.scores_ppm)} scores")
         check_integer("body.samples", self.samples, 1, U32)
+        check_tuple("body.alignment_ppm", self.alignment_ppm, 0, MAX_MEMBERS)
+        for number, alignment in enumerate(self.alignment_ppm):
+            check_integer(f"body.alignment_ppm[{number}]", alignment, 0, PPM)
+        if self.alignment_ppm and len(self.alignment_ppm) != len(self.scores_ppm):
+            raise MalformedTransaction(
+                "body.alignment_ppm", f"{len(self.alignment_ppm)} alignments for {len(self.scores_ppm)} scores"
+            )
+
+    def to_map(self) -> dict[str, Any]:
+        """The body as a map, without an alignment where none is stated."""
+        content = super().to_map()
+        return content if self.alignment_ppm else {k: v for k, v in content.items() if k != "alignment_ppm"}
+
+    @classmethod
+    def from_map(cls, value: object) -> Body:
+        """As `Body.from_map`; the alignment may be absent, but not empty: one verdict has one form."""
+        content = as_map("body", value)
+        if content.get("alignment_ppm", True) in ((), []):
+            raise MalformedTransaction("body.alignment_ppm", "empty: leave it out")
+        return super().from_map({"alignment_ppm": [], **content})
 
     @classmethod
     def _thaw(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return content | {name: as_tuple(f"body.{name}", content[name]) for name in ("scores_ppm", "accept")}
+        names = ("scores_ppm", "accept", "alignment_ppm")
+        return content | {name: as_tuple(f"body.{name}", content[name]) for name in names}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from node.daemon.roster import consortium_of, electorate, sealed_at_peers, why_not
+from node.daemon.roster import consortium_of, electorate, past_rounds, sealed_at_peers, why_not
 from node.errors import RoundProblem
 from node.rounds.dsse import sign_statement
 from node.rounds.onchain import OnChain
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from node.consortium.records import RoundView
     from node.daemon.parts import Parts
+    from node.rounds.suspicion import RoundResult
 
 log = logging.getLogger("medweave")
 
@@ -34,6 +35,7 @@ class Desk:
         self._parts = parts
         self._stopping = False
         self._aside: dict[int, str] = {}
+        self._results: dict[bytes, RoundResult] = {}
 
     def stop(self) -> None:
         """The node ends: long work is cut short the next time it tells how far it is."""
@@ -72,6 +74,8 @@ class Desk:
             keys_of=parts.keeper.keys,
             sealed_elsewhere=lambda model, epoch: sealed_at_peers(parts.dialer, parts.peers(), model, epoch),
             generation_at=self._generation_at,
+            past=lambda: past_rounds(parts.view, row.round),
+            results=self._results,
             progress=lambda what, share: self._progress(row.round, what, share),
         )
 

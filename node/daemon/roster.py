@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from node.consortium.view import address_bytes
+from node.rounds.history import PastRound
 from node.rounds.ports import Consortium, Electorate
 
 if TYPE_CHECKING:
@@ -43,6 +44,18 @@ class Seats(Mapping[bytes, int]):
 
     def __len__(self) -> int:
         return len(self._view().seats)
+
+
+def past_rounds(view: ConsortiumView, number: int) -> tuple[PastRound, ...]:
+    """The rounds finalised before round `number`, oldest first, each with its members' accounts of that time."""
+    before = [view.rounds[other] for other in sorted(view.rounds) if other < number and view.rounds[other].finalised]
+    return tuple(past_round(row) for row in before if row.statement is not None)
+
+
+def past_round(row: RoundView) -> PastRound:
+    """A finalised round as later ones look back on it."""
+    accounts = {address_bytes(row.standing.accounts[seat]): seat for seat in sorted(row.standing.members)}
+    return PastRound(row.round, row.statement or bytes(32), accounts)
 
 
 def consortium_of(deployment: Deployment, view: ConsortiumView, row: RoundView) -> Consortium:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from node.rounds.state import Verdict
 
 PPM = 1_000_000
+ALIGNMENT_STEP = 1000
+"""Alignments are told in thousandths."""
+ROUNDED_UPDATES = 256
+"""Rounding that `too_long` allows for: that of as many updates as a round can have."""
 
 
 def accepted_groups(verdicts: Sequence[Verdict], groups: int) -> tuple[bool, ...]:
@@ -61,3 +65,42 @@ def next_model(
 def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
     """Whether a candidate's held-out accuracy fell by no more than the plan's tolerance."""
     return score_ppm >= base_ppm - round(tolerance * PPM)
+
+
+def too_long(total: NDArray[np.int64], steps: NDArray[np.float64] | float, weight_ppm: int, clip_norm: float) -> bool:
+    """Whether an opened sum is longer than any sum of updates that obey the plan's bound.
+
+    The triangle inequality: |Σ ωᵢ·Δᵢ| ≤ Σ ωᵢ · clip. Each update was rounded to whole steps once, which adds less than one step
+    a coordinate and update.
+
+    Args:
+        total: Σ round(ωᵢ·Δᵢ / step), int64 [D].
+        steps: Size of one step, scalar or float64 [D].
+        weight_ppm: Σ ωᵢ in parts per million.
+        clip_norm: The plan's L2 bound on one update.
+    """
+    values = total.astype(np.float64) * steps
+    rounding = ROUNDED_UPDATES * float(np.linalg.norm(np.broadcast_to(steps, total.shape)))
+    return float(np.linalg.norm(values)) > clip_norm * weight_ppm / PPM + rounding
+
+
+def alignment(
+    own: NDArray[np.float32], total: NDArray[np.int64], steps: NDArray[np.float64] | float, own_weight_ppm: int
+) -> int:
+    """How far a sum points where a member's own update points: (1 + cosine) / 2 in parts per million.
+
+    Args:
+        own: The member's own clipped update, float32 [D].
+        total: The opened sum, int64 [D].
+        steps: Size of one step, scalar or float64 [D].
+        own_weight_ppm: The member's weight where its update is in the sum, whose part is taken out first; else 0.
+
+    Returns:
+        A multiple of `ALIGNMENT_STEP`, so that a verdict tells little of the update behind it; a right angle where there
+        is nothing to compare.
+    """
+    mine = own.astype(np.float64)
+    others = total.astype(np.float64) * steps - mine * (own_weight_ppm / PPM)
+    length = float(np.linalg.norm(mine)) * float(np.linalg.norm(others))
+    cosine = float(mine @ others) / length if length > 0 else 0.0
+    return round((1 + min(1.0, max(-1.0, cosine))) / 2 * PPM / ALIGNMENT_STEP) * ALIGNMENT_STEP

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SEED_BYTES = 32
 
@@ -40,25 +40,38 @@ def seed_material(reveals: Iterable[bytes], ledger_root: bytes) -> bytes:
     return state.digest()
 
 
-def draw_groups(seed: bytes, count: int, min_group: int) -> tuple[tuple[int, ...], ...]:
+def draw_groups(
+    seed: bytes, count: int, min_group: int, left_out: frozenset[int] = frozenset(), *, rest: bool = False
+) -> tuple[tuple[int, ...], ...]:
     """Split `count` updates into disjoint groups of at least `min_group`.
 
     Args:
         seed: The group seed.
-        count: How many updates are included; they are numbered 0 … count-1 in sorted order of id.
+        count: How many updates are listed; they are numbered 0 … count-1 in sorted order of id.
         min_group: Fewest updates a group may hold.
+        left_out: Numbers of updates that are in no group: those of members under suspicion.
+        rest: Where only one group can be formed and it could spare an update, leave one out that the seed chooses: sums over
+            other members each round tell them apart, and one round still opens one sum.
 
     Returns:
-        `count // min_group` groups whose sizes differ by at most one, each ascending, ordered by first member.
+        As many groups as can be formed, whose sizes differ by at most one, each ascending, ordered by first member.
 
     Raises:
-        ValueError: `count` is below `min_group`: such a sum must not be opened.
+        ValueError: Fewer than `min_group` updates are left: such a sum must not be opened.
     """
-    if min_group < 1 or count < min_group:
-        raise ValueError(f"{count} updates cannot form a group of at least {min_group}")
-    order = shuffled(seed, range(count))
-    groups = count // min_group
+    taking_part = [number for number in range(count) if number not in left_out]
+    if min_group < 1 or len(taking_part) < min_group:
+        raise ValueError(f"{len(taking_part)} updates cannot form a group of at least {min_group}")
+    order = shuffled(seed, taking_part)
+    groups = len(order) // min_group
+    if rest and groups == 1 and len(order) > min_group:
+        order = order[1:]
     return tuple(sorted(tuple(sorted(order[g::groups])) for g in range(groups)))
+
+
+def listed_seats(seats: Sequence[int], positions: Iterable[int]) -> tuple[int, ...]:
+    """The seats behind positions in a list of updates, ascending."""
+    return tuple(sorted(seats[position] for position in positions))
 
 
 def tolerated_colluders(sizes: Iterable[int]) -> int:

@@ -34,6 +34,7 @@ ADDED = frozenset(
         "patience",
         "precision",
         "pow_bits",
+        "defence",
         "every_hours",
         "new_data_from",
         "open_between",
@@ -113,6 +114,11 @@ class Plan(BaseModel):
     min_group: int = Field(default=3, ge=1, le=256, description="Fewest updates in an opened sum; 1 hides nothing.")
     tolerance: Number = Field(
         default=Decimal("0.1"), ge=0, le=1, description="A group may cost this much held-out accuracy, not more."
+    )
+    defence: Literal["votes", "suspicion"] = Field(
+        default="votes",
+        description="`votes`: each round's verdicts decide about its own sums; `suspicion`: sums that break the plan's L2 bound are "
+        "refused too, and members whom the group tests of past rounds point at are left out of the sums.",
     )
     collect_seconds: int = Field(default=600, ge=1, le=7 * 86400, description="Updates are collected this long.")
     slot_seconds: int = Field(

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from dag.transaction import Transaction
     from node.learning.metrics import Metrics
     from node.learning.results import Progress, TrainingResult
+    from node.rounds.history import PastRound
     from node.rounds.journal import Journal
     from node.rounds.plan import Plan
+    from node.rounds.suspicion import RoundResult
     from node.sealing.keys import EpochKeys
     from node.storage.source import BlobSource
 
@@ -186,12 +188,19 @@ class Ports:
     """Where peers say that a model lies sealed under an epoch: (round that made it, CID), of any truth."""
     generation_at: Callable[[int, bytes], int | None] = lambda _round, _proposal: None
     """Which generation of shares was in force when the chain recorded a proposal of a round; None if it has not yet."""
+    past: Callable[[], Sequence[PastRound]] = tuple
+    """The rounds finalised before this one as the chain tells them, oldest first."""
     progress: Callable[[str, float], None] = lambda _phase, _share: None
     """Told (phase, share done in 0..1) during long work."""
     opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)
     """Sums opened in this round, by sums root: scored first, then made the model. Only ever a cache."""
     unlocked: dict[bytes, str] = field(default_factory=dict, repr=False)
     """By update, what was wrong with its unlocked ciphertexts, or nothing. Only ever a cache."""
+
+    own: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    """By round, this hospital's clipped update, float32 [D]: what sums are compared with. Never stored; gone after a restart."""
+    results: dict[bytes, RoundResult] = field(default_factory=dict, repr=False)
+    """By digest of a statement, what that round says of its sums. Only ever a cache."""
 
     @property
     def address(self) -> bytes:

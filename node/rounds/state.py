@@ -145,6 +145,8 @@ class Scores:
     scores_ppm: tuple[int, ...]
     accept: tuple[bool, ...]
     samples: int
+    alignment_ppm: tuple[int, ...] = ()
+    """How far each sum points where this hospital's own update points; empty where it is not stated."""
 
 
 @dataclass(frozen=True)

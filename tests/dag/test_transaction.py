@@ -83,7 +83,8 @@ def verdicts(draw) -> VerdictBody:
     size = draw(st.integers(1, 8))
     scores = draw(st.tuples(*[ppm()] * size))
     votes = draw(st.tuples(*[st.booleans()] * size))
-    return VerdictBody(draw(digests()), scores, draw(ppm()), votes, draw(st.integers(1, 2**32 - 1)))
+    alignment = draw(st.one_of(st.just(()), st.tuples(*[ppm()] * size)))
+    return VerdictBody(draw(digests()), scores, draw(ppm()), votes, draw(st.integers(1, 2**32 - 1)), alignment)
 
 
 BODY_STRATEGY = st.one_of(
@@ -143,6 +144,8 @@ def plain(value: object) -> object:
 def independent_map(transaction: Transaction) -> dict[str, object]:
     """The transaction built from its attributes alone, with multiformats' CIDs."""
     body = {field.name: plain(getattr(transaction.body, field.name)) for field in fields(transaction.body)}
+    if body.get("alignment_ppm") == []:
+        del body["alignment_ppm"]  # nothing stated is left out
     if "sums" in body:
         body["sums"] = [CID.decode(cid) for cid in body["sums"]]
     return {

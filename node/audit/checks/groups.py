@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, commit
+from node.audit.checks.past import results_before
 from node.audit.dossier import missing
 from node.rounds.groups import draw_groups, group_seed
+from node.rounds.history import Drawing, drawing
 
 if TYPE_CHECKING:
     from node.audit.dossier import Dossier, Ledger
@@ -53,15 +55,37 @@ def check(dossier: Dossier, link: Link) -> None:
         return
     if predicate is None or plan is None or ledger is None or reveals is None:
         return
-    seed = group_seed(dossier.here.row.seed, ledger.proposal.updates_root, reveals)
     _check_sizes(predicate, plan, link)
+    _check_drawn(dossier, plan, ledger, reveals, link)
+    _check_differencing(dossier.here.number, ledger, link)
+
+
+def _check_drawn(dossier: Dossier, plan: Plan, ledger: Ledger, reveals: tuple[bytes, ...], link: Link) -> None:
+    """Draw the groups again, without those whom earlier rounds' results put under suspicion where the plan says so."""
+    drawn_from = _drawing(dossier, plan, ledger, link)
+    if drawn_from is None:
+        return
+    seats = [ledger.issuers.get(update) for update in ledger.proposal.updates]
+    positions = frozenset(position for position, seat in enumerate(seats) if seat in drawn_from.left_out)
+    seed = group_seed(dossier.here.row.seed, ledger.proposal.updates_root, reveals)
     try:
-        drawn = draw_groups(seed, len(ledger.proposal.updates), plan.min_group)
+        drawn = draw_groups(seed, len(seats), plan.min_group, positions, rest=drawn_from.rest)
     except ValueError as error:
         link.falsified("groups", str(error))
     else:
         link.equal("groups", "the partition proposed", ledger.proposal.groups, drawn)
-    _check_differencing(dossier.here.number, ledger, link)
+
+
+def _drawing(dossier: Dossier, plan: Plan, ledger: Ledger, link: Link) -> Drawing | None:
+    if plan.defence == "votes":
+        return Drawing()
+    past = results_before(dossier, link)
+    if past is None:
+        link.unchecked("groups", "needs the results of earlier rounds, which could not be established")
+        return None
+    listed = frozenset(ledger.issuers[update] for update in ledger.proposal.updates if update in ledger.issuers)
+    members = frozenset(dossier.here.row.standing.members)
+    return drawing(past, members, listed, plan.min_group, plan.defence)
 
 
 def unused_reveals(ledger: Ledger) -> int:
@@ -77,10 +101,13 @@ def unused_reveals(ledger: Ledger) -> int:
 
 
 def _check_sizes(predicate: Predicate, plan: Plan, link: Link) -> None:
-    """Each update is in exactly one group, and no group is smaller than the plan allows."""
+    """No update is in two groups, and no group is smaller than the plan allows; in one each, where nobody can be left out."""
     listed = sorted(position for group in predicate.groups for position in group.updates)
-    if listed != list(range(len(predicate.updates))):
-        link.falsified("groups", f"they do not hold each of the {len(predicate.updates)} updates exactly once")
+    every = list(range(len(predicate.updates)))
+    if len(set(listed)) != len(listed) or not set(listed) <= set(every):
+        link.falsified("groups", f"they hold one of the {len(every)} updates twice, or one that is not listed")
+    elif plan.defence == "votes" and listed != every:
+        link.falsified("groups", f"they do not hold each of the {len(every)} updates exactly once")
     for number, group in enumerate(predicate.groups):
         if len(group.updates) < plan.min_group:
             link.falsified(

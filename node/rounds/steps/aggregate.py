@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from dataclasses import replace
@@ -11,9 +12,11 @@ from crypto.grouping import verify_grouping
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
 from node.errors import LyingPeer, RoundProblem
 from node.rounds.groups import choose_openers, draw_groups, group_seed
+from node.rounds.history import drawing, results_of
 from node.rounds.records import SumManifest
 from node.rounds.state import Anchor, Anchored, ProposalVerified
 from node.rounds.steps.unlocking import locked_update, problem_of, seen_update
+from node.rounds.suspicion import suspicion
 from node.sealing.updates import add_updates
 
 if TYPE_CHECKING:
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
 
     from dag.proposing import ProposalBasis
     from node.rounds.effects import Propose
+    from node.rounds.plan import Plan
     from node.rounds.ports import Ports
     from node.rounds.state import Event, Proposal, RoundState
+
+
+log = logging.getLogger("medweave.rounds")
 
 
 def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ...]:
@@ -40,7 +47,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
         basis = _basis(ports, state, effect)
         updates, reveals = basis.updates, basis.reveals
         seed = _seed(ports, state, updates, reveals)
-        groups = draw_groups(seed, len(updates), plan.min_group)
+        groups = _draw(ports, state, plan, seed, updates)
         sums = tuple(_sum(ports, state, updates, group) for group in groups)
         updates_root, sums_root = proposal_roots(updates, sums)
         body = ProposalBody(
@@ -119,9 +126,11 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
             f"proposal {proposal.id.hex()[:16]}… sums {len(proposal.updates)} updates, the plan asks for {plan.min_group}"
         )
     seed = _seed(ports, state, proposal.updates, proposal.reveals)
-    groups = draw_groups(seed, len(proposal.updates), plan.min_group)
+    groups = _draw(ports, state, plan, seed, proposal.updates)
     if groups != proposal.groups:
-        raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: its groups are not those of the round's seed")
+        raise LyingPeer(
+            f"proposal {proposal.id.hex()[:16]}…: its groups are not those of the round's seed and the ledger's past"
+        )
     verify_grouping([{proposal.updates[i] for i in group} for group in groups], plan.min_group)
     for number, group in enumerate(groups):
         cid = _sum(ports, state, proposal.updates, group)
@@ -177,6 +186,25 @@ def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> Non
             f"proposal {proposal.id.hex()[:16]}… lists other reveals than its past cone holds: its leader chose the seed",
             proposal=proposal.id.hex(),
         )
+
+
+def _draw(
+    ports: Ports, state: RoundState, plan: Plan, seed: bytes, updates: tuple[bytes, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """The groups that follow from the seed and from what earlier rounds' ledgers say of the members."""
+    seats = [seen_update(state, update).issuer for update in updates]
+    past = results_of(ports.past(), ports.blobs.obtain, ports.results) if plan.defence != "votes" else ()
+    drawn = drawing(past, frozenset(state.members.seats), frozenset(seats), plan.min_group, plan.defence)
+    if drawn.left_out:
+        blame = {
+            str(seat): value for seat, value in suspicion(past, frozenset(state.members.seats)).items() if value > 0
+        }
+        ports.journal.remember(state.facts.round, "suspected", {"left_out": sorted(drawn.left_out), "suspicion": blame})
+        log.warning(
+            "round %d: members %s are listed and not summed: %s", state.facts.round, sorted(drawn.left_out), blame
+        )
+    positions = frozenset(position for position, seat in enumerate(seats) if seat in drawn.left_out)
+    return draw_groups(seed, len(updates), plan.min_group, positions, rest=drawn.rest)
 
 
 def _seed(ports: Ports, state: RoundState, updates: tuple[bytes, ...], reveals: tuple[bytes, ...]) -> bytes:

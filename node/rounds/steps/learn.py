@@ -107,6 +107,8 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         plan, base, facts.round, lambda progress: ports.progress("training", progress.step / progress.steps)
     )
     delta, norm = clip_l2(result.vector - base, float(plan.clip_norm))
+    ports.own.clear()
+    ports.own[facts.round] = delta
     update, clipped = _seal(ports, state, plan, delta, result.samples)
     ports.journal.remember(
         facts.round,

@@ -15,6 +15,7 @@ from node.learning.modelfile import model_hash
 from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
+from node.rounds.steps.judging import alignments, over_bound
 from node.rounds.steps.models import load_model
 from node.sealing.openings import OpeningContext, open_sum, release_openings, verify_openings
 from node.sealing.quantising import plan_layout, step_sizes
@@ -101,15 +102,20 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     base = load_model(ports, state.facts.base)
     before = ports.learner.score(plan, base)
     base_ppm = round(before.accuracy * PPM)
+    broken = over_bound(ports, state, plan, proposal, sums)
     scores = []
     for number in range(len(proposal.groups)):
+        if broken[number]:
+            scores.append(0)
+            continue
         accepted = tuple(group == number for group in range(len(proposal.groups)))
         candidate = derive_vector(ports, state, proposal, sums, accepted, base)
         scores.append(round(ports.learner.score(plan, candidate).accuracy * PPM))
     accept = tuple(acceptable(base_ppm, score, float(plan.tolerance)) for score in scores)
     ports.journal.remember(state.facts.round, "score_seconds", time.monotonic() - started)
     ids = tuple(share.id for share in shares)
-    return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n)),)
+    aligned = alignments(ports, state, plan, proposal, sums)
+    return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, aligned)),)
 
 
 def open_sums(
@@ -231,6 +237,7 @@ def post_verdict(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         base_ppm=scores.base_ppm,
         accept=scores.accept,
         samples=scores.samples,
+        alignment_ppm=scores.alignment_ppm,
     )
     ports.ledger.post(Kind.VERDICT, body, epoch=state.facts.epoch, round_number=state.facts.round)
     return ()

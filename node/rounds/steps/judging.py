@@ -1,0 +1,63 @@
+"""Step 8, what a member sees in an opened sum beside its score: whether it is too long, and where it points."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from node.rounds.decision import alignment, too_long
+from node.sealing.quantising import plan_layout, step_sizes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from node.rounds.plan import Plan
+    from node.rounds.ports import Ports
+    from node.rounds.state import Proposal, RoundState
+
+log = logging.getLogger("medweave.rounds")
+
+
+def over_bound(
+    ports: Ports, state: RoundState, plan: Plan, proposal: Proposal, sums: tuple[NDArray[np.int64], ...]
+) -> tuple[bool, ...]:
+    """Which sums are longer than updates within the plan's L2 bound can make them; their score is 0.
+
+    With error feedback an update may also carry what its range took from earlier ones, at most its own length again.
+    """
+    if plan.defence == "votes":
+        return tuple(False for _ in sums)
+    weights = {update.id: update.weight_ppm for update in state.updates}
+    allowed = float(plan.clip_norm) * (2 if plan.error_feedback else 1)
+    steps, found = _steps(ports, state, plan), []
+    for number, total in enumerate(sums):
+        weight = sum(weights[proposal.updates[position]] for position in proposal.groups[number])
+        found.append(too_long(total, steps, weight, allowed))
+        if found[-1]:
+            log.warning(
+                "round %d: sum %d of proposal %s… is longer than its updates may make it: refused",
+                *(state.facts.round, number, proposal.id.hex()[:16]),
+            )
+    return tuple(found)
+
+
+def alignments(
+    ports: Ports, state: RoundState, plan: Plan, proposal: Proposal, sums: tuple[NDArray[np.int64], ...]
+) -> tuple[int, ...]:
+    """How far each sum points where this hospital's own update points; empty where the plan does not ask or it has none."""
+    own = ports.own.get(state.facts.round)
+    if plan.defence == "votes" or own is None:
+        return ()
+    mine = next((update for update in state.updates if update.issuer == state.members.me), None)
+    steps = _steps(ports, state, plan)
+    weights = []
+    for group in proposal.groups:
+        inside = mine is not None and mine.id in {proposal.updates[position] for position in group}
+        weights.append(mine.weight_ppm if mine is not None and inside else 0)
+    return tuple(alignment(own, total, steps, weight) for total, weight in zip(sums, weights, strict=True))
+
+
+def _steps(ports: Ports, state: RoundState, plan: Plan) -> NDArray[np.float64]:
+    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
+    return step_sizes(layout, ports.keys.joint.params, state.members.count)

@@ -1,0 +1,246 @@
+"""Who is to blame for bad sums, though nobody ever sees a single update: group tests decoded over rounds.
+
+Every round draws other groups, and of each group's opened sum a round leaves two results in the ledger: how far it points where
+the members' own updates point (`alignment_ppm` of the verdicts), and whether the verdicts refused it. An *explanation* is a
+set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
+a member is how much better the best explanation with it fits than the best without it, in thousandths of a nat of log-likelihood:
+
+    cost(A)  = PRIOR · |A|  +  Σ rounds, weighted by age  ( misfit(A, round) + price of broken and refused groups without a member of A )
+    misfit   = min( CAP, Σ groups (y_g - μ f_g)² / 2s² ),    f_g = 1 - κ |A ∩ g| / |g|,  μ ≥ 0 the best fit of the round
+    S_i      = min { cost(A) : i ∉ A } - min { cost(A) : i ∈ A }
+
+y_g is the trimmed mean of what the verdicts state of group g, s their spread; attackers pull a group's alignment down, as absent
+members do (κ = 1) or as members that push the other way (κ = 2); the better of the two counts.
+
+Group testing of secure sums: Xhemrishi, Östman, Wachter-Zeh, Graell i Amat, "FedGT: Identification of malicious clients in
+federated learning with secure aggregation", IEEE TIFS 2025 (arXiv 2305.05506), which decodes overlapping groups of one round by
+their a-posteriori likelihood; here groups of one round are disjoint, so that no difference of sums shows fewer members, and
+rounds take the place of overlap. Alignment with trusted updates: Cao et al., "FLTrust", NDSS 2021. The best-explanation
+form of the likelihood ratio is the max-log one (Robertson, Villebrun, Hoeher 1995).
+
+Whole numbers only, so that every member and auditor derives the same from the same ledger.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+PRIOR: Final = 2_000
+"""Cost of each attacker in an explanation: one member in eight is one."""
+BROKEN: Final = 4_000
+"""Cost of a sum beyond the plan's bound, which honest members cannot make, if no attacker of an explanation explains it."""
+REFUSED: Final = 1_000
+"""Cost of a sum that the verdicts refused, which an unlucky round can make too, likewise."""
+CAP: Final = 8_000
+"""Largest misfit of one round: a single odd one decides nothing."""
+FLOOR: Final = 3_000
+"""A member whose suspicion reaches this is left out of the sums: odds of twenty to one."""
+HALF_LIFE: Final = 16
+"""Evidence counts half after so many finalised rounds: who is left out comes back in time, on probation."""
+WINDOW: Final = 64
+"""Finalised rounds that are looked at; what is older counts less than a sixteenth."""
+LEAST_SPREAD: Final = 70
+"""Least s, in ten-thousandths: hospitals differ honestly, however well the verdicts agree."""
+FAR: Final = 3
+"""A verdict whose groups differ so many times as much as the middle verdict's is not counted as a result."""
+MAX_SETS: Final = 1 << 16
+"""Explanations looked at: as many attackers at a time as this allows, fewer than a third in any case."""
+
+PPM: Final = 1_000_000
+_PULLS: Final = (1, 2)
+"""How far an attacker pulls: as if it were absent, or the other way."""
+_UNIT: Final = 100
+"""Parts per million in one ten-thousandth of an alignment."""
+_SHARE: Final = 840
+"""Denominator of f: whole thirds, quarters, fifths, sixths, sevenths and eighths."""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What a round's ledger says of one opened sum."""
+
+    members: tuple[int, ...]
+    """Seats whose updates were in it, ascending."""
+    accepted: bool
+    """Whether it entered the model."""
+    broken: bool
+    """Whether more than half of the counted verdicts score it 0: it is longer than the plan's bound allows."""
+    gains_ppm: tuple[int, ...]
+    """By how much its score exceeds the base's, in the order of the verdicts' ids; negative where it falls short."""
+    alignments_ppm: tuple[int, ...]
+    """What the verdicts state that state it, in the same order; 500,000 is a right angle."""
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a finalised round's ledger says of its opened sums."""
+
+    groups: tuple[GroupResult, ...]
+
+
+def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[int, int]:
+    """How much suspicion each member is under, in thousandths of a nat; above 0 is more likely than not.
+
+    Args:
+        history: The rounds finalised so far, oldest first; the last `WINDOW` count.
+        members: Seats of the present members; others explain what they did and are not reported.
+    """
+    recent = list(history)[-WINDOW:]
+    seats = sorted(members.union(*(group.members for result in recent for group in result.groups)))
+    sets = explanations(len(seats))
+    place = {seat: number for number, seat in enumerate(seats)}
+    costs = PRIOR * sets.sum(axis=1)
+    seen = [np.zeros(sets.shape[0], np.int64) for _ in _CHANNELS for _ in _PULLS]
+    for age, result in enumerate(reversed(recent)):
+        weight = 1024 >> (age // HALF_LIFE)
+        counts = np.stack([sets[:, [place[seat] for seat in group.members]].sum(axis=1) for group in result.groups])
+        costs = costs + weight * _unexplained(result, counts) // 1024
+        for number, (channel, pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
+            seen[number] = seen[number] + weight * _misfit(channel(result), result, counts, pull) // 1024
+    for first in range(0, len(seen), len(_PULLS)):
+        costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
+    return {seat: _ratio(costs, sets[:, place[seat]] > 0) for seat in sorted(members)}
+
+
+def excluded(
+    history: Sequence[RoundResult], members: frozenset[int], listed: frozenset[int], min_group: int
+) -> frozenset[int]:
+    """The members whose listed updates are not summed in the next round, by what the ledger says of earlier ones.
+
+    Args:
+        history: As `suspicion`.
+        members: Seats of the present members.
+        listed: Seats whose updates may be summed.
+        min_group: So many must stay.
+
+    Returns:
+        Members at or above `FLOOR`, the most suspect first and the lower seat of equals, fewer than a third of all
+        members, and none that would leave fewer than `min_group` updates.
+    """
+    blame = suspicion(history, members) if history else {}
+    order = sorted((-blame.get(seat, 0), seat) for seat in listed)
+    suspects = [seat for negated, seat in order if -negated >= FLOOR]
+    most = min((len(members) - 1) // 3, max(0, len(listed) - min_group))
+    return frozenset(suspects[:most])
+
+
+def rests(history: Sequence[RoundResult]) -> bool:
+    """Whether a round with a single group leaves out one member that the seed chooses: a sum was refused lately."""
+    return any(not group.accepted for result in list(history)[-HALF_LIFE:] for group in result.groups)
+
+
+def explanations(members: int) -> NDArray[np.int64]:
+    """Every set of attackers that is looked at, as rows of 0 and 1: `[sets, members]`, the empty one first.
+
+    All sets of fewer than a third of the members, as far as there are at most `MAX_SETS` of them; else of as many as that
+    allows, two at least.
+    """
+    most, total = 0, 1
+    while most < (members - 1) // 3:
+        more = math.comb(members, most + 1)
+        if total + more > MAX_SETS and most >= 2:
+            break
+        most, total = most + 1, total + more
+    rows = np.zeros((total, members), np.int64)
+    chosen = itertools.chain.from_iterable(itertools.combinations(range(members), k) for k in range(most + 1))
+    for row, attackers in zip(rows, chosen, strict=True):
+        row[list(attackers)] = 1
+    return rows
+
+
+def trimmed_mean(values: Sequence[int]) -> int:
+    """The mean, rounded down, of what is left without the lowest and the highest third.
+
+    Fewer liars than a third move it no further than honest values reach.
+    """
+    ordered, cut = sorted(values), (len(values) - 1) // 3
+    kept = ordered[cut : len(ordered) - cut]
+    return sum(kept) // len(kept)
+
+
+def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    price = np.array([BROKEN if group.broken else 0 if group.accepted else REFUSED for group in result.groups])
+    cost: NDArray[np.int64] = (price[:, None] * (counts == 0)).sum(axis=0)
+    return cost
+
+
+def _aligned(result: RoundResult) -> list[tuple[int, ...]]:
+    return [tuple(2 * value - PPM for value in group.alignments_ppm) for group in result.groups]
+
+
+def _gained(result: RoundResult) -> list[tuple[int, ...]]:
+    return [group.gains_ppm for group in result.groups]
+
+
+_CHANNELS: Final = (_aligned, _gained)
+"""What verdicts state of a sum that attackers pull down."""
+
+
+def _misfit(
+    stated: Sequence[Sequence[int]], result: RoundResult, counts: NDArray[np.int64], pull: int
+) -> NDArray[np.int64]:
+    """What one round adds to the cost of each explanation by one channel; `counts` is `[groups, sets]`."""
+    stated = credible(stated)
+    if len(stated) < 2 or not stated[0]:
+        return np.zeros(counts.shape[1], np.int64)
+    y: NDArray[np.int64] = np.array([trimmed_mean(values) // _UNIT for values in stated], np.int64)[:, None]
+    sizes: NDArray[np.int64] = np.array([len(group.members) for group in result.groups], np.int64)[:, None]
+    f = (sizes - pull * counts) * _SHARE // sizes
+    along = np.maximum((f * y).sum(axis=0), 0)
+    fitted = along * along // np.maximum((f * f).sum(axis=0), 1)
+    rest = (y * y).sum(axis=0) - fitted
+    cost: NDArray[np.int64] = np.minimum(1000 * rest // (2 * _spread(stated) ** 2), CAP)
+    return cost
+
+
+def credible(stated: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """What verdicts state of each group, without those whose groups differ `FAR` times as much as the middle verdict's do.
+
+    Cutting off extremes group by group would leave a lie that praises one group and blames another half its effect.
+    """
+    rows = list(zip(*stated, strict=True))
+    reach = [max(row) - min(row) for row in rows]
+    if not rows:
+        return [() for _ in stated]
+    most = FAR * sorted(reach)[(len(reach) - 1) // 2]
+    kept = [row for row, wide in zip(rows, reach, strict=True) if wide <= most]
+    return list(zip(*kept, strict=True))
+
+
+def _spread(stated: Sequence[Sequence[int]]) -> int:
+    """The deviation s of a group's trimmed mean, ten-thousandths: from the middle of how far verdicts differ in the groups' contrasts.
+
+    The middle value, so that liars cannot blind the test by making everything look uncertain.
+    """
+    rows = list(zip(*stated, strict=True))
+    means = [sum(row) // len(row) for row in rows]
+    away = []
+    for values in stated:
+        contrasts = [value - mean for value, mean in zip(values, means, strict=True)]
+        middle = sorted(contrasts)[len(contrasts) // 2]
+        away += [abs(contrast - middle) for contrast in contrasts]
+    deviation = 1483 * sorted(away)[len(away) // 2] // (1000 * _UNIT)
+    spread: int = LEAST_SPREAD + deviation * 100 // math.isqrt(10_000 * len(rows))
+    return spread
+
+
+def _ratio(costs: NDArray[np.int64], inside: NDArray[np.bool_]) -> int:
+    if not inside.any():
+        return 0  # with fewer than four members nobody can be told apart
+    return int(costs[~inside].min() - costs[inside].min())
+
+
+def named(blame: Mapping[int, int]) -> str:
+    """Suspicion for people: the suspects, the worst first, in nats."""
+    order = sorted((-value, seat) for seat, value in blame.items() if value > 0)
+    return ", ".join(f"{seat} ({-negated / 1000:.1f})" for negated, seat in order) or "nobody"
