@@ -1,12 +1,11 @@
 /** Inference: an image in, the model's probabilities out, with what it looked at laid over the image. */
 
-import { list, query, request } from "../api.js";
+import { list, request } from "../api.js";
 import { fill, h } from "../dom.js";
-import { bytes, percent, short } from "../format.js";
+import { bytes, duration, percent, plural, short } from "../format.js";
 import { badge, card, digest, empty, facts, meter, notice, page, select } from "../parts.js";
 
 const MOST_BYTES = 64 * 1024 * 1024;
-const TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", dcm: "application/dicom", dicom: "application/dicom", npy: "application/x-npy" };
 const WAIT_SECONDS = 3;
 
 /** The page. */
@@ -41,9 +40,7 @@ function asking(models, wanted, signal) {
     try {
       if (file.size > MOST_BYTES) throw new Error(`The file has ${bytes(file.size)}; at most ${bytes(MOST_BYTES)} are taken.`);
       const answer = await predicted(chosen, file, mine.signal, result);
-      const own = file.type.startsWith("image/") ? URL.createObjectURL(file) : null;
-      if (own) signal.addEventListener("abort", () => URL.revokeObjectURL(own), { once: true });
-      fill(result, shown(answer, own));
+      fill(result, shown(answer));
     } catch (error) {
       if (error.name === "AbortError") return;
       fill(result, card("Result", {}, notice("bad", h("strong", {}, error.title ?? "The image could not be used"), h("p", { role: "alert" }, error.message))));
@@ -56,10 +53,9 @@ function asking(models, wanted, signal) {
 
 /** The answer; while the node is busy with another image, asked again. */
 async function predicted(model, file, signal, box) {
-  const kind = file.type || TYPES[file.name.split(".").pop().toLowerCase()] || "application/octet-stream";
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await (await request(query(`models/${model}/predict`, { saliency: true }), { method: "POST", body: file, headers: { "Content-Type": kind }, signal })).json();
+      return await (await request(`models/${model}/predict`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, signal })).json();
     } catch (error) {
       if (![429, 503].includes(error.status) || attempt >= 5) throw error;
       fill(box, card("Result", {}, h("p", { role: "status" }, `${error.message} Trying again.`)));
@@ -68,23 +64,39 @@ async function predicted(model, file, signal, box) {
   }
 }
 
-function shown(answer, own) {
-  const rows = [...answer.probabilities].sort((a, b) => b.probability - a.probability);
-  const bars = h("ul", { class: "probabilities", "aria-label": "Probabilities" }, rows.map((row) => {
-    const chosen = row.class === answer.class;
-    return h("li", { class: chosen ? "chosen" : null }, h("span", {}, row.class, chosen && [" ", badge("answer", "busy")]), h("span", { class: "number" }, percent(row.probability)), meter(row.probability, `${row.class}: ${percent(row.probability)}`));
+function shown(answer) {
+  const pictures = h("div", { class: "pictures" });
+  const drawn = answer.slices.map((slice, at) => ({ slice, at })).filter(({ slice }) => slice.saliency);
+  const look = (at) => { const found = drawn.find((one) => String(one.at) === String(at)); fill(pictures, found && viewers(found.slice, answer)); };
+  const choice = drawn.length > 1 && select("Slice", drawn.map(({ at }) => [at, `${at + 1} of ${answer.slices.length}`]), drawn[0].at, look);
+  if (drawn.length) look(drawn[0].at);
+  return card("Result", { tools: choice }, h("div", { class: "result" }, pictures, h("div", {},
+    h("h3", {}, answer.slices.length > 1 ? `Mean over ${answer.slices.length} slices` : "Probabilities"), probabilities(answer),
+    h("p", { class: "help" }, answer.notice), h("p", { class: "help" }, answer.caveat),
+    facts([["Model", digest(answer.model, { href: `#/models/${answer.model}` })], ["Made in", answer.round ? `Round ${answer.round}` : "not trained yet"], ["Took", duration(answer.seconds)],
+      ["Calibration error", answer.calibration ? `${percent(answer.calibration.error)} on ${plural(answer.calibration.images, "image")}` : "not measured"]]))));
+}
+
+function probabilities(answer) {
+  const rows = answer.probabilities.map((row, at) => ({ ...row, at })).sort((a, b) => b.probability - a.probability);
+  return h("ul", { class: "probabilities", "aria-label": "Probabilities" }, rows.map(({ class: name, probability, at }) => {
+    const chosen = at === answer.class;
+    const called = answer.thresholds && `called from ${percent(answer.thresholds[at])}`;
+    return h("li", { class: chosen ? "chosen" : null }, h("span", {}, name, chosen && [" ", badge("most likely", "busy")]), h("span", { class: "number" }, percent(probability)),
+      meter(probability, `${name}: ${percent(probability)}`), called && h("span", { class: "help" }, called));
   }));
-  const image = answer.image ? png(answer.image) : own;
-  return card("Result", {}, h("div", { class: "result" },
-    image && viewer(image, null, "The image as the model saw it"),
-    answer.saliency && viewer(image, png(answer.saliency), "What the answer rests on most (Grad-CAM), over the image"),
-    h("div", {}, h("h3", {}, "Probabilities"), bars, answer.caveat && h("p", { class: "help" }, answer.caveat), facts([["Model", digest(answer.model)], ["Thresholds", answer.thresholds ? Object.entries(answer.thresholds).map(([name, value]) => `${name} ${percent(value)}`).join(", ") : null]]))));
 }
 
 const png = (base64) => `data:image/png;base64,${base64}`;
 
-function viewer(image, overlay, words) {
-  const top = overlay && h("img", { src: overlay, alt: "", style: { opacity: "0.6" } });
-  const slider = overlay && h("input", { type: "range", min: 0, max: 100, value: 60, "aria-label": "Opacity of the overlay, per cent", on: { input: (event) => top.style.setProperty("opacity", String(event.target.value / 100)) } });
-  return h("figure", { class: "viewer" }, h("div", { class: "layers" }, image && h("img", { src: image, alt: words }), top), h("figcaption", {}, words), slider && h("label", { class: "field" }, "Overlay", slider));
+/** The image as the model saw it, and beside it the same with what its answer rests on; a slider fades that in and out. */
+function viewers({ saliency }, answer) {
+  const name = answer.classes[saliency.class];
+  const top = h("img", { src: png(saliency.overlay), alt: "" });
+  const slider = h("input", { type: "range", min: 0, max: 100, value: 100, "aria-label": "Strength of the overlay, per cent", on: { input: (event) => top.style.setProperty("opacity", String(event.target.value / 100)) } });
+  return [
+    h("figure", { class: "viewer" }, h("div", { class: "layers" }, h("img", { src: png(saliency.image), alt: "The image" })), h("figcaption", {}, "The image as the model saw it")),
+    h("figure", { class: "viewer" }, h("div", { class: "layers" }, h("img", { src: png(saliency.image), alt: `What speaks for ${name}, over the image` }), top),
+      h("figcaption", {}, `What speaks for ${name} (Grad-CAM), over the image`), h("label", { class: "field" }, "Overlay", slider)),
+  ];
 }
