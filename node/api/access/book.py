@@ -69,8 +69,8 @@ class AccessBook:
         self._missed = 0
         self._failing = False
         self._number, self._last, self._signed = 0, ZERO, 0
-        self._resume()
         self._thread: threading.Thread | None = None
+        self._resume()
 
     def add(self, fields: dict[str, Any]) -> None:
         """Have a line written soon; never waits.
