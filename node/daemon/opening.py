@@ -10,7 +10,8 @@ from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
 from node.learning.parameters import model_hash
-from node.planning.timetable import Past, next_opening
+from node.planning.choice import fewest_members
+from node.planning.timetable import next_opening, past_of
 from node.rounds.steps.models import genesis_model
 
 if TYPE_CHECKING:
@@ -159,24 +160,3 @@ class RoundOpener:
         if text != self._said:
             self._said = text
             log.warning("%s", text)
-
-
-def fewest_members(plan: Plan) -> int:
-    """Members without which no round of the plan can end: a group, and somebody to train with."""
-    return max(2, plan.min_group)
-
-
-def past_of(view: ConsortiumView, plan: Plan, opened_at: float | None) -> Past:
-    """What the timetable asks of the rounds so far.
-
-    Args:
-        view: What the chain said so far.
-        plan: The plan in force.
-        opened_at: When the newest round was opened, Unix seconds; None before the first.
-    """
-    last = max((number for number, row in view.rounds.items() if row.finalised), default=0)
-    return Past(
-        opened_at=opened_at,
-        aborted=sum(row.aborted for number, row in view.rounds.items() if number > last),
-        finalised=sum(row.finalised and row.plan == plan.digest for row in view.rounds.values()),
-    )

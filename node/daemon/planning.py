@@ -14,16 +14,16 @@ import time
 from typing import TYPE_CHECKING
 
 from chain.votes import PlanDecision
-from node.daemon.opening import RoundOpener, fewest_members
+from node.daemon.opening import RoundOpener
 from node.errors import BadPlan
-from node.planning.choice import choose
+from node.planning.choice import choose, fewest_members
 from node.planning.images import ImageWatch
 from node.planning.orders import OrderBook
 from node.rounds.plan import Plan
 from node.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from chain.client import Chain
@@ -125,20 +125,28 @@ class Planning:
         plans: Reads plans by digest.
         store: The blob store.
         journal: What must survive a crash.
-        view: The chain so far, for the notices.
+        clock: Unix seconds.
 
     Raises:
         BadPlan: The hospital's own plan is malformed.
     """
 
     def __init__(
-        self, home: Home, config: NodeConfig, me: int, chain: Chain, plans: PlanBook, store: BlobStore, journal: Journal
+        self,
+        home: Home,
+        config: NodeConfig,
+        me: int,
+        chain: Chain,
+        plans: PlanBook,
+        store: BlobStore,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._plans = plans
         self._waits = ""
         self.orders = OrderBook(home.orders)
         self.in_force = PlanInForce(home.file(config.rounds.plan), plans, store)
-        self.opener = RoundOpener(me, config.rounds.target, chain, journal, self.orders)
+        self.opener = RoundOpener(me, config.rounds.target, chain, journal, self.orders, clock)
         self.images = ImageWatch(home.file(config.data.train))
 
     @property

@@ -75,3 +75,8 @@ def refusals(
         yield "parameter_set is minimal, which protects nothing and is for tests"
     if classes is not None and classes != plan.classes:
         yield f"classes are {', '.join(plan.classes)}, this hospital's images have {', '.join(classes)}"
+
+
+def fewest_members(plan: Plan) -> int:
+    """Members without which no round of the plan can end: a group, and somebody to train with."""
+    return max(2, plan.min_group)

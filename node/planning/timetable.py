@@ -1,4 +1,4 @@
-"""When the next round is to be opened, by the plan in force. Pure: the clock and the past are given."""
+"""When the next round is to be opened, by the plan in force. Pure: the clock is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from node.consortium.view import ConsortiumView
     from node.rounds.plan import Plan
 
 HOUR = 3600
@@ -41,8 +42,8 @@ class Opening:
 def next_opening(plan: Plan, past: Past, fresh: int, now: float) -> Opening:
     """The next opening by the plan's timetable.
 
-    After an aborted round another try comes after `round_seconds`, then twice that, and so on, at most a day or the plan's
-    `every_hours`: a consortium that lacks members does not open rounds that cannot end one after the other.
+    An aborted round is tried again at once, `round_seconds` after it was opened that is; the second in a row after twice that, and so
+    on, at most a day or the plan's `every_hours`: members that are too few do not open one hopeless round after the other.
 
     Args:
         plan: The plan in force.
@@ -68,6 +69,22 @@ def next_opening(plan: Plan, past: Past, fresh: int, now: float) -> Opening:
     if past.aborted:
         why = f"{why}; {past.aborted} aborted since the last finalised round"
     return Opening(into_hours(max(at, 0.0), plan.open_between), why)
+
+
+def past_of(view: ConsortiumView, plan: Plan, opened_at: float | None) -> Past:
+    """What the timetable asks of the rounds so far.
+
+    Args:
+        view: What the chain said so far.
+        plan: The plan in force.
+        opened_at: When the newest round was opened, Unix seconds; None before the first.
+    """
+    last = max((number for number, row in view.rounds.items() if row.finalised), default=0)
+    return Past(
+        opened_at=opened_at,
+        aborted=sum(row.aborted for number, row in view.rounds.items() if number > last),
+        finalised=sum(row.finalised and row.plan == plan.digest for row in view.rounds.values()),
+    )
 
 
 def _patience(plan: Plan, aborted: int) -> float:
