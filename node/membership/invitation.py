@@ -3,7 +3,7 @@
     invitation = {"deployment": {the contracts}, "host": "the member's name", "plan": {the plan in force} or null,
                   "version": "of its software"}
 
-Nothing in it is secret, and nothing is believed: the contracts are compared with the chain's code, the consortium's id with
+What a newer member adds is passed over. Nothing in it is secret, and nothing is believed: the contracts are compared with the chain's code, the consortium's id with
 one that was agreed on elsewhere, or by a person.
 """
 
@@ -64,7 +64,7 @@ class Invitation:
             found = jsontext.parse(data)
         except ValueError:
             raise LyingPeer("invitation: no JSON") from None
-        if not isinstance(found, dict) or found.keys() != _FIELDS:
+        if not isinstance(found, dict) or not found.keys() >= _FIELDS:
             raise LyingPeer(f"invitation: expected an object with {', '.join(sorted(_FIELDS))}")
         host, version = (_text(name, found[name]) for name in ("host", "version"))
         try:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, HTTPException, Request, Response
 
+from node.api.asked import problems
 from node.api.bodies import read_body
-from node.errors import PeerBusy
+from node.api.etags import answer
+from node.api.shapes_joining import InvitationShape, RequestShape
+from node.errors import BadPlan, PeerBusy
 from node.membership.invitation import Invitation
 from node.membership.request import MAX_REQUEST_BYTES
 from node.membership.waitingroom import WaitingRoom
+from node.planning.choice import choose
 from node.rounds.plan import Plan
 from node.storage import StorageError, raw_cid
 from node.version import version
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Requests that are read at once: each costs a signature's recovery and a write to the disk."""
+SOON = {"Retry-After": "2"}
+LATER = {"Retry-After": "3600"}
 
 
 def router(service: Service) -> APIRouter:
@@ -30,21 +35,28 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["joining"])
     reading = asyncio.Semaphore(AT_ONCE)
 
-    @routes.get("/join", summary="What a hospital must know to ask to be admitted: contracts, plan, this member's name")
-    def invitation() -> dict[str, Any]:
+    @routes.get(
+        "/join",
+        summary="What a hospital must know to ask to be admitted: contracts, plan, this member's name",
+        response_model=InvitationShape,
+    )
+    def get_invitation(request: Request) -> Response:
         found = Invitation(service.chain.deployment, service.config.hospital.name, _plan(service), version())
-        return found.to_json()
+        return answer(request, InvitationShape(**found.to_json()))
 
     @routes.post(
-        "/join", summary="A hospital's signed request to be admitted, for this member's people", status_code=202
+        "/join",
+        summary="A hospital's signed request to be admitted, for this member's people",
+        status_code=202,
+        response_model=RequestShape,
+        responses=problems(400, 408, 413, 503),
     )
-    async def ask(request: Request) -> JSONResponse:
+    async def post_request(request: Request) -> RequestShape:
         text = await read_body(request, MAX_REQUEST_BYTES)
         if reading.locked():
-            raise HTTPException(503, "this node is reading others' requests; call again later", {"Retry-After": "2"})
+            raise HTTPException(503, "this node is reading others' requests; call again later", SOON)
         async with reading:
-            fingerprint = await asyncio.to_thread(_take, service, text)
-        return JSONResponse({"fingerprint": fingerprint}, 202)
+            return RequestShape(fingerprint=await asyncio.to_thread(_take, service, text))
 
     return routes
 
@@ -54,16 +66,19 @@ def _take(service: Service, text: bytes) -> str:
         try:
             return room.take(text, service.view, time.time()).fingerprint
         except PeerBusy as error:
-            raise HTTPException(503, str(error), {"Retry-After": "3600"}) from None
+            raise HTTPException(503, str(error), LATER) from None
 
 
 def _plan(service: Service) -> Plan | None:
-    """The plan in force: the newest round's, else what this hospital would open rounds with."""
-    current = service.view.current
-    try:
-        if current is not None:
-            return Plan.from_bytes(service.store.get(raw_cid(current.plan)))
-    except StorageError:
-        return None
+    """The plan in force, if its bytes are here; read anew each time, for a plan may be decided meanwhile."""
     file = service.home.file(service.config.rounds.plan)
-    return Plan.from_toml(file) if file.exists() else None
+    try:
+        own = Plan.from_toml(file) if file.exists() else None
+        digest = choose(service.view, own).digest
+        if digest is None:
+            return None
+        if own is not None and digest == own.digest:
+            return own
+        return Plan.from_bytes(service.store.get(raw_cid(digest)))
+    except (BadPlan, StorageError):
+        return None
