@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shlex
 from importlib import import_module
 
 import click
 import pytest
 
-from node.cli.main import COMMANDS, cli
+from node.cli.main import COMMANDS
 from node.config import NodeConfig
+from tests.project.commandlines import fault, shown
 from tools.reference import chain, errors, logs, settings
 from tools.reference.__main__ import FOLDER, PAGES, stale
 
@@ -133,51 +133,14 @@ def test_every_log_line_is_listed_and_literal(repository):
     assert len(listed) >= found * 0.9
 
 
-LINE = re.compile(r"^(?:    |\$ |> )?(?:sudo (?:-u \w+ )?)?(medweave [a-z][^\n]*)$", re.MULTILINE)
-INLINE = re.compile(r"`(medweave [a-z][^`]*)`")
-
-
-def shown(text):
-    """Command lines that a page shows: in code blocks and inline."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    indented = re.findall(r"(?:^    [^\n]*\n)+", text, re.MULTILINE)
-    lines = [line for block in (*blocks, *indented) for line in LINE.findall(block)]
-    return [*lines, *INLINE.findall(text)]
-
-
-def fault(line):
-    """What is wrong with a command line of the documentation; None where it parses. Values may be placeholders."""
-    line = re.split(r"\s{2,}| #|\s[|>]\s|…|; ", line.replace("\\\n", " "))[0].replace("[", "").replace("]", "")
-    try:
-        words = shlex.split(line)[1:]
-    except ValueError as error:
-        return str(error)
-    command = cli
-    while words and isinstance(command, click.Group):
-        if words[0].startswith("-"):
-            break
-        name = words.pop(0).rstrip(",")
-        command = command.get_command(click.Context(command), name)
-        if command is None:
-            return f"there is no command {name!r}"
-    known = {
-        opt: p for p in getattr(command, "params", []) for opt in (*p.opts, *p.secondary_opts) if opt.startswith("-")
-    }
-    for word in words:
-        option = word.split("=")[0].rstrip(",")
-        if option.startswith("-") and option not in {*known, "--help", "-h", "--version", "-"}:
-            return f"there is no option {option}"
-    return None
-
-
-PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs"]
+PAGES_SHOWN = ["README.md", "CONTRIBUTING.md", "docs", "tools"]
 
 
 def test_every_command_line_in_the_documentation_parses(repository):
     pages = [
-        p
+        page
         for name in PAGES_SHOWN
-        for p in ([repository / name] if name.endswith(".md") else (repository / name).rglob("*.md"))
+        for page in ([repository / name] if name.endswith(".md") else (repository / name).rglob("*.md"))
     ]
     wrong = {
         f"{page.relative_to(repository)}: {line}": why
@@ -203,3 +166,27 @@ def test_every_command_line_in_the_documentation_parses(repository):
 )
 def test_the_check_of_command_lines_can_fail(line, found):
     assert fault(line) == found
+
+
+def test_command_lines_are_found_wherever_they_stand():
+    text = """
+Say `medweave node` or
+
+    medweave keys backup --home DIR \\
+        --out FILE
+    $ medweave doctor
+    docker compose -f x.yaml run --rm node init --home DIR
+    docker compose exec hospital-a medweave members list
+
+```sh
+sudo -u medweave medweave join --to URL
+```
+"""
+    assert shown(text) == [
+        "medweave join --to URL",
+        "medweave keys backup --home DIR --out FILE",
+        "medweave doctor",
+        "medweave init --home DIR",
+        "medweave members list",
+        "medweave node",
+    ]
