@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from node.consortium.view import address_bytes
 from node.doctor.verdict import fail, ok, skipped, warn
 from node.epochs.start import member_index
-from node.errors import BadPlan
 from node.membership.funds import ether
-from node.rounds.plan import Plan
+from node.planning.choice import fewest_members, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
     from node.doctor.verdict import Check
     from node.membership.funds import Funds
+    from node.planning.choice import Choice
+    from node.rounds.plan import Plan
 
 AHEAD_SECONDS = 15.0
 """A block is no younger than this machine's clock says, give or take."""
@@ -141,38 +142,42 @@ def key(view: ConsortiumView, seat: int | None, shares: Mapping[int, Path]) -> C
     return ok(name, f"{shown}; the share is here")
 
 
-def plan(file: Path, in_force: Plan | None, config: NodeConfig, members: int, classes: tuple[str, ...]) -> Check:
+def plan(
+    found: Plan | None,
+    choice: Choice,
+    config: NodeConfig,
+    members: int,
+    classes: tuple[str, ...],
+    *,
+    minimal: bool = False,
+) -> Check:
     """Whether the plan can be carried out by these members, under this hospital's own policy, on its images.
 
     Args:
-        file: This hospital's plan.
-        in_force: The plan of the newest round; None where it is not known.
+        found: The plan in force; None where its bytes are not here.
+        choice: Which one that is, and why.
         config: The configuration.
         members: How many there are.
         classes: Of this hospital's images; empty if they are not known.
+        minimal: Whether the insecure parameters are accepted: tests only.
     """
     name = "plan"
-    try:
-        found = in_force or (Plan.from_toml(file) if file.exists() else None)
-    except BadPlan as error:
-        return fail(name, f"{file.name}: {error}", "`medweave plan check` says what a plan must have")
+    if choice.digest is None:
+        do = "`medweave plan new` writes one, `medweave plan propose` puts it to the vote"
+        return (fail if config.rounds.target else warn)(name, choice.words, do)
     if found is None:
-        do = "`medweave join` brings one, `medweave plan new` writes one; without one this node opens no rounds"
-        return (fail if config.rounds.target else warn)(name, f"{file.name} is missing", do)
-    if classes and found.classes != classes:
-        shown = f"its classes are {', '.join(found.classes)}, the images have {', '.join(classes)}"
-        return fail(name, shown, "take the images in again under the plan's names, in its order")
-    if found.min_group < config.rounds.min_group:
-        shown = f"it opens sums of {found.min_group} updates, [rounds] min_group asks for {config.rounds.min_group}"
-        return fail(name, shown, "agree with the members on one of the two; nothing is sent meanwhile")
-    threshold, least = found.threshold_for(members), config.rounds.min_threshold or members // 2 + 1
-    if not least <= threshold <= members:
-        shown = f"{threshold} openers do not fit {members} members, of whom [rounds] min_threshold asks {least}"
-        return fail(name, shown, "use a plan with threshold = 0, which follows the number of members")
-    if members < max(2, found.min_group):
-        shown = f"{found.name}: rounds begin with {max(2, found.min_group)} members, there are {members}"
-        return warn(name, shown, "others join by `medweave join`; or agree on a plan with a smaller min_group")
-    return ok(name, f"{found.name}: sums of {found.min_group} or more, opened by {threshold} of {members}")
+        shown = f"{choice.digest.hex()[:16]}…, {choice.words}; its bytes are not here yet"
+        return warn(name, shown, "the running node fetches them from the others; see the peers below")
+    shown = f"{found.name!r}, {choice.words}"
+    for why in refusals(found, config.rounds, members, classes or None, allow_minimal=minimal):
+        return fail(
+            name, f"{shown}: {why}", "agree on another plan (`medweave plan propose`), or change this hospital's part"
+        )
+    if members < (fewest := fewest_members(found)):
+        do = "others join by `medweave join`; or agree on a plan with a smaller min_group"
+        return warn(name, f"{shown}: rounds begin with {fewest} members, there are {members}", do)
+    openers = found.threshold_for(members)
+    return ok(name, f"{shown}: sums of {found.min_group} or more, opened by {openers} of {members}")
 
 
 def declared(view: ConsortiumView, seat: int, images: int) -> Check:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from eth_utils.address import to_checksum_address
 from chain import jsontext
 from chain.client import Chain
 from chain.errors import ChainError
-from crypto.errors import CryptoError
+from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.doctor import certificates, chainside, local, network
 from node.doctor.verdict import Verdict, fail, ok, skipped
@@ -24,6 +26,7 @@ from node.errors import BadConfig, BadPlan, MedweaveError
 from node.home import read_deployment, unlock_identity
 from node.membership.fingerprint import fingerprint
 from node.membership.funds import SPARE_ROUNDS, Funds
+from node.planning.choice import choose
 from node.rounds.plan import Plan
 from node.storage import StorageError, raw_cid
 from node.storage.opening import open_store
@@ -106,10 +109,9 @@ class Examination:
             print_of = fingerprint(address, box_key) if box_key else "unknown without the password"
             held = Funds(chain.balance(address), chain.gas_price())
             self.checks += [chainside.account(view, address, print_of), chainside.funds(address, held, SPARE_ROUNDS)]
-        file, members = self.home.file(config.rounds.plan), len(view.members)
         self.checks += [
             chainside.key(view, seat, share_files(self.home, view.active_epoch)),
-            chainside.plan(file, self._plan(config, view), config, members, classes),
+            self._plan(config, view, classes),
             chainside.registered_url(view, seat, config),
             network.peers(answers, chain.deployment.consortium, version(), view.quorum),
             local.journal(self.home.journal, max(view.rounds, default=0), running=running, now=time.time()),
@@ -159,14 +161,21 @@ class Examination:
         except MedweaveError:
             return address, b""
 
-    def _plan(self, config: NodeConfig, view: ConsortiumView) -> Plan | None:
-        """The plan of the newest round, where its bytes are here."""
-        if view.current is None:
-            return None
+    def _plan(self, config: NodeConfig, view: ConsortiumView, classes: tuple[str, ...]) -> Check:
+        """The plan in force, read from this hospital's file or blobs."""
+        file, found = self.home.file(config.rounds.plan), None
         try:
-            return Plan.from_bytes(open_store(self.home.blobs, config.storage).get(raw_cid(view.current.plan)))
-        except (StorageError, BadPlan, CryptoError, OSError):
-            return None
+            own = Plan.from_toml(file) if file.exists() else None
+        except BadPlan as error:
+            return fail("plan", f"{file.name}: {error}", "`medweave plan check` says what a plan must have")
+        choice = choose(view, own)
+        if own is not None and choice.digest == own.digest:
+            found = own
+        elif choice.digest is not None:
+            with suppress(StorageError, BadPlan, OSError):
+                found = Plan.from_bytes(open_store(self.home.blobs, config.storage).get(raw_cid(choice.digest)))
+        minimal = os.environ.get(TESTING_VARIABLE) == "1"
+        return chainside.plan(found, choice, config, len(view.members), classes, minimal=minimal)
 
 
 def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int | None) -> list[network.Answer]:

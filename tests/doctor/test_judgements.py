@@ -17,7 +17,7 @@ from node.doctor.certificates import Certificate
 from node.doctor.network import Answer
 from node.doctor.verdict import Verdict
 from node.membership.funds import Funds, ether
-from node.planning.text import plan_toml
+from node.planning.choice import Choice
 from node.rounds.plan import Plan
 from tests.membership.support import ACCOUNTS, digest, founded, hospital
 
@@ -116,29 +116,26 @@ def test_key() -> None:
     ("fields", "min_group", "members", "verdict", "said"),
     [
         ({}, 3, 4, OK, "opened by 3 of 4"),
-        ({"min_group": 2}, 3, 4, FAIL, "min_group asks for 3"),
-        ({"threshold": 2}, 3, 4, FAIL, "do not fit"),
-        ({"threshold": 9}, 3, 4, FAIL, "do not fit"),
+        ({"min_group": 2}, 3, 4, FAIL, "min_group asks for at least 3"),
+        ({"threshold": 2}, 3, 4, FAIL, "2 of 4 members"),
+        ({"threshold": 9}, 3, 4, FAIL, "9 of 4 members"),
         ({}, 3, 2, WARN, "begin with 3 members"),
-        ({"classes": ("a", "b")}, 3, 4, FAIL, "the images have ill, well"),
+        ({"classes": ("a", "b")}, 3, 4, FAIL, "images have ill, well"),
+        ({"parameter_set": "minimal"}, 3, 4, FAIL, "minimal"),
     ],
 )
-def test_plan(
-    tmp_path: Path, fields: dict[str, object], min_group: int, members: int, verdict: Verdict, said: str
-) -> None:
-    file = tmp_path / "plan.toml"
-    file.write_text(plan_toml(Plan.of({"classes": CLASSES, **fields})))
-    found = chainside.plan(file, None, configured(min_group), members, CLASSES)
+def test_plan(fields: dict[str, object], min_group: int, members: int, verdict: Verdict, said: str) -> None:
+    plan = Plan.of({"classes": CLASSES, **fields})
+    found = chainside.plan(plan, Choice("file", plan.digest), configured(min_group), members, CLASSES)
     assert found.verdict is verdict
     assert said in found.found
 
 
-def test_a_plan_that_is_missing_or_broken(tmp_path: Path) -> None:
-    file = tmp_path / "plan.toml"
-    assert chainside.plan(file, None, configured(), 4, CLASSES).verdict is WARN
-    file.write_text("epochs = 0\n")
-    assert chainside.plan(file, None, configured(), 4, CLASSES).verdict is FAIL
-    assert chainside.plan(file, Plan.create(classes=CLASSES), configured(), 4, CLASSES).verdict is OK
+def test_a_plan_that_is_not_there() -> None:
+    assert chainside.plan(None, Choice("none", None), configured(), 4, CLASSES).verdict is WARN
+    assert chainside.plan(None, Choice("vote", bytes(32)), configured(), 4, CLASSES).verdict is WARN
+    rounds = configured().model_copy(update={"rounds": Rounds(target=5)})
+    assert chainside.plan(None, Choice("none", None), rounds, 4, CLASSES).verdict is FAIL
 
 
 @pytest.mark.parametrize(("images", "verdict"), [(10, OK), (20, OK), (21, WARN), (9, WARN)])
