@@ -126,7 +126,7 @@ def check(directory: Path, accounts: Collection[bytes], kept: str = "") -> Check
     missing = [number for number in wanted if number >= first]
     if missing:
         raise BrokenLog(
-            "the end", first + lines - 1, f"line {max(missing)} was signed, and is gone: the log was cut off"
+            "the end", max(0, first + lines - 1), f"line {max(missing)} was signed, and is gone: the log was cut off"
         )
     return Checked(lines, first, heads, head, unsigned)
 
