@@ -84,10 +84,20 @@ def request_id(given: str | None) -> str:
     return secrets.token_hex(8)
 
 
-def event_of(template: str, function: str) -> str:
-    """The name of a log call: its literal template in lower case without fields, or its function where that leaves nothing."""
+def event_of(template: str, module: str, function: str) -> str:
+    """The name of a log call: its literal template in lower case without fields.
+
+    Where that leaves less than two words, the module's name comes first, and its function's where it leaves nothing.
+
+    Args:
+        template: The message as it stands in the code.
+        module: The last part of the module's name.
+        function: Name of the function it stands in.
+    """
     words = re.findall(r"[a-z0-9]+", _FIELD.sub(" ", template).replace("'", "").lower())
-    return "-".join(words)[:80] or function.strip("_").replace("_", "-")
+    if len(words) < 2:
+        words = [module, *(words or [function.strip("_")])]
+    return "-".join(words)[:80].replace("_", "-")
 
 
 def set_up(
@@ -147,7 +157,7 @@ class JsonFormatter(logging.Formatter):
             .replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": getattr(record, "event", None) or event_of(str(record.msg), record.funcName),
+            "event": getattr(record, "event", None) or event_of(str(record.msg), record.module, record.funcName),
             "message": _clean(record.getMessage()),
             **fields_of(record),
         }

@@ -84,14 +84,15 @@ def test_only_known_fields_are_bound():
     ("template", "event"),
     [
         ("round %d: %s broke", "round-broke"),
-        ("%s: %s", "keep-house"),
+        ("%s: %s", "daemon-jobs-keep-house"),
+        ("round %d: %s", "daemon-jobs-round"),
         ("model %s…: a peer's %s is of no use: %s", "model-a-peers-is-of-no-use"),
         ("round %d: epoch %d of %d, loss %.4f, about %.0f s left", "round-epoch-of-loss-about-s-left"),
         ("%(name)s went back", "went-back"),
     ],
 )
 def test_an_event_is_named_after_its_place_in_the_code_not_its_values(template, event):
-    assert logs.event_of(template, "_keep_house") == event
+    assert logs.event_of(template, "daemon_jobs", "_keep_house") == event
 
 
 TOKEN = "mw_" + "k3Jx_" * 8

@@ -45,7 +45,7 @@ def lines() -> list[Line]:
             logger = _logger(tree)
             if logger is not None:
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-                found |= {Line(*said, module) for said in _calls(tree, logger)}
+                found |= {Line(*said, module) for said in _calls(tree, logger, path.stem)}
     return sorted(found)
 
 
@@ -58,7 +58,7 @@ def _logger(tree: ast.Module) -> str | None:
     return None
 
 
-def _calls(tree: ast.Module, logger: str) -> list[tuple[str, str, str, str]]:
+def _calls(tree: ast.Module, logger: str, module: str) -> list[tuple[str, str, str, str]]:
     found = []
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -71,7 +71,7 @@ def _calls(tree: ast.Module, logger: str) -> list[tuple[str, str, str, str]]:
                     template = _text(arguments[1:] if level == "log" else arguments)
                     if template is not None:
                         named = {"exception": "error", "log": "various"}.get(level, level)
-                        found.append((event_of(template, function.name), named, logger, template))
+                        found.append((event_of(template, module, function.name), named, logger, template))
     return found
 
 
