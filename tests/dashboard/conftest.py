@@ -93,6 +93,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TESTING_VARIABLE, "1")
+        patch.setenv("MEDWEAVE_API_PEOPLE_PER_SECOND", "1000")
         with running(options, prepare(options), lambda _: None) as (hospitals, _deployment, _anvil):
             yield Network(hospitals[0], _tokens(hospitals[0]))
 

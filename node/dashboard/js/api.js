@@ -15,14 +15,32 @@ export function onSignedOut(action) {
   signedOut = action;
 }
 
+const TRIES = 4;
+
+const pause = (ms, signal) => new Promise((resolve, reject) => {
+  const timer = setTimeout(resolve, ms);
+  signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+});
+
 /**
- * One request.
+ * One request. A question the node has no time for just now (429) is asked again after the pause it names.
  * @param {string} path Below `/v1/`.
  * @param {{method?: string, json?: Object, body?: Blob, headers?: Object, signal?: AbortSignal, quiet?: boolean}} [options]
  *   `quiet`: a refused session is the caller's business.
  * @returns {Promise<Response>} An answer of 2xx.
  */
 export async function request(path, { method = "GET", json, body, headers = {}, signal, quiet = false } = {}) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await once(path, { method, json, body, headers, signal, quiet });
+    } catch (error) {
+      if (method !== "GET" || error.status !== 429 || attempt === TRIES) throw error;
+      await pause(1000 * (error.after ?? 1) + 200 * Math.random(), signal);
+    }
+  }
+}
+
+async function once(path, { method, json, body, headers, signal, quiet }) {
   const sent = json === undefined ? body : JSON.stringify(json);
   const kind = json === undefined ? {} : { "Content-Type": "application/json" };
   let answer;

@@ -3,7 +3,6 @@
  * again and again.
  */
 
-import { request } from "./api.js";
 import { refreshStatus, set, state, tell } from "./state.js";
 
 const TOPICS = ["phase", "transaction", "transactions", "round", "model", "member", "epoch", "warning"];
@@ -12,13 +11,23 @@ const IDLE_MS = 15000;
 const GATHER_MS = 250;
 const KEPT = 40;
 
+let begun = false;
 let source = null;
 let timer = null;
 let gathering = null;
 
-/** Begin; the link's state is shared as `live`, `polling` or `lost`. */
-export function start() {
+/**
+ * Begin; the link's state is shared as `live`, `polling` or `lost`.
+ * @param {{events: boolean}} options Whether this role may hear the node's events.
+ */
+export function start({ events }) {
   stop();
+  begun = true;
+  if (events) listen();
+  schedule(0);
+}
+
+function listen() {
   source = new EventSource("/v1/events");
   source.addEventListener("open", () => set("link", "live"));
   source.addEventListener("error", () => {
@@ -27,11 +36,11 @@ export function start() {
   });
   source.addEventListener("gap", soon);
   for (const topic of TOPICS) source.addEventListener(topic, (event) => heard(topic, event.data));
-  schedule(0);
 }
 
 /** End; nothing is asked any more. */
 export function stop() {
+  begun = false;
   source?.close();
   source = null;
   clearTimeout(timer);
@@ -65,14 +74,14 @@ function schedule(delay) {
 }
 
 async function ask() {
-  if (source === null) return;
+  if (!begun) return;
   const before = state.status;
   try {
     const now = await refreshStatus();
     if (state.link !== "live") set("link", "polling");
     if (state.link === "polling") tellDifference(before, now);
   } catch (error) {
-    if (source === null) return;
+    if (!begun) return;
     if (error.status === 0) set("link", "lost");
   }
   schedule(state.link === "live" ? IDLE_MS : POLL_MS);
@@ -90,9 +99,4 @@ function tellDifference(before, now) {
 function heardByAsking(topic, fact) {
   set("activity", [{ topic, at: Date.now() / 1000, fact }, ...state.activity].slice(0, KEPT));
   tell(topic, fact);
-}
-
-/** Whether the node keeps answering at all. */
-export async function answers() {
-  return request("health", { quiet: true }).then(() => true, () => false);
 }

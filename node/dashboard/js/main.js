@@ -51,8 +51,8 @@ function askToSignIn(reason) {
 async function enter(session) {
   set("session", session);
   frame();
-  start();
-  await members().catch(() => null);
+  start({ events: may("GET /v1/events") });
+  if (may("GET /v1/members")) await members().catch(() => null);
   again = follow(turn);
 }
 
@@ -95,6 +95,10 @@ async function turn(place, signal) {
   for (const link of document.querySelectorAll("[data-page]")) {
     if (link.dataset.page === found.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
+  }
+  if (!may(found.needs)) {
+    fill(main, failure({ status: 403, detail: `The role ${state.session.role} has no access to this page.` }));
+    return;
   }
   fill(main, waiting());
   try {

@@ -10,7 +10,7 @@ import { audit } from "./audit.js";
 
 /** The page of a model. */
 export async function one(hash, { signal, may }) {
-  const [model, provenance] = await Promise.all([get(`models/${hash}`, { signal }), getOr(`models/${hash}/provenance`, null, { signal })]);
+  const [model, provenance] = await Promise.all([get(`models/${hash}`, { signal }), may("GET /v1/models/{model}/provenance") ? getOr(`models/${hash}/provenance`, null, { signal }) : null]);
   const story = loaded(() => told(hash, signal));
   const name = model.round ? `Model of round ${model.round}` : "First model";
   const steps = [...(provenance?.lineage ?? [])].reverse();
@@ -20,19 +20,19 @@ export async function one(hash, { signal, may }) {
     steps.length > 1 && card("Where it came from", {}, lineage(steps, { chosen: model.model })),
     may("POST /v1/audits") && card("Audit", {}, audit(model, signal)),
     story,
-    card("Statement", {}, statement(steps.at(-1)?.statement_text)),
-    card("To keep", {}, files(model, file)));
+    provenance && card("Statement", {}, statement(model, steps.at(-1)?.statement_text)),
+    card("To keep", {}, files(model, file, may)));
 }
 
-function files(model, file) {
+function files(model, file, may) {
   const wrong = h("p", { role: "alert" });
   const save = (path, name) => () => download(path, name).then(() => { wrong.textContent = ""; }, (error) => { wrong.textContent = error.message; });
   const stem = model.model.slice(0, 16);
   return [h("div", { class: "tools" },
     button("Model card (HTML)", save(`models/${model.model}/card?form=html`, `card-${stem}.html`)),
     button("Model card (Markdown)", save(`models/${model.model}/card?form=md`, `card-${stem}.md`)),
-    model.statement && button("Statement", save(`models/${model.model}/statement`, `statement-${stem}.json`)),
-    model.statement && button("Signed envelope", save(`models/${model.model}/envelope`, `statement-${stem}.dsse.json`)),
+    model.statement && may("GET /v1/models/{model}/statement") && button("Statement", save(`models/${model.model}/statement`, `statement-${stem}.json`)),
+    model.statement && may("GET /v1/models/{model}/envelope") && button("Signed envelope", save(`models/${model.model}/envelope`, `statement-${stem}.dsse.json`)),
     file && button("Model file", save(`models/${model.model}/file`, `model-${stem}.bin`), { class: "primary" })), wrong];
 }
 
@@ -87,8 +87,9 @@ const rounds = (story) => table({ caption: "Finalised rounds", rows: [...story.r
   { title: "Signed by", cell: (r) => (r.signers >= r.quorum ? badge(plural(r.signers, "member"), "good") : badge(plural(r.signers, "member"), "warn")) },
 ] });
 
-function statement(text) {
-  if (!text) return empty("The first model has no statement: it is drawn from its plan's seed.");
+function statement(model, text) {
+  if (!model.statement) return empty("The first model has no statement: it is drawn from its plan's seed.");
+  if (!text) return empty("The statement is not at this node, or what lies there is damaged.");
   const said = text.predicate;
   return [
     h("p", { class: "help" }, "What the members signed (DSSE), as the chain names it by its digest."),

@@ -17,7 +17,7 @@ export async function show({ signal, may }) {
   const now = h("div", { class: "now" });
   const figures = h("div", {});
   const activity = h("div", {});
-  const draw = (fresh) => { fill(now, current(fresh)); fill(figures, summary(fresh)); };
+  const draw = (fresh) => { fill(now, current(fresh, may("GET /v1/rounds/{number}"))); fill(figures, summary(fresh)); };
   const happened = () => fill(activity, events(state.activity));
   draw(status);
   happened();
@@ -44,7 +44,7 @@ function summary(status) {
     stat("Key epoch", status.epoch.active ?? "none", status.epoch.doing || (status.epoch.active ? "active" : "waiting for the members")));
 }
 
-function current(status) {
+function current(status, allowed) {
   const round = status.round;
   if (!round) {
     return card("Current round", { class: "current" }, empty(status.epoch.doing ? `No round yet: ${status.epoch.doing}.` : "No round is running. The next one begins when a member opens it."));
@@ -57,7 +57,7 @@ function current(status) {
     h("p", { class: "waits" }, sentence(round, over)),
     round.phase === "train" && progress(round.progress, `Training, round ${round.round}`),
     refused.length > 0 && notice("warn", h("strong", {}, "Refused by this hospital"), h("ul", {}, refused.map(([subject, reason]) => h("li", {}, digest(subject), " ", reason)))),
-    h("p", {}, h("a", { href: `#/rounds/${round.round}` }, `Everything about round ${round.round}`)));
+    allowed && h("p", {}, h("a", { href: `#/rounds/${round.round}` }, `Everything about round ${round.round}`)));
 }
 
 function sentence(round, over) {
