@@ -12,7 +12,7 @@ from chain.intents import IntentBook
 from node.daemon.opening import SOMEBODY_WAS_FASTER
 from node.errors import BadInput
 from node.home import read_deployment, unlock_identity
-from node.learning.parameters import model_hash
+from node.learning.modelfile import model_hash
 from node.planning.choice import fewest_members
 from node.rounds.steps.models import genesis_model
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
-from node.learning.parameters import model_hash
+from node.learning.modelfile import model_hash
 from node.planning.choice import fewest_members
 from node.planning.timetable import next_opening, past_of
 from node.rounds.steps.models import genesis_model

@@ -21,6 +21,7 @@ CONSEQUENCES: Final[Mapping[str, str]] = {
     "collect_seconds": "hospitals have another time to train",
     "round_seconds": "a round is given up after another time",
     "tolerance": "groups that cost accuracy are left out by another measure",
+    "defence": "which sums are refused, and which members are left out of them, changes",
     "clip_norm": "how far one hospital can move the model changes",
     "every_hours": "rounds are opened at other times",
     "new_data_from": "rounds are opened at other times",
