@@ -20,6 +20,7 @@ HOME/
   log.checkpoint          head of the log of rounds that this hospital cosigned last
   journal.sqlite          what this hospital must remember across a crash
   motions.sqlite          what is put to the members' vote, and the signatures under it
+  request.json            this hospital's own request to be admitted, as it was handed in
   requests.sqlite         hospitals that ask to be admitted
   evidence.sqlite         refused proposals that may convict their leaders
   orders.sqlite           what the operator asks of the daemon: rounds to open, to leave, a pause
@@ -98,6 +99,11 @@ class Home:
     def motions(self) -> Path:
         """What is put to the members' vote, with the signatures so far."""
         return self.root / "motions.sqlite"
+
+    @property
+    def request(self) -> Path:
+        """This hospital's own request to be admitted, as it was handed in."""
+        return self.root / "request.json"
 
     @property
     def requests(self) -> Path:

@@ -200,7 +200,7 @@ def _found(walk: Walk, who: str) -> None:
 def _second(walk: Walk, host: str, who: str) -> None:
     walk.say(f"## {who.capitalize()} joins")
     walk.say(_JOIN)
-    consortium = str(walk.facts(host, "chain", "status")["consortium"]).removeprefix("0x")
+    consortium = str(walk.facts(host, "members", "list")["consortium"])
     walk.type(who, _init(who, FIRST_PORT + 1))
     _join(walk, host, who, consortium)
     walk.start(who)
@@ -217,7 +217,7 @@ def _second(walk: Walk, host: str, who: str) -> None:
 
 def _third_joins_meanwhile(walk: Walk, host: str, second: str, who: str) -> None:
     walk.say(f"## {who.capitalize()} joins while a round is running")
-    consortium = str(walk.facts(host, "chain", "status")["consortium"]).removeprefix("0x")
+    consortium = str(walk.facts(host, "members", "list")["consortium"])
     walk.type(who, _init(who, FIRST_PORT + 2))
     _join(walk, host, who, consortium)
     walk.start(who)
@@ -262,7 +262,7 @@ def _init(who: str, port: int) -> str:
 
 def _join(walk: Walk, host: str, who: str, consortium: str) -> None:
     url = f"http://127.0.0.1:{FIRST_PORT + HOSPITALS.index(host)}"
-    walk.type(who, f"medweave join --home {who} --to {url} --consortium {consortium[:24]} --anvil-account 0")
+    walk.type(who, f"medweave join --home {who} --to {url} --consortium {consortium} --anvil-account 0")
 
 
 def _approve(walk: Walk, host: str, who: str) -> None:
@@ -340,7 +340,7 @@ choose to try all the same, with `--min-group 2`, which every report and the pla
 _PLAN = (
     """The plan is a text file with every setting explained. For this page it is made quick, with a small network:"""
 )
-_JOIN = """Northside tells Riverside its URL and the consortium's id, by telephone say. Riverside's people see whom they are about to join,
+_JOIN = """Northside tells Riverside its URL, and by telephone the consortium's fingerprint. Riverside's people see whom they are about to join,
 and the fingerprint they will be asked for."""
 
 

@@ -20,6 +20,7 @@ from node.cli.joining import anvil_option, count_images, refuse_public_payer
 from node.cli.options import home_option, password_options, read_password
 from node.errors import BadEnvironment, BadInput
 from node.home import Home, unlock_identity, write_private
+from node.membership.fingerprint import consortium_fingerprint
 from node.membership.funds import FOUNDING_GAS, ether
 from node.planning.first import classes_of, first_plan
 from node.planning.text import plan_toml
@@ -72,15 +73,20 @@ def command(
     planned = _write_plan(place)
     waits = max(2, config.rounds.min_group)
     if as_json:
-        found = {"deployment": json.loads(deployment.to_json()), "plan": str(planned), "members_needed": waits}
+        found = {
+            "deployment": json.loads(deployment.to_json()),
+            "fingerprint": consortium_fingerprint(deployment),
+            "plan": str(planned),
+            "members_needed": waits,
+        }
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(
-        f"founded {name}\n  consortium  {deployment.consortium.hex()}\n  chain       {deployment.chain_id}\n"
-        f"  plan        {planned}: look it over (`medweave plan show`)\n"
+        f"founded {name} on chain {deployment.chain_id}\n  fingerprint  {consortium_fingerprint(deployment)}\n"
+        f"  plan         {planned}: look it over (`medweave plan show`)\n"
         f"Rounds begin with {waits} members. Next:\n  medweave node --home {home}\n"
-        f"and at each hospital that joins:\n  medweave join --home DIR --to {config.hospital.url}\n"
-        f"Tell them the consortium's id by another way than this network."
+        f"Tell the hospitals that are to join this node's URL, {config.hospital.url}, and, by another way, the fingerprint:\n"
+        f"  medweave join --home DIR --to {config.hospital.url} --consortium {consortium_fingerprint(deployment)}"
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +16,22 @@ from chain.anvil import dev_account
 from chain.client import Chain
 from chain.deployment import Deployment, fund
 from chain.records import Hospital
+from node.api.access.tls import tls_of
+from node.calling import Dialer
 from node.cli.joining import anvil_option, count_images, refuse_public_payer
 from node.cli.members_admit import days_option
 from node.cli.members_vote import yes_option
 from node.cli.options import home_option, password_options, read_password
 from node.cli.reader import Reader
+from node.config import TESTING_VARIABLE
 from node.epochs.start import member_index
-from node.errors import BadInput
+from node.errors import BadInput, BadMotion
 from node.home import Home, unlock_identity, write_private
-from node.membership.fingerprint import fingerprint
+from node.membership.fingerprint import consortium_fingerprint, fingerprint, letters
 from node.membership.funds import Funds, ether
 from node.membership.invitation import Host
-from node.membership.request import write_request
+from node.membership.request import read_request, write_request
+from node.planning.choice import refusals
 from node.planning.first import classes_of
 from node.planning.text import plan_toml
 
@@ -37,8 +43,6 @@ if TYPE_CHECKING:
 
 LOCAL_STAKE = 100
 """Ether that `--anvil-account` gives the hospital's account."""
-LEAST_ID_DIGITS = 16
-"""Of a consortium's id, to tell it from others made to look alike."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Asked:
     """What came of a join, as it is printed.
 
     Attributes:
-        consortium: Its id, hex.
+        consortium: Its fingerprint.
         host: The member that was asked.
         member: Whether this hospital is a member already.
         account: This hospital's account.
@@ -70,7 +74,7 @@ class Asked:
 @home_option
 @password_options
 @click.option("--to", "url", required=True, help="URL of a member's node.")
-@click.option("--consortium", "expected", help="The consortium's id as you were told it, 16 hex digits of it or more.")
+@click.option("--consortium", "expected", help="The consortium's fingerprint as you were told it; else you are asked.")
 @click.option(
     "--data-size",
     type=click.IntRange(1, 2**32 - 1),
@@ -95,22 +99,22 @@ def command(
 ) -> None:
     """Ask a consortium's members, at the node of one of them, to admit this hospital.
 
-    The contracts are compared with the chain's code, the consortium's id with --consortium, or by you. What is written are the
+    The contracts are compared with the chain's code, the consortium's fingerprint with --consortium, or by you. What is written are the
     contracts' addresses and the plan; what is sent is public. Run again, it asks again. `medweave node` then waits until the
     members have agreed.
     """
     place = Home(home)
     identity = unlock_identity(place, read_password(password_file, password_fd))
     size = data_size or count_images(place)
-    host = Host(url)
+    host = Host(url, Dialer(tls=tls_of(place, place.config().api)))
     found = host.invitation()
     check_consortium(place, found.deployment, expected)
     reader = Reader.at(Chain(place.config().chain.rpc, found.deployment))
-    _check_plan(place, found.plan)
+    _check_plan(place, found.plan, len(reader.view.members))
     if not as_json:
         _show(found, reader.view, url)
     if expected is None and not yes:
-        click.confirm("Is this the consortium you were told of?", abort=True)
+        click.confirm("Is this the consortium whose fingerprint you were told?", abort=True)
     _write(place, found)
     if anvil_account is not None:
         _fund_locally(place, reader, identity, anvil_account)
@@ -121,49 +125,40 @@ def command(
 
 
 def check_consortium(place: Home, deployment: Deployment, expected: str | None) -> None:
-    """Compare a consortium's id with what was agreed on elsewhere, and with what lies in this hospital's directory.
+    """Compare a consortium's fingerprint with what was told elsewhere, its contracts with those in this hospital's directory.
 
     Raises:
         BadInput: It is another one.
     """
-    found = deployment.consortium.hex()
-    if expected is not None:
-        start = expected.lower().removeprefix("0x")
-        if len(start) < LEAST_ID_DIGITS or not found.startswith(start):
-            raise BadInput(
-                f"--consortium {expected}: the member's consortium is {found}; give {LEAST_ID_DIGITS} digits of the id or more, "
-                "and do not join where they differ"
-            )
+    found = consortium_fingerprint(deployment)
+    if expected is not None and letters(expected) != letters(found):
+        raise BadInput(f"--consortium {expected}: the member's consortium is {found}: do not join before you know why")
     path = place.file(place.config().chain.deployment)
     if path.exists() and Deployment.from_json(path.read_bytes()) != deployment:
         raise BadInput(f"{path}: this hospital's directory belongs to another consortium: choose another --home")
 
 
-def _check_plan(place: Home, plan: Plan | None) -> None:
+def _check_plan(place: Home, plan: Plan | None, members: int) -> None:
     """What can be seen before joining of whether this hospital could take part.
 
     Raises:
-        BadInput: Its images have other classes than the plan, or its own policy forbids the plan.
+        BadInput: It would take no part, as its images have other classes or its own policy forbids the plan.
     """
     if plan is None:
         return
     config = place.config()
     train = place.file(config.data.train)
-    if train.exists() and (classes := classes_of(train)) != plan.classes:
+    classes = classes_of(train) if train.exists() else None
+    minimal = os.environ.get(TESTING_VARIABLE) == "1"
+    for why in refusals(plan, config.rounds, members + 1, classes, allow_minimal=minimal):
         raise BadInput(
-            f"{train}: its classes are {', '.join(classes)}, the consortium's plan has {', '.join(plan.classes)}: take the images "
-            "in again under these names, in this order"
-        )
-    if plan.min_group < config.rounds.min_group:
-        raise BadInput(
-            f"the consortium's plan opens sums of {plan.min_group} updates, this hospital's [rounds] min_group asks for "
-            f"{config.rounds.min_group}: agree on another plan, or on min_group, before joining (docs/threat-model.md)"
+            f"the consortium's plan {plan.name!r}: {why}: agree with its members, or change this hospital's part"
         )
 
 
 def _show(found: Invitation, view: ConsortiumView, url: str) -> None:
     click.echo(
-        f"consortium  {found.deployment.consortium.hex()}\n"
+        f"consortium  {consortium_fingerprint(found.deployment)}\n"
         f"chain       {found.deployment.chain_id}; its contracts are ours, byte for byte\n"
         f"members     {len(view.members)}, {view.quorum} decide"
     )
@@ -192,15 +187,24 @@ def _fund_locally(place: Home, reader: Reader, identity: Identity, anvil_account
 
 
 def _ask(host: Host, place: Home, identity: Identity, deployment: Deployment, size: int, days: float) -> int:
-    """Hand in the request.
+    """Hand in the request: the one made before, where it still stands, so that all members asked vote on the same.
 
     Returns:
         Unix seconds until which it stands.
     """
     hospital = place.config().hospital
     record = Hospital(str(identity.account.address), identity.box.public, size, hospital.name, hospital.url)
-    deadline = int(time.time() + days * 86400)
-    host.ask(write_request(record, deadline, deployment, identity.account))
+    now = int(time.time())
+    with suppress(OSError, BadMotion):
+        text = place.request.read_bytes()
+        before = read_request(text, deployment, now)
+        if before.hospital == record and before.deadline <= now + days * 86400:
+            host.ask(text)
+            return before.deadline
+    deadline = int(now + days * 86400)
+    text = write_request(record, deadline, deployment, identity.account).encode()
+    write_private(place.request, text)
+    host.ask(text)
     return deadline
 
 
@@ -208,7 +212,7 @@ def _outcome(found: Invitation, reader: Reader, identity: Identity, **more: Any)
     account = str(identity.account.address)
     funds = Funds(reader.chain.balance(account), reader.chain.gas_price())
     print_of = fingerprint(account, identity.box.public)
-    consortium = found.deployment.consortium.hex()
+    consortium = consortium_fingerprint(found.deployment)
     return Asked(
         consortium,
         found.host,

@@ -19,7 +19,7 @@ from node.cli.options import home_option
 from node.cli.reader import Reader, chain_options
 from node.home import Home
 from node.membership.book import MotionBook
-from node.membership.fingerprint import fingerprint
+from node.membership.fingerprint import consortium_fingerprint, fingerprint
 from node.membership.tally import describe, tally
 from node.membership.waitingroom import WaitingRoom
 
@@ -51,10 +51,13 @@ for proposal in (*ADMISSION, *PROPOSALS, url):
 @_json
 def list_(home: Path | None, rpc: str | None, contracts: Path | None, *, everybody: bool, as_json: bool) -> None:
     """Every member: seat, name, account, declared images, reputation, address, fingerprint."""
-    view = Reader.of(home, rpc, contracts).view
+    reader = Reader.of(home, rpc, contracts)
+    view, consortium = reader.view, consortium_fingerprint(reader.chain.deployment)
     rows = [facts(view, seat) for seat in range(len(view.hospitals)) if everybody or seat in view.members]
     if as_json:
-        click.echo(json.dumps({"quorum": view.quorum, "members": rows}, indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps({"consortium": consortium, "quorum": view.quorum, "members": rows}, indent=2, ensure_ascii=False)
+        )
         return
     for row in rows:
         left = "" if row["member"] else "  (left)"
@@ -62,7 +65,7 @@ def list_(home: Path | None, rpc: str | None, contracts: Path | None, *, everybo
             f"{row['seat']:>3}  {row['name']:<24}  {row['account']}  {row['data_size']:>8} images  "
             f"reputation {row['reputation']:>3}  {row['fingerprint']}{left}"
         )
-    click.echo(f"{len(view.members)} members, {view.quorum} decide")
+    click.echo(f"{len(view.members)} members, {view.quorum} decide; consortium {consortium}")
 
 
 @command.command("show")

@@ -16,7 +16,7 @@ from node.cli.members_vote import desk_of, wait_option, yes_option
 from node.cli.options import home_option, password_options, read_password
 from node.errors import BadInput, BadMotion
 from node.home import Home, read_deployment, unlock_identity
-from node.membership.fingerprint import fingerprint
+from node.membership.fingerprint import fingerprint, letters
 from node.membership.request import USUAL_SECONDS, read_request, write_request
 from node.membership.waitingroom import WaitingRoom
 
@@ -150,7 +150,7 @@ def find(desk: Desk, what: str) -> tuple[bool, Motion]:
             f"{what!r}: {len(found)} pending motions or requests answer to it: see `medweave members pending`"
         )
     vote = found[0].vote
-    return isinstance(vote, Admission) and _prints(vote.hospital) == _letters(what), found[0]
+    return isinstance(vote, Admission) and _prints(vote.hospital) == letters(what), found[0]
 
 
 def _named(motion: Motion, what: str) -> bool:
@@ -165,16 +165,11 @@ def _answers_to(asked: Request, who: str) -> bool:
 
 
 def _is(hospital: Hospital, who: str) -> bool:
-    return who == hospital.name or who.lower() == hospital.account.lower() or _prints(hospital) == _letters(who)
+    return who == hospital.name or who.lower() == hospital.account.lower() or _prints(hospital) == letters(who)
 
 
 def _prints(hospital: Hospital) -> str:
-    return _letters(fingerprint(hospital.account, hospital.box_key))
-
-
-def _letters(text: str) -> str:
-    """A fingerprint without what people put between its groups."""
-    return text.upper().replace("-", "").replace(" ", "")
+    return letters(fingerprint(hospital.account, hospital.box_key))
 
 
 def _top_up(desk: Desk, hospital: Hospital, ether: str) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import httpx
 from eth_utils.address import to_checksum_address
 
 from chain import jsontext
 from chain.client import Chain
 from chain.errors import ChainError
+from node.api.access.tls import tls_of
+from node.calling import Dialer
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.doctor import certificates, chainside, local, network
@@ -78,7 +78,7 @@ class Examination:
             local.disk(self.home),
         ]
         images, classes, count = local.images(self.home, config)
-        own = network.ask(config.hospital.name, config.hospital.url, lambda: _client(self.home, config, OWN_SECONDS))
+        own = network.ask(config.hospital.name, config.hospital.url, _dialer(self.home, config), OWN_SECONDS)
         self.checks += [
             images,
             local.port(config, own.host or None),
@@ -179,13 +179,14 @@ class Examination:
 
 
 def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int | None) -> list[network.Answer]:
-    others = [hospital for at, hospital in view.present if at != seat]
+    others, dialer = [hospital for at, hospital in view.present if at != seat], _dialer(home, config)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda h: network.ask(h.name, h.url, lambda: _client(home, config)), others))
+        return list(pool.map(lambda h: network.ask(h.name, h.url, dialer, ASK_SECONDS), others))
 
 
-def _client(home: Home, config: NodeConfig, seconds: float = ASK_SECONDS) -> httpx.Client:
-    """A client that trusts whom the node trusts."""
-    authority = config.api.tls_members_ca
-    trusted = ssl.create_default_context(cafile=str(home.file(authority)) if authority else None)
-    return httpx.Client(timeout=seconds, trust_env=False, verify=trusted)
+def _dialer(home: Home, config: NodeConfig) -> Dialer:
+    """Calls that trust whom the node trusts; where its TLS files are of no use, whom the system trusts."""
+    try:
+        return Dialer(tls=tls_of(home, config.api))
+    except BadConfig:
+        return Dialer()

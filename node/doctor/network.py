@@ -14,8 +14,9 @@ from node.errors import MedweaveError
 from node.membership.invitation import MAX_INVITATION_BYTES, Invitation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from node.calling import Dialer
     from node.doctor.verdict import Check
 
 
@@ -42,18 +43,19 @@ class Answer:
     ahead: float | None = None
 
 
-def ask(name: str, url: str, client: Callable[[], httpx.Client]) -> Answer:
+def ask(name: str, url: str, dialer: Dialer, seconds: float) -> Answer:
     """Ask a node what it is (`GET /v1/join`, which needs no credentials).
 
     Args:
         name: Of the member that should be there.
         url: Its base URL.
-        client: Makes the call.
+        dialer: Makes the call.
+        seconds: How long it may take.
     """
     asked = time.time()
     try:
         with (
-            client() as http,
+            dialer.client(seconds) as http,
             http.stream("GET", f"{url.rstrip('/')}/v1/join", headers={"Accept-Encoding": "identity"}) as answer,
         ):
             body = b""

@@ -3,8 +3,8 @@
     invitation = {"deployment": {the contracts}, "host": "the member's name", "plan": {the plan in force} or null,
                   "version": "of its software"}
 
-What a newer member adds is passed over. Nothing in it is secret, and nothing is believed: the contracts are compared with the chain's code, the consortium's id with
-one that was agreed on elsewhere, or by a person.
+What a newer member adds is passed over. Nothing in it is secret, and nothing is believed: the contracts are compared with the chain's code, the consortium's fingerprint with
+one that was told elsewhere, or by a person.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from node.errors import BadInput, LyingPeer, MedweaveError, PeerProblem
 from node.rounds.plan import MAX_PLAN_BYTES, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from node.calling import Dialer
 
 MAX_INVITATION_BYTES = 128 * 1024
 MAX_ANSWER_BYTES = 16 * 1024
@@ -90,12 +90,12 @@ class Host:
 
     Args:
         url: Its base URL.
-        http: What makes the calls; by default a client of its own.
+        dialer: Makes the calls.
     """
 
-    def __init__(self, url: str, http: Callable[[], httpx.Client] | None = None) -> None:
+    def __init__(self, url: str, dialer: Dialer) -> None:
         self._url = url.rstrip("/")
-        self._http = http or (lambda: httpx.Client(timeout=CALL_SECONDS, trust_env=False))
+        self._dialer = dialer
 
     def invitation(self) -> Invitation:
         """What it tells of its consortium.
@@ -106,7 +106,7 @@ class Host:
         """
         return Invitation.from_bytes(self._call("GET", None, MAX_INVITATION_BYTES))
 
-    def ask(self, request: str) -> None:
+    def ask(self, request: bytes) -> None:
         """Hand in a request.
 
         Args:
@@ -116,13 +116,13 @@ class Host:
             BadInput: It refuses it, with its reason.
             PeerProblem: It does not answer, or holds too many already.
         """
-        self._call("POST", request.encode(), MAX_ANSWER_BYTES)
+        self._call("POST", request, MAX_ANSWER_BYTES)
 
     def _call(self, method: str, body: bytes | None, most: int) -> bytes:
         url = f"{self._url}/v1/join"
         try:
             with (
-                self._http() as http,
+                self._dialer.client(CALL_SECONDS) as http,
                 http.stream(
                     method,
                     url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from chain.votes import sign_vote
 from node.errors import BadMotion, LyingPeer, PeerBusy
 from node.membership import waitingroom
+from node.membership.fingerprint import consortium_fingerprint, letters
 from node.membership.invitation import Invitation
 from node.membership.request import MAX_SECONDS, read_request, write_request
 from node.membership.tally import tally
@@ -120,3 +122,10 @@ def test_an_invitation_that_cannot_be_is_refused(field: str, value: object) -> N
 def test_what_is_no_invitation_is_refused(data: bytes) -> None:
     with pytest.raises(LyingPeer):
         Invitation.from_bytes(data)
+
+
+@pytest.mark.parametrize("field", ["chain_id", "block", "consortium", "registry", "epochs", "rounds", "models"])
+def test_a_consortiums_fingerprint_covers_chain_id_and_contracts(field: str) -> None:
+    other = {"chain_id": 1, "block": 7, "consortium": bytes(32)}.get(field, "0x" + "9" * 40)
+    assert consortium_fingerprint(replace(DEPLOYMENT, **{field: other})) != consortium_fingerprint(DEPLOYMENT)
+    assert letters(" abcd-efgh ") == "ABCDEFGH"
