@@ -118,7 +118,7 @@ class _Visit:
             self._spend(self._caller)  # whoever guesses is slowed down
             raise
         caller, rule = self._caller, self._match.rule
-        self._spend(caller)
+        self._spend(caller, rule.cost)
         if Role.ANYONE not in rule.who and caller.role not in rule.who:
             if caller.kind == "nobody":
                 raise NotSignedIn(
@@ -161,8 +161,8 @@ class _Visit:
         if host not in self._access.hosts and _name(host) not in self._access.hosts and not _is_address(_name(host)):
             raise WrongHost(f"this node is not {host[:80]!r}; `[api] hosts` lists further names")
 
-    def _spend(self, caller: Caller) -> None:
-        self._access.rates.spend(caller.key, self._access.rate_of(caller))
+    def _spend(self, caller: Caller, cost: float = 1.0) -> None:
+        self._access.rates.spend(caller.key, self._access.rate_of(caller), cost)
 
     async def _check_body(self, envelope: Envelope, body: bytes) -> None:
         if self._caller is None or self._caller.kind != "member":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
+FILE_COST: Final = 0.1
+"""Of a file of the dashboard: it lies in memory, says nothing of the hospital, and comes with two dozen others."""
 MAX_IMAGE_BYTES: Final = 64 * MIB
 """Of an image that a model is asked about, with its form's fields."""
 
@@ -37,15 +39,18 @@ class Rule:
         body: Most bytes of the request's body.
         quiet: Whether what went well is counted in the access log, a line a minute, instead of written one by one: for what
             machines ask every second.
+        cost: What it takes from the caller's bucket of requests; less for the dashboard's files, of which a browser asks for
+            dozens at once.
     """
 
     who: frozenset[Role]
     body: int = 0
     quiet: bool = False
+    cost: float = 1.0
 
 
-def _rule(*who: Role, body: int = 0, quiet: bool = False) -> Rule:
-    return Rule(frozenset(who), body, quiet)
+def _rule(*who: Role, body: int = 0, quiet: bool = False, cost: float = 1.0) -> Rule:
+    return Rule(frozenset(who), body, quiet, cost)
 
 
 _RECORDS = (Role.OPERATOR, Role.SCIENTIST, Role.AUDITOR, Role.MEMBER)
@@ -58,8 +63,8 @@ _LINEAGE = (*_RECORDS, Role.CLINICIAN)
 _SERVICE = {
     "GET /v1/health": _rule(Role.ANYONE, quiet=True),
     "GET /v1/ready": _rule(Role.ANYONE, quiet=True),
-    "GET /": _rule(Role.ANYONE, quiet=True),
-    "GET /ui/{file:path}": _rule(Role.ANYONE, quiet=True),
+    "GET /": _rule(Role.ANYONE, quiet=True, cost=FILE_COST),
+    "GET /ui/{file:path}": _rule(Role.ANYONE, quiet=True, cost=FILE_COST),
     "GET /v1/join": _rule(Role.ANYONE),
     "POST /v1/join": _rule(Role.ANYONE, body=4 * KIB),
     "GET /openapi.json": _rule(*PEOPLE, Role.MEMBER),
