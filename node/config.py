@@ -106,6 +106,18 @@ class Compute(_Section):
     )
 
 
+class Predict(_Section):
+    """`[predict]`: models asked about images."""
+
+    queue: int = Field(default=8, ge=1, le=32, description="Questions that may wait or be worked on at once.")
+    timeout_seconds: float = Field(
+        default=30, ge=1, le=600, description="An image that takes longer is given up, seconds."
+    )
+    idle_seconds: float = Field(
+        default=300, ge=1, le=86400, description="The process that answers ends when nobody asked for so long, seconds."
+    )
+
+
 class Storage(_Section):
     """`[storage]`: where ciphertexts, manifests and statements are kept."""
 
@@ -205,6 +217,7 @@ class NodeConfig(_Section):
     rounds: Rounds = Rounds()
     membership: Membership = Membership()
     compute: Compute = Compute()
+    predict: Predict = Predict()
     storage: Storage = Storage()
     log: Log = Log()
     api: Api = Api()

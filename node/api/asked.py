@@ -18,6 +18,8 @@ _WHY: Final = {
     404: "There is no such thing here.",
     408: "The body did not arrive in time.",
     413: "The body is too long.",
+    415: "The body is of no kind that is read here.",
+    422: "What was sent cannot be used.",
     416: "No byte of the range is there.",
     503: "The node cannot answer that now; ask again later.",
 }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from node.rounds.journal import Journal
     from node.rounds.runner import RoundRunner
     from node.storage import BlobStore
+    from node.work.messages import Answered
+    from node.work.questions import Question
 
 
 class Rounds(Protocol):
@@ -38,6 +40,13 @@ class Log(Protocol):
         """The log as it was last read off ledger and chain; None before the first finalised round."""
 
 
+class Asking(Protocol):
+    """Models asked about images."""
+
+    def ask(self, question: Question) -> Answered:
+        """What a model says about an image."""
+
+
 class Service(Protocol):
     """A running node, as its API sees it."""
 
@@ -54,6 +63,10 @@ class Service(Protocol):
     notices: NoticeBoard
     book: MotionBook
     journal: Journal
+
+    @property
+    def inference(self) -> Asking:
+        """Models asked about images."""
 
     @property
     def store(self) -> BlobStore:

@@ -12,11 +12,7 @@ from node.errors import BadInput
 from node.images.windows import parse_window
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from node.learning.classifier import Classifier
-
-NOTICE = "A research model: not a medical device, and no diagnosis."
+    from node.learning.inference import Asked, Judgement
 
 
 @click.command("predict")
@@ -30,6 +26,11 @@ NOTICE = "A research model: not a medical device, and no diagnosis."
     type=click.IntRange(16, 512),
     help="Pixels a side the model was trained on; default: the plan's, or 64.",
 )
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Labelled images (npz as `medweave data` writes it): thresholds and calibration are taken from them.",
+)
 @click.option("--window", default="", help="lung | mediastinum | LEVEL,WIDTH of CT slices; default: lung.")
 @click.option(
     "--saliency", type=click.Path(path_type=Path, file_okay=False), help="Write an overlay PNG for each slice here."
@@ -41,6 +42,7 @@ def command(
     files: tuple[Path, ...],
     plan: Path | None,
     image_size: int | None,
+    validation: Path | None,
     window: str,
     saliency: Path | None,
     target: int | None,
@@ -51,28 +53,25 @@ def command(
 
     Exit codes: 0 every file was read; 1 some were not, each named with the reason; 3 no model, or other wrong input.
     """
+    from node.learning.inference import NOTICE
+
     names, size = _terms(plan, image_size)
-    network = _network(model, size)
-    classes = names or tuple(f"class {index}" for index in range(network.classes))
-    if len(classes) != network.classes:
-        raise BadInput(f"--plan {plan}: names {len(classes)} classes, the model tells {network.classes} apart")
-    if target is not None and target >= network.classes:
-        raise BadInput(f"--target {target}: the model's classes are 0 to {network.classes - 1}")
-    answers = [_ask(network, file, size, window, saliency, target) for file in files]
+    asked = _model(model, size)
+    classes = names or tuple(f"class {index}" for index in range(asked.classes))
+    if len(classes) != asked.classes:
+        raise BadInput(f"--plan {plan}: names {len(classes)} classes, the model tells {asked.classes} apart")
+    if target is not None and target >= asked.classes:
+        raise BadInput(f"--target {target}: the model's classes are 0 to {asked.classes - 1}")
+    judged = _judged(asked, validation, names)
+    answers = [_ask(asked, file, window, saliency, target) for file in files]
     if as_json:
-        click.echo(json.dumps({"classes": list(classes), "notice": NOTICE, "files": answers}, indent=2))
+        known = _judgement_json(judged) if judged else {}
+        click.echo(json.dumps({"classes": list(classes), "notice": NOTICE, **known, "files": answers}, indent=2))
     else:
         for answer in answers:
-            _print(answer, classes)
+            _print(answer, classes, judged)
         click.echo(NOTICE)
     return 1 if any("error" in answer for answer in answers) else 0
-
-
-class _Network:
-    """A loaded model file."""
-
-    def __init__(self, network: Classifier, classes: int) -> None:
-        self.network, self.classes = network, classes
 
 
 def _terms(plan: Path | None, image_size: int | None) -> tuple[tuple[str, ...], int]:
@@ -84,25 +83,35 @@ def _terms(plan: Path | None, image_size: int | None) -> tuple[tuple[str, ...], 
     return found.classes, image_size or found.image_size
 
 
-def _network(model: Path, size: int) -> _Network:
+def _model(model: Path, size: int) -> Asked:
+    from node.learning.inference import Asked
+    from node.learning.layouts import verify_model
     from node.learning.modelfile import parse_model
-    from node.learning.parameters import verify_model
-    from node.learning.settings import TrainingSettings
-    from node.learning.training import prepared
 
     content = parse_model(model.read_bytes())
     verify_model(content)
-    settings = TrainingSettings(architecture=content.architecture, classes=content.classes, image_size=size)
-    return _Network(prepared(content.vector, settings).eval(), content.classes)
+    return Asked(content.vector, content.architecture, content.classes, size)
 
 
-def _ask(
-    asked: _Network, file: Path, size: int, window: str, folder: Path | None, target: int | None
-) -> dict[str, Any]:
-    import numpy as np
-    import torch
-    from PIL import Image
+def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...]) -> Judgement | None:
+    if validation is None:
+        return None
+    from node.images.dataset import load_saved
 
+    dataset = load_saved(validation)
+    if names and dataset.class_names != names:
+        raise BadInput(
+            f"--validation {validation}: has classes {', '.join(dataset.class_names)}, the plan {', '.join(names)}"
+        )
+    return asked.judged(dataset)
+
+
+def _judgement_json(judged: Judgement) -> dict[str, Any]:
+    calibration = {"error": round(judged.calibration_error, 4), "images": judged.images}
+    return {"thresholds": [round(float(t), 4) for t in judged.thresholds], "calibration": calibration}
+
+
+def _ask(asked: Asked, file: Path, window: str, folder: Path | None, target: int | None) -> dict[str, Any]:
     from node.images.errors import Unusable
     from node.images.folder import read_file
 
@@ -110,43 +119,35 @@ def _ask(
         slices = read_file(file, parse_window(window) if window else None).images
     except Unusable as error:
         return {"file": str(file), "error": str(error)}
-    resized = np.stack([np.asarray(Image.fromarray(each).resize((size, size), _method(each, size))) for each in slices])
-    images = torch.from_numpy(resized.astype(np.float32) / np.float32(255))[:, None]
-    with torch.inference_mode():
-        found = asked.network.probabilities(asked.network(images)).numpy()
+    found = asked.probabilities(slices)
     answer: dict[str, Any] = {"file": str(file), "slices": [[round(float(p), 4) for p in row] for row in found]}
     if folder is not None:
-        answer["overlays"] = _draw(asked, file, slices, images, folder, target)
+        answer["overlays"] = _draw(asked, file, slices, folder, target)
     return answer
 
 
-def _method(image: NDArray[Any], size: int) -> Any:
-    from PIL import Image
-
-    return Image.Resampling.BOX if min(image.shape) >= size else Image.Resampling.BILINEAR
-
-
-def _draw(asked: _Network, file: Path, slices: Any, images: Any, folder: Path, target: int | None) -> list[str]:
-    from node.learning.overlay import overlay
-    from node.learning.saliency import saliency
-
+def _draw(asked: Asked, file: Path, slices: Any, folder: Path, target: int | None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for index, (plain, image) in enumerate(zip(slices, images, strict=True)):
-        seen = saliency(asked.network, image[0], target)
-        place = folder / f"{file.name}.{index}.class{seen.target}.png"
-        place.write_bytes(overlay(plain, seen.map))
+    for index, image in enumerate(slices):
+        drawn = asked.pictures(image, target, beside=True)
+        place = folder / f"{file.name}.{index}.class{drawn.target}.png"
+        place.write_bytes(drawn.overlay)
         written.append(str(place))
     return written
 
 
-def _print(answer: dict[str, Any], classes: tuple[str, ...]) -> None:
+def _print(answer: dict[str, Any], classes: tuple[str, ...], judged: Judgement | None) -> None:
     if "error" in answer:
         click.echo(f"{answer['file']}: not read: {answer['error']}", err=True)
         return
     for index, row in enumerate(answer["slices"]):
         place = f" slice {index}" if len(answer["slices"]) > 1 else ""
         shown = ", ".join(f"{name} {chance:.3f}" for name, chance in zip(classes, row, strict=True))
-        click.echo(f"{answer['file']}{place}: {shown}")
+        called = ""
+        if judged is not None:
+            above = [name for name, p, t in zip(classes, row, judged.thresholds, strict=True) if p >= t]
+            called = f"; at the thresholds: {', '.join(above) or 'none'}"
+        click.echo(f"{answer['file']}{place}: {shown}{called}")
     for overlay in answer.get("overlays", ()):
         click.echo(f"  {overlay}")

@@ -154,6 +154,7 @@ class Jobs:
         def step() -> None:
             parts.witness.step(parts.view)
             parts.pruner.step(parts.view)
+            parts.inference.rest()
 
         await self._again_and_again("housekeeping", lambda: asyncio.to_thread(step), _unhurried)
 

@@ -35,10 +35,18 @@ def setup_of(home: Home, config: NodeConfig) -> Setup:
         home: The hospital's directory.
         config: Says where the images lie and how much of the machine may be used.
     """
-    data = config.data
-    places = {part: str(home.file(name).resolve()) if name else "" for part, name in data.model_dump().items()}
-    compute = config.compute
-    return Setup(**places, device=compute.device, threads=compute.threads, nice=compute.nice)
+    data, compute = config.data, config.compute
+    train, validation, test = (
+        str(home.file(name).resolve()) if name else "" for name in (data.train, data.validation, data.test)
+    )
+    return Setup(
+        train=train,
+        validation=validation,
+        test=test,
+        device=compute.device,
+        threads=compute.threads,
+        nice=compute.nice,
+    )
 
 
 class WorkerLearner:

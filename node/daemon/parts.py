@@ -23,6 +23,7 @@ from node.calling import Dialer, MemberAuth
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.daemon.announcing import CALL_SECONDS, Announcer
+from node.daemon.inference import Inference
 from node.daemon.learner import WorkerLearner
 from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
@@ -106,6 +107,7 @@ class Parts:
         self._keep_ledger()
         self._govern()
         self.learner.worker.check()
+        self.inference = Inference(home, config)
         self._plan()
 
     # ---- what others ask -------------------------------------------------------------------------------------------
@@ -122,6 +124,7 @@ class Parts:
     def close(self) -> None:
         """Close every store, once nothing uses them any more."""
         self.learner.worker.stop()
+        self.inference.stop()
         self.access.close()
         self.publisher.close()
         self.journal.close()

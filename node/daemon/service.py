@@ -82,6 +82,7 @@ class Daemon(Parts):
         """End the work under way, then close the stores."""
         self._desk.stop()
         self.learner.worker.stop()
+        self.inference.stop()
         conductor.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.close()

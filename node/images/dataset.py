@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from node.images.slices import Refused
     from node.images.windows import Window
 
-__all__ = ["TEST_FRACTION", "Dataset", "concatenate", "load", "load_saved", "resize", "save"]
+__all__ = ["TEST_FRACTION", "Dataset", "concatenate", "load", "load_saved", "resize", "resized", "save"]
 
 TEST_FRACTION = 0.2
 """Share of the images held out for testing where the data brings no split of its own."""
@@ -68,11 +70,19 @@ def resize(dataset: Dataset, size: int) -> Dataset:
         raise WrongShape(f"{dataset.name}: cannot resize to {size} pixels, expected {MIN_SIDE} to {MAX_SIDE}")
     if dataset.images.shape[1:] == (size, size):
         return dataset
-    method = Image.Resampling.BOX if min(dataset.images.shape[1:]) >= size else Image.Resampling.BILINEAR
-    images = np.empty((len(dataset), size, size), dtype=np.uint8)
-    for index, image in enumerate(dataset.images):
-        images[index] = np.asarray(Image.fromarray(image).resize((size, size), method))
+    images = resized(dataset.images, size)
     return Dataset(images, dataset.labels, dataset.patients, dataset.class_names, dataset.name, dataset.synthetic)
+
+
+def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Images ``[n, H, W]`` as ``[n, size, size]``: averaged when they shrink, bilinear when they grow."""
+    if images.shape[1:] == (size, size):
+        return images
+    method = Image.Resampling.BOX if min(images.shape[1:]) >= size else Image.Resampling.BILINEAR
+    found = np.empty((len(images), size, size), dtype=np.uint8)
+    for index, image in enumerate(images):
+        found[index] = np.asarray(Image.fromarray(image).resize((size, size), method))
+    return found
 
 
 def _verify_trainable(path: Path, train: Dataset) -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 import pydicom
+from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from node.images.errors import Unusable
-from node.images.slices import Slices, square, verify_pixels
+from node.images.slices import MAX_PIXELS, Slices, square, verify_pixels
 from node.images.windows import LUNG, Window, spread, through
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MAX_FILE_BYTES: Final = 2**30
@@ -37,16 +39,32 @@ def read_dicom(file: Path, window: Window | None = None) -> Slices:
     """
     try:
         _verify_size(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns about values that break the standard; we check those we use
-            header = pydicom.dcmread(file)
-            values = _measured(header)
-            found = Slices(np.stack([square(f) for f in _grey(header, values, window)]), _pseudonym(header))
+        return frames_of(file, window, MAX_PIXELS)
     except Unusable:
         raise
     except Exception as error:  # noqa: BLE001  (pydicom raises nearly anything on hostile bytes)
         raise Unusable(f"no readable DICOM image: {type(error).__name__}: {error}") from None
-    return found
+
+
+def frames_of(source: Path | BinaryIO, window: Window | None, most: int) -> Slices:
+    """The frames of a DICOM file or stream, each as one slice.
+
+    Args:
+        source: where its bytes are.
+        window: grey-value window; see `node.images.windows`.
+        most: pixels, over all frames, that are decoded.
+
+    Raises:
+        Unusable: no picture in it, too many pixels, or its header is compressed, which may hide any size.
+        Exception: nearly anything pydicom raises on hostile bytes; the message may quote the file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns about values that break the standard; we check those we use
+        with source.open("rb") if isinstance(source, Path) else nullcontext(source) as opened:
+            _verify_plain(opened)
+            header = pydicom.dcmread(opened)
+        values = _measured(header, most)
+        return Slices(np.stack([square(f) for f in _grey(header, values, window)]), _pseudonym(header))
 
 
 def _verify_size(file: Path) -> None:
@@ -55,12 +73,23 @@ def _verify_size(file: Path) -> None:
         raise Unusable(f"{size} bytes, at most {MAX_FILE_BYTES}")
 
 
-def _measured(header: pydicom.Dataset) -> NDArray[Any]:
+def _verify_plain(opened: BinaryIO) -> None:
+    """Demand a header that is not compressed: it is inflated whole when it is read, to any size. Leaves the stream at its start."""
+    read_preamble(opened, force=False)
+    meta = read_dataset(
+        opened, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _n: tag.group != 2
+    )
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise Unusable("a DICOM file whose header is compressed; export it uncompressed")
+    opened.seek(0)
+
+
+def _measured(header: pydicom.Dataset, most: int) -> NDArray[Any]:
     """``[frames, H, W]`` after the modality transform; colours as luma."""
     if "PixelData" not in header:
         raise Unusable("holds no picture (no PixelData): a report or a structure set?")
     frames, height, width = (int(header.get(name) or 1) for name in ("NumberOfFrames", "Rows", "Columns"))
-    verify_pixels(width, height, frames)
+    verify_pixels(width, height, frames, most)
     stored = header.pixel_array
     if header.get("SamplesPerPixel", 1) == 3:
         colours = stored.reshape(frames, height, width, 3).astype(np.float32)

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from node.images.errors import NoLabels, TooFewImages, UnreadableData, Unusable
 from node.images.record import MAX_CLASSES, Dataset
-from node.images.slices import SIDE, Refused, Slices, verify_pixels
+from node.images.slices import SIDE, Refused, Slices, grey_square, verify_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,6 @@ MAX_SLICES = 200_000
 """Slices of one set: 3 GB."""
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg"})
-_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L"})
 _DICOM_MARK = b"DICM"
 _DICOM_PREAMBLE = 128
 
@@ -157,13 +156,7 @@ def _refuse(root: Path, refused: list[Refused]) -> None:
 def _decode(file: Path) -> NDArray[np.uint8]:
     with Image.open(file) as picture:
         verify_pixels(*picture.size)
-        grey = _eight_bit(picture) if picture.mode in _SIXTEEN_BIT else picture.convert("L")
-        return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8)
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    values = np.asarray(picture, dtype=np.int64)
-    return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
+        return grey_square(picture)
 
 
 def _patients(root: Path, files: list[tuple[Path, str | None]]) -> list[str]:

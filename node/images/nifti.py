@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import OrientationError
+from nibabel.spatialimages import HeaderDataError
 
 from node.images.errors import Unusable
 from node.images.slices import Slices, square, verify_pixels
@@ -41,7 +44,7 @@ def read_nifti(file: Path, window: Window | None = None) -> Slices:
         values = _axial(nibabel.load(file))
     except Unusable:
         raise
-    except (*_DAMAGE, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
+    except (*_DAMAGE, ImageFileError, HeaderDataError, OrientationError) as error:
         raise Unusable(f"no readable NIfTI volume: {type(error).__name__}: {error}") from None
     grey = through(window or LUNG, values)
     # Canonical axes are x to the right, y to the front: transposed and turned upside down, the front is on top.

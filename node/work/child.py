@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import queue
+import resource
 import signal
 import socket
 import sys
@@ -68,10 +69,12 @@ class Child:
     """
 
     def __init__(self, channel: Channel, setup: Setup) -> None:
+        from node.work.answering import Answering
         from node.work.learning import Learning  # torch: only once the socket proved to be a daemon's
 
         self._channel = channel
         self._learning = Learning(setup)
+        self._answering = Answering(self._learning)
         self._asked: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._told = 0.0
@@ -114,9 +117,7 @@ class Child:
                 plan = Plan.from_bytes(message.plan.encode())
                 return Measured(metrics=self._learning.measure(plan, message.part, message.vector))
             case Ask():
-                from node.work.answering import answer
-
-                return answer(message, self._learning)
+                return self._answering.answer(message) or Failed(error=faults.NO_MODEL, message="")
             case _:
                 return Failed(error="unknown", message=f"{type(message).__name__} is nothing to ask for")
 
@@ -187,6 +188,8 @@ class _Teller(logging.Handler):
 def settle(setup: Setup) -> None:
     """Step back for the daemon: in the processor's queue, and when memory runs out."""
     os.nice(setup.nice)
+    if setup.memory_mib:
+        resource.setrlimit(resource.RLIMIT_DATA, (setup.memory_mib << 20, setup.memory_mib << 20))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CANCELLED: Final = "cancelled"
 MEMORY: Final = "memory"
+NO_MODEL: Final = "no model"
+"""The process holds another model than it is asked; send it."""
 
 _NO_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch says where Python would raise MemoryError."""

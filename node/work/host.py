@@ -80,7 +80,9 @@ class Worker:
             WorkProblem: It did not become ready.
         """
         with self._asking:
-            return self._introduced()
+            device = self._introduced()
+            self.used = time.monotonic()
+            return device
 
     def ask(
         self, message: Message, told: Callable[[Told | Saved], None] | None = None, seconds: float | None = None
@@ -141,7 +143,7 @@ class Worker:
             if isinstance(message, Told | Saved):
                 if told is not None:
                     self._tell(told, message)
-            elif isinstance(message, Failed):
+            elif isinstance(message, Failed) and message.error != faults.NO_MODEL:
                 raise faults.raised(message.error, message.message)
             else:
                 return message

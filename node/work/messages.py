@@ -67,6 +67,8 @@ class Setup(Message):
     threads: int = Field(default=1, ge=1, le=256)
     nice: int = Field(default=0, ge=0, le=19)
     """How much the process steps back for others."""
+    memory_mib: int = Field(default=0, ge=0)
+    """Most memory the process may take; 0: the machine decides."""
 
 
 class Ready(Message):
@@ -159,16 +161,18 @@ class Ask(Message):
 class Answered(Message):
     """What the model said."""
 
-    slices: tuple[tuple[float, ...], ...] = Field(strict=False)
+    model_config = ConfigDict(strict=False)
+
+    slices: tuple[tuple[float, ...], ...]
     """Probabilities of each slice's classes."""
-    targets: tuple[int, ...] = Field(strict=False)
+    targets: tuple[int, ...]
     """Class whose saliency was drawn, by slice."""
-    thresholds: tuple[float, ...] | None = Field(strict=False)
+    thresholds: tuple[float, ...] | None
     calibration: float | None
     """Expected calibration error on the validation images."""
     judged_on: int
     """Validation images behind the two; 0: none."""
-    sizes: tuple[int, ...] = Field(strict=False)
+    sizes: tuple[int, ...]
     """Bytes of each picture."""
     pictures: Octets
     """PNG, one after the other: for each slice the image, then the image with its saliency."""

@@ -7,11 +7,13 @@ from PIL import Image
 
 from node.cli.predict import command
 from node.errors import BadInput
+from node.images.dataset import save
 from node.images.phantom import draw
 from node.images.slices import square
 from node.learning.errors import MalformedModel
 from node.learning.metrics import predict
 from node.learning.parameters import initial, model_bytes
+from node.learning.quality import youden_thresholds
 from node.learning.settings import TrainingSettings
 from tests.images.test_scans import steps, write_dicom, write_nifti
 
@@ -68,3 +70,16 @@ def test_wrong_input_is_named(tmp_path, model):
     cut.write_bytes(model.read_bytes()[:-1])
     assert isinstance(run(cut, picture).exception, MalformedModel)
     assert "not a medical device" in run(model, picture).output
+
+
+def test_thresholds_come_from_validation_images(tmp_path, model):
+    drawn = draw(30, 64, seed=5).dataset
+    save(drawn, tmp_path / "validation.npz")
+    picture = tmp_path / "p.png"
+    Image.fromarray(drawn.images[0]).save(picture)
+    found = run(model, picture, "--validation", tmp_path / "validation.npz", "--json")
+    told = json.loads(found.output)
+    expected = youden_thresholds(predict(initial("capsnet", 2, 3), drawn, TrainingSettings()), np.asarray(drawn.labels))
+    np.testing.assert_allclose(told["thresholds"], expected, atol=1e-4)
+    assert told["calibration"]["images"] == len(drawn)
+    assert "at the thresholds: " in run(model, picture, "--validation", tmp_path / "validation.npz").output

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from crypto.errors import CryptoError
 from node.api.asked import answers, found_model, problems
 from node.api.etags import answer
+from node.api.opened import opened
 from node.api.pages import Asked, CursorText, Limit, Order
 from node.api.routes.rounds import ENVELOPE
 from node.api.shapes import digest
@@ -147,7 +147,7 @@ def _files(routes: APIRouter, service: Service) -> None:
     )
     def get_model_file(request: Request, model: str) -> Response:
         found = found_model(service, model)
-        return answer(request, _opened(service, found.model), MODEL_FILE)
+        return answer(request, opened(service, found.model), MODEL_FILE)
 
 
 class _Shelf:
@@ -187,25 +187,3 @@ def _statement_text(service: Service, model: ModelView) -> dict[str, Any] | None
     except BlobMissing:
         return None
     return found
-
-
-def _opened(service: Service, model: bytes) -> bytes:
-    """A model's bytes, opened with this hospital's share of the epoch's content key and checked.
-
-    Raises:
-        HTTPException: 404 where it is not here, 503 where what lies here is another model.
-    """
-    from node.learning.modelfile import model_hash
-    from node.sealing.models import open_model
-
-    held = service.journal.model(model)
-    keys = None if held is None else service.keeper.keys(held[0])
-    if held is None or keys is None:
-        raise HTTPException(404, f"this hospital does not hold model {model.hex()}, or no keys to open it")
-    try:
-        data = open_model(keys.member, held[0], held[1], service.store.get(held[2]))
-    except CryptoError:
-        raise HTTPException(503, f"blob {held[2]} does not open as model {model.hex()}") from None
-    if model_hash(data) != model:
-        raise HTTPException(503, f"blob {held[2]} is not model {model.hex()}")
-    return data
