@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 
 from node.api.shapes import digest
 
@@ -48,8 +48,32 @@ def answers(media_type: str, description: str, *others: str) -> dict[int | str, 
     }
 
 
+def taken(media_type: str, description: str) -> dict[str, Any]:
+    """A body that is read by itself, for a route's description.
+
+    Args:
+        media_type: What the bytes are.
+        description: What they say.
+    """
+    content = {media_type: {"schema": _bytes(media_type)}}
+    return {"requestBody": {"description": description, "required": True, "content": content}}
+
+
 def _bytes(media_type: str) -> dict[str, str]:
+    if media_type.endswith("json"):
+        return {"type": "object"}
     return {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
+
+
+async def once_each(request: Request) -> None:
+    """That no parameter of the query is given twice: which one counts would be anybody's guess.
+
+    Raises:
+        HTTPException: 400 where one is.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) > len(set(names)):
+        raise HTTPException(400, "query: a parameter is given more than once")
 
 
 def found_round(service: Service, number: int) -> RoundView:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
+from node.api.access.roles import Role
+from node.api.access.sessions import NAME
+from node.api.access.table import TABLE
 from node.api.asked import PROBLEM_TYPE
 from node.api.shapes import Problem
 
@@ -19,13 +22,36 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.routing import APIRoute
 
+    from node.api.access.table import Rule
+
 _PROBLEM: Final = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _ALWAYS: Final = {
-    "401": "No credentials, or none that count.",
+    "400": "What was named, or the request itself, is malformed.",
+    "401": "No credentials, or none that hold.",
     "403": "Not for the caller's role.",
-    "405": "The route has no such method.",
-    "413": "The request is too long.",
-    "429": "Too many calls; `Retry-After` says when.",
+    "405": "The path has no such method; `Allow` says which it has.",
+    "408": "The request did not arrive in time.",
+    "413": "The body is too long.",
+    "414": "The path or the query is too long.",
+    "421": "The request names another host than this node.",
+    "429": "Too many calls; `Retry-After` says when to come again.",
+    "431": "Too many headers, or too long ones.",
+    "503": "No time for that now; `Retry-After` says when to come again.",
+}
+_SCHEMES: Final = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A person's token (`medweave token create`)."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": NAME,
+        "description": "A browser's session, had for a token at `POST /v1/session`.",
+    },
+    "member": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Signature",
+        "description": "A member's request, signed with its account (RFC 9421; docs/spec/api.md).",
+    },
 }
 _TAG: Final = {"ETag": {"description": "Strong entity tag of the answer.", "schema": {"type": "string"}}}
 _DROPPED: Final = ("HTTPValidationError", "ValidationError")
@@ -49,7 +75,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = Problem.model_json_schema()
     for name in _DROPPED:
         schemas.pop(name, None)
-    for method, operation in _operations(found):
+    found["components"]["securitySchemes"] = _SCHEMES
+    for method, path, operation in _operations(found):
+        _access(operation, TABLE.get(f"{method.upper()} {path}"))
         _errors(operation)
         _examples(method, operation, schemas)
     app.openapi_schema = found
@@ -82,11 +110,21 @@ def _without_ref(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in schema.items() if name != "$ref"}
 
 
-def _operations(found: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for methods in found["paths"].values():
+def _operations(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in found["paths"].items():
         for method, operation in methods.items():
             if isinstance(operation, dict) and "responses" in operation:
-                yield method, operation
+                yield method, path, operation
+
+
+def _access(operation: dict[str, Any], rule: Rule | None) -> None:
+    """Who may call, from the one table that decides it."""
+    if rule is None:
+        return
+    operation["x-roles"] = sorted(map(str, rule.who))
+    open_, member = Role.ANYONE in rule.who, Role.MEMBER in rule.who
+    people: list[dict[str, list[str]]] = [] if open_ or rule.who == {Role.MEMBER} else [{"token": []}, {"session": []}]
+    operation["security"] = people + ([{"member": []}] if member and not open_ else [])
 
 
 def _errors(operation: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ class StatusShape(Shape):
     outbox: Count = Field(examples=[0], description="Own transactions that peers have still to hear of.")
     missing: Count = Field(examples=[0], description="Transactions this node lacks and asks for.")
     peers: tuple[PeerShape, ...]
-    warnings: tuple[WarningShape, ...] = Field(max_length=20, description="The last ones since it was started.")
+    warnings: tuple[WarningShape, ...] = Field(max_length=20, description="The last ones since it was started; for this hospital's own people.")
 
 
 class StorageShape(Shape):

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
+from node.api.asked import answers, problems
+from node.api.etags import has_it
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
@@ -25,15 +28,23 @@ def router(service: Service) -> APIRouter:
     """The routes over a node."""
     routes = APIRouter(tags=["blobs"])
 
-    @routes.get("/blobs/{cid}", summary="A blob's bytes, or a range of them", response_class=StreamingResponse)
-    def blob(
+    @routes.get(
+        "/blobs/{cid}",
+        summary="A blob's bytes, or a range of them",
+        response_class=StreamingResponse,
+        responses=answers(_BYTES, "The whole blob.")
+        | {206: {"description": "The range asked for.", "content": {_BYTES: {}}}}
+        | {416: {"description": "No byte of the range is there."}}
+        | problems(400, 404, 503),
+    )
+    def get_blob(
         cid: str,
         range_: Annotated[str | None, Header(alias="Range", max_length=200)] = None,
         if_none_match: Annotated[str | None, Header(max_length=4000)] = None,
     ) -> Response:
         size = service.store.size(cid)
         headers = _headers(cid)
-        if if_none_match is not None and _names(if_none_match, cid):
+        if has_it(if_none_match, f'"{cid}"'):
             return Response(status_code=304, headers=headers)
         wanted = _range(range_, size)
         if wanted is None:
@@ -43,8 +54,13 @@ def router(service: Service) -> APIRouter:
         headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
         return _body(service, cid, wanted, headers, 206)
 
-    @routes.head("/blobs/{cid}", summary="Whether a blob is here, and its size", response_class=StreamingResponse)
-    def blob_size(cid: str) -> StreamingResponse:
+    @routes.head(
+        "/blobs/{cid}",
+        summary="Whether a blob is here, and its size",
+        response_class=StreamingResponse,
+        responses=answers(_BYTES, "It is; Content-Length is its size.") | problems(400, 404, 503),
+    )
+    def head_blob(cid: str) -> StreamingResponse:
         headers = _headers(cid) | {"Content-Length": str(service.store.size(cid))}
         return StreamingResponse(iter(()), media_type=_BYTES, headers=headers)
 
@@ -87,8 +103,3 @@ def _range(header: str | None, size: int) -> slice | None:
     if found["last"] and last < first:
         return None
     return slice(first, min(last + 1, size))
-
-
-def _names(header: str, cid: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return f'"{cid}"' in tags or tags == ["*"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from node.api.asked import answers, problems, taken
 from node.api.bodies import read_body
 from node.membership.motion import MAX_MESSAGE_BYTES
 
@@ -19,8 +20,14 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["between nodes"])
     busy = asyncio.Lock()
 
-    @routes.post("/motions", summary="Motions of a peer, with signatures under them; this node's are the answer")
-    async def motions(request: Request) -> Response:
+    @routes.post(
+        "/motions",
+        summary="Motions of a peer, with signatures under them; this node's are the answer",
+        response_class=Response,
+        responses=answers("application/json", "This node's motions, in the same form.") | problems(400, 408, 503),
+        openapi_extra=taken("application/json", "A message of `node.membership.motion`."),
+    )
+    async def post_motions(request: Request) -> Response:
         message = await read_body(request, MAX_MESSAGE_BYTES)
         if busy.locked():
             raise HTTPException(503, "this node is reading another's motions; call again later")

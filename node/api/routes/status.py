@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dag.ledger import Ledger
     from node.api.events import Events
     from node.api.service import Service
+    from node.api.shapes_node import WarningShape
 
 COUNTED_SECONDS = 60.0
 """Counting every blob takes a look at each: done at most this often."""
@@ -61,7 +62,8 @@ def router(service: Service, events: Events) -> APIRouter:
 
     @routes.get("/status", summary="What this hospital is doing now", response_model=StatusShape)
     def get_status(request: Request) -> Response:
-        return answer(request, _status(service, events))
+        own = request.state.caller.kind == "person"
+        return answer(request, _status(service, events.warnings if own else ()))
 
     @routes.get(
         "/storage",
@@ -75,7 +77,7 @@ def router(service: Service, events: Events) -> APIRouter:
     return routes
 
 
-def _status(service: Service, events: Events) -> StatusShape:
+def _status(service: Service, warnings: tuple[WarningShape, ...]) -> StatusShape:
     view, me = service.view, service.me
     hospital = view.hospitals[me]
     return StatusShape(
@@ -89,7 +91,7 @@ def _status(service: Service, events: Events) -> StatusShape:
         target=service.config.rounds.target,
         model=view.head.hex() if view.head else None,
         peers=tuple(PeerShape(index=seat, name=h.name, url=h.url) for seat, h in view.present if seat != me),
-        warnings=events.warnings,
+        warnings=warnings,
         **service.publisher.read(_counts),
     )
 
