@@ -39,17 +39,17 @@ PRIOR: Final = 2_000
 """Cost of each attacker in an explanation: one member in eight is one."""
 BROKEN: Final = 4_000
 """Cost of a sum beyond the plan's bound, which honest members cannot make, if no attacker of an explanation explains it."""
-REFUSED: Final = 1_000
+REFUSED: Final = 500
 """Cost of a sum that the verdicts refused, which an unlucky round can make too, likewise."""
 CAP: Final = 8_000
 """Largest misfit of one round: a single odd one decides nothing."""
-FLOOR: Final = 3_000
-"""A member whose suspicion reaches this is left out of the sums: odds of twenty to one."""
+FLOOR: Final = 2_000
+"""A member whose suspicion reaches this is left out of the sums: odds of seven to one."""
 HALF_LIFE: Final = 16
 """Evidence counts half after so many finalised rounds: who is left out comes back in time, on probation."""
 WINDOW: Final = 64
 """Finalised rounds that are looked at; what is older counts less than a sixteenth."""
-LEAST_SPREAD: Final = 70
+LEAST_SPREAD: Final = 100
 """Least s, in ten-thousandths: hospitals differ honestly, however well the verdicts agree."""
 FAR: Final = 3
 """A verdict whose groups differ so many times as much as the middle verdict's is not counted as a result."""

@@ -38,6 +38,7 @@ from node.publishing.port import PublisherPort
 from node.publishing.publisher import Publisher
 from node.rounds.checks import UpdateChecks
 from node.rounds.dsse import sign_statement
+from node.rounds.history import PastRound
 from node.rounds.journal import Journal
 from node.rounds.onchain import OnChain
 from node.rounds.plan import Plan
@@ -145,6 +146,7 @@ class SimNet:
         self.withheld = lambda owner, asker, cid: False
         self.stopped_effects = lambda node, effect: False
         self.carried_out = lambda node, effect: None
+        self.acts = {}
         consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
         self.deployment = Deployment(31337, consortium, *CONTRACTS, 0)
         self.chain = self._chain()
@@ -240,9 +242,16 @@ class SimNet:
             ),
             secret_for=lambda label: hashlib.sha256(key + label).digest(),
             sign_statement=lambda statement: sign_statement(statement, key),
+            past=self._past,
         )
         node = SimNode(index, ports, publisher, blobs, checks, journal)
         return node
+
+    def _past(self) -> list[PastRound]:
+        """The rounds that the chain finalised so far."""
+        seats = {address: k for k, address in enumerate(self.addresses)}
+        ended = sorted(self.chain.endings.items())
+        return [PastRound(number, ending.statement, seats) for number, ending in ended if ending.finalised]
 
     def _context(self) -> Context:
         sizes = [len(part) for part in self.parts]
@@ -363,7 +372,7 @@ class SimNet:
         elif item[0] == "posted":
             self._carry(node, node.sync.created([item[2]], self.now))
         elif item[0] == "effect" and not self.stopped_effects(node, item[2]):
-            told = carry_out(node.runner.ports, node.runner.state, item[2])
+            told = self.acts.get(node.index, carry_out)(node.runner.ports, node.runner.state, item[2])
             self.carried_out(node, item[2])
             if node.up:
                 node.runner.feed(told)
