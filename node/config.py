@@ -65,8 +65,15 @@ class Data(_Section):
 class Rounds(_Section):
     """`[rounds]`: what this hospital takes part in."""
 
-    plan: str = Field(default="plan.toml", description="Plan this hospital opens rounds with.")
-    target: int = Field(default=0, ge=0, description="Open rounds until this many are finalised; 0 opens none.")
+    plan: str = Field(
+        default="plan.toml",
+        description="Plan this hospital opens rounds with, until the members have decided about one by vote.",
+    )
+    target: int = Field(
+        default=0,
+        ge=0,
+        description="Open rounds until this many are finalised, where the plan has no timetable; 0 opens none.",
+    )
     min_group: int = Field(default=3, ge=1, le=256, description="Refuse plans that open sums of fewer updates.")
     min_threshold: int = Field(
         default=0, ge=0, le=256, description="Refuse key epochs that fewer members can open; 0: more than half of all."
