@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medweave")
 
+EVENTS: Final = {
+    "phase": "This hospital's part in a round went on: `round`, `phase`, `leader`, `doing` (a line), `progress` (0 to 1, in steps).",
+    "round": "The chain opened or ended a round: `round`, `status`.",
+    "transaction": "The ledger took a transaction: `id`, `kind`, `round`, `seat`, `issuer`, `hospital`.",
+    "transactions": "The ledger took more than 50 at once: `count` of them, `transactions` in all.",
+    "model": "The chain records a model: `model`, `round`.",
+    "member": "A hospital's record changed: `index`, `name`, `change` (`joined`, `left`, `rotated`, `reputation`, `changed`).",
+    "epoch": "A key epoch or its shares: `epoch`, `state`.",
+    "warning": "A line of the node's log that asks for attention: `time`, `logger`, `text`.",
+    "gap": "Events were missed that are kept no longer: read the lists again.",
+}
+"""Every event and its fields."""
 LOOK_SECONDS: Final = 0.25
 HEARTBEAT_SECONDS: Final = 15.0
 KEPT: Final = 1000
@@ -41,8 +53,8 @@ class Event:
 
     Attributes:
         number: Counts from 1 in each run of the node.
-        name: `phase`, `round`, `transaction`, `transactions`, `model`, `member`, `epoch`, `warning` or `gap`.
-        data: What; the fields by name stand in docs/api.md.
+        name: A key of `EVENTS`.
+        data: What; the fields stand there.
     """
 
     number: int

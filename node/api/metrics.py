@@ -32,6 +32,31 @@ if TYPE_CHECKING:
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 """Seconds; an answer is to begin within 0.1 (NOD-2)."""
 _STATES: Final = (*(name for name, _ in PHASES), "done", "aborted")
+FIGURES: Final = {
+    "medweave": "This software and the consortium it serves.",
+    "medweave_uptime_seconds": "Since the node was started.",
+    "medweave_disk_free_bytes": "Room on the disk of the hospital's directory.",
+    "medweave_motions_pending": "Motions put to the members' vote.",
+    "medweave_event_readers": "Open event streams.",
+    "medweave_warnings": "Warnings and errors in the node's log.",
+    "medweave_members": "Present members of the consortium.",
+    "medweave_member": "1 while this hospital is a member.",
+    "medweave_epoch_active": "Key epoch in use; 0 before the first.",
+    "medweave_epoch_fitting": "1 while the members hold the key in use.",
+    "medweave_models": "Models of the lineage.",
+    "medweave_rounds": "Rounds by how they stand.",
+    "medweave_reputation": "0 to 100, by seat of a present member.",
+    "medweave_ledger_transactions": "Attached transactions by kind.",
+    "medweave_ledger_tips": "Transactions that nobody approves yet.",
+    "medweave_ledger_outbox": "Own transactions that peers have still to hear of.",
+    "medweave_ledger_missing": "Transactions this node lacks and asks for.",
+    "medweave_round": "The round this hospital takes part in, or did last; 0 for none.",
+    "medweave_round_phase": "1 for the phase that round is in here.",
+    "medweave_training_seconds": "What that round's training took here; 0 before it ended.",
+    "medweave_http_requests": "Calls answered.",
+    "medweave_http_request_seconds": "Time from a call to the first byte of its answer.",
+}
+"""Every figure and what it says; those of the process itself (`process_…`) are the Prometheus client's."""
 VERSIONED: Final = "/v1"
 """Below this all routes stand that do not stand at the root."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -50,11 +75,14 @@ class Meter:
         self.registry.register(_NodeFigures(service, events))
         ProcessCollector(registry=self.registry)
         self._calls = Counter(
-            "medweave_http_requests", "Calls answered.", ("method", "route", "status"), registry=self.registry
+            "medweave_http_requests",
+            FIGURES["medweave_http_requests"],
+            ("method", "route", "status"),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "medweave_http_request_seconds",
-            "Time from a call to the first byte of its answer.",
+            FIGURES["medweave_http_request_seconds"],
             ("method", "route"),
             buckets=BUCKETS,
             registry=self.registry,
@@ -120,16 +148,16 @@ class _NodeFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         service = self._service
         labels = {"version": version(), "consortium": service.chain.deployment.consortium.hex()}
-        yield InfoMetricFamily("medweave", "This software and the consortium it serves.", value=labels)
-        yield _gauge("medweave_uptime_seconds", "Since the node was started.", time.time() - service.started)
+        yield InfoMetricFamily("medweave", FIGURES["medweave"], value=labels)
+        yield _gauge("medweave_uptime_seconds", time.time() - service.started)
         yield from self._chain()
         yield from self._ledger()
         yield from self._round()
         free = shutil.disk_usage(service.home.root).free
-        yield _gauge("medweave_disk_free_bytes", "Room on the disk of the hospital's directory.", free)
-        yield _gauge("medweave_motions_pending", "Motions put to the members' vote.", len(service.book.live()))
-        yield _gauge("medweave_event_readers", "Open event streams.", self._events.readers)
-        warnings = CounterMetricFamily("medweave_warnings", "Warnings and errors in the node's log.")
+        yield _gauge("medweave_disk_free_bytes", free)
+        yield _gauge("medweave_motions_pending", len(service.book.live()))
+        yield _gauge("medweave_event_readers", self._events.readers)
+        warnings = CounterMetricFamily("medweave_warnings", FIGURES["medweave_warnings"])
         warnings.add_metric([], self._events.warned)
         yield warnings
 
@@ -139,12 +167,12 @@ class _NodeFigures(Collector):
 
     def _chain(self) -> Iterator[Metric]:
         view = self._service.view
-        yield _gauge("medweave_members", "Present members of the consortium.", len(view.members))
-        yield _gauge("medweave_member", "1 while this hospital is a member.", int(self._service.me in view.members))
-        yield _gauge("medweave_epoch_active", "Key epoch in use; 0 before the first.", view.active_epoch)
-        yield _gauge("medweave_epoch_fitting", "1 while the members hold the key in use.", int(view.fitting))
-        yield _gauge("medweave_models", "Models of the lineage.", len(view.models))
-        rounds = GaugeMetricFamily("medweave_rounds", "Rounds by how they stand.", labels=("status",))
+        yield _gauge("medweave_members", len(view.members))
+        yield _gauge("medweave_member", int(self._service.me in view.members))
+        yield _gauge("medweave_epoch_active", view.active_epoch)
+        yield _gauge("medweave_epoch_fitting", int(view.fitting))
+        yield _gauge("medweave_models", len(view.models))
+        rounds = GaugeMetricFamily("medweave_rounds", FIGURES["medweave_rounds"], labels=("status",))
         stand = [row.status for row in view.rounds.values()]
         for status in ("open", "finalised", "aborted"):
             rounds.add_metric([status], stand.count(status))
@@ -158,26 +186,28 @@ class _NodeFigures(Collector):
 
     def _ledger(self) -> Iterator[Metric]:
         found = self._service.publisher.read(_counts)
-        kinds = GaugeMetricFamily("medweave_ledger_transactions", "Attached transactions by kind.", labels=("kind",))
+        kinds = GaugeMetricFamily(
+            "medweave_ledger_transactions", FIGURES["medweave_ledger_transactions"], labels=("kind",)
+        )
         for kind, count in found["kinds"].items():
             kinds.add_metric([kind], count)
         yield kinds
-        yield _gauge("medweave_ledger_tips", "Transactions that nobody approves yet.", found["tips"])
-        yield _gauge("medweave_ledger_outbox", "Own transactions that peers have still to hear of.", found["outbox"])
-        yield _gauge("medweave_ledger_missing", "Transactions this node lacks and asks for.", found["missing"])
+        yield _gauge("medweave_ledger_tips", found["tips"])
+        yield _gauge("medweave_ledger_outbox", found["outbox"])
+        yield _gauge("medweave_ledger_missing", found["missing"])
 
     def _round(self) -> Iterator[Metric]:
         runners = self._service.conductor.runners if self._service.conductor else {}
         newest = max(tuple(runners), default=0)
         runner = runners.get(newest)
-        yield _gauge("medweave_round", "The round this hospital takes part in, or did last; 0 for none.", newest)
-        phases = GaugeMetricFamily("medweave_round_phase", "1 for the phase that round is in here.", labels=("phase",))
+        yield _gauge("medweave_round", newest)
+        phases = GaugeMetricFamily("medweave_round_phase", FIGURES["medweave_round_phase"], labels=("phase",))
         for name in _STATES:
             phases.add_metric([name], int(runner is not None and runner.phase == name))
         yield phases
         noted = self._service.journal.recall(newest, "training") if newest else None
         seconds = float(noted["seconds"]) if noted else 0.0
-        yield _gauge("medweave_training_seconds", "What that round's training took here; 0 before it ended.", seconds)
+        yield _gauge("medweave_training_seconds", seconds)
 
 
 def _counts(ledger: Ledger) -> dict[str, Any]:
@@ -190,8 +220,8 @@ def _counts(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, value=value)
+def _gauge(name: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, FIGURES[name], value=value)
 
 
 def _route_of(scope: Scope) -> str:
