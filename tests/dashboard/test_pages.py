@@ -58,7 +58,7 @@ def test_a_node_that_does_not_answer_is_said_to_be_gone(opened, settled):
     assert "does not answer" in page.get_by_role("alert").inner_text()
     page.unroute_all()
     page.get_by_role("button", name="Try again").click()
-    page.get_by_role("heading", name="Models").wait_for()
+    page.get_by_role("heading", name="Models", exact=True).wait_for()
 
 
 def test_a_node_with_too_much_to_do_is_asked_again(opened, settled):
