@@ -24,6 +24,7 @@ from node.api.routes import (
     metrics,
     models,
     motions,
+    notices,
     predict,
     proofs,
     rounds,
@@ -73,7 +74,21 @@ def create_app(service: Service) -> FastAPI:
     app.state.events = events
     meter = Meter(service, events)
     problems.install(app)
-    for routes in (ledger, proofs, rounds, models, predict, members, blobs, gossip, motions, join, audits, session):
+    for routes in (
+        ledger,
+        proofs,
+        rounds,
+        models,
+        predict,
+        members,
+        blobs,
+        gossip,
+        motions,
+        notices,
+        join,
+        audits,
+        session,
+    ):
         app.include_router(routes.router(service), prefix="/v1")
     app.include_router(status.router(service, events), prefix="/v1")
     app.include_router(news.router(events), prefix="/v1")
