@@ -21,7 +21,7 @@ SOON_DAYS = 21
 _TURNS = 8
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME: an expired certificate is to be read, and then judged."""
-NAME = "certificate"
+NAME = "tls"
 _DO = "put a new certificate and its key in place, and restart the node"
 
 

@@ -254,13 +254,13 @@ def test_certificates(doctor: Doctor, home: Path) -> None:
     made(90, "IP:127.0.0.1")
     change(home, '[api]\ntls_certificate = ""\ntls_key = ""', '[api]\ntls_certificate = "tls.crt"\ntls_key = "tls.key"')
     change(home, 'url = "http://', 'url = "https://')
-    assert doctor(1)["certificate"]["verdict"] == "ok"  # the other failure: this URL is not the registered one
+    assert doctor(1)["tls"]["verdict"] == "ok"  # the other failure: this URL is not the registered one
     made(9, "IP:127.0.0.1")
-    assert doctor(1)["certificate"]["verdict"] == "warn"
+    assert doctor(1)["tls"]["verdict"] == "warn"
     made(90, "DNS:elsewhere.example")
-    assert "elsewhere.example" in doctor(1)["certificate"]["found"]
+    assert "elsewhere.example" in doctor(1)["tls"]["found"]
     made(90, "IP:127.0.0.1", "other")
     shutil.copy(home / "other.key", home / "tls.key")
-    assert doctor(1)["certificate"]["verdict"] == "fail"
+    assert doctor(1)["tls"]["verdict"] == "fail"
     (home / "tls.crt").unlink()
-    assert doctor(1)["certificate"]["verdict"] == "fail"
+    assert doctor(1)["tls"]["verdict"] == "fail"
