@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-from node.errors import PolicyRefusal
+from node.errors import BadConfig, PolicyRefusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +23,33 @@ CREATE TABLE IF NOT EXISTS lost (counted INTEGER PRIMARY KEY, round INTEGER NOT 
 """
 
 
+FORMAT = 1
+"""Format of the file, in SQLite's `user_version`; a file of before the number was kept has 0 and the same tables."""
+
+
 class Journal:
-    """Durable memory of one hospital; safe to use from several threads."""
+    """Durable memory of one hospital; safe to use from several threads.
+
+    Args:
+        path: The file; `:memory:` for tests.
+
+    Raises:
+        BadConfig: A newer version of Medweave wrote the file; nothing was changed.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found > FORMAT:
+            self._db.close()
+            raise BadConfig(
+                f"{path}: a newer version of Medweave wrote it (format {found}, this one knows {FORMAT}): install that version "
+                "again, or restore the backup made before the upgrade"
+            )
+        self._db.executescript(
+            f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA user_version={FORMAT};" + _SCHEMA
+        )
 
     def close(self) -> None:
         """Close the database."""

@@ -1,4 +1,4 @@
-"""A hospital loses its disk, comes back from an old backup, and goes on without contradicting itself (NOD-7).
+"""A hospital loses its disk, comes back from an old backup, and goes on without contradicting itself (OPS-3).
 
 Real daemons on a real chain. The backup is made while the node runs; rounds go on after it; the disk is lost in the middle
 of a round, after the node has posted its update in it.

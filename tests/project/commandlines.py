@@ -43,10 +43,11 @@ def fault_of(words):
     while words and isinstance(command, click.Group):
         if words[0].startswith("-"):
             break
-        name = words.pop(0).rstrip(",")
-        command = command.get_command(click.Context(command), name)
-        if command is None:
-            return f"there is no command {name!r}"
+        group, alternatives = command, words.pop(0).rstrip(",").split("|")
+        for name in alternatives:
+            command = group.get_command(click.Context(group), name)
+            if command is None:
+                return f"there is no command {name!r}"
     known = {opt for p in getattr(command, "params", []) for opt in (*p.opts, *p.secondary_opts) if opt.startswith("-")}
     for word in words:
         option = word.split("=")[0].rstrip(",")

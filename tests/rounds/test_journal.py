@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.errors import PolicyRefusal
+from node.errors import BadConfig, PolicyRefusal
 from node.rounds.journal import Journal
 
 
@@ -110,3 +110,22 @@ def test_a_closed_journal_promises_nothing(path):
     journal.close()
     with pytest.raises(sqlite3.ProgrammingError):
         journal.promise(1, "opened", b"x")
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_left_alone(path):
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=2")
+    before = path.read_bytes()
+    with pytest.raises(BadConfig, match="format 2, this one knows 1"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_a_journal_of_before_formats_were_numbered_is_read(path):
+    journal = Journal(path)
+    journal.promise(1, "opened", b"x")
+    journal.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=0")
+    again = Journal(path)
+    assert again.promised(1, "opened") == b"x"

@@ -1,4 +1,4 @@
-"""A node restored from a backup sits out the rounds in which it may have spoken (NOD-7)."""
+"""A node restored from a backup sits out the rounds in which it may have spoken (OPS-3)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ INTRODUCTION = """`node.toml` in a hospital's directory, validated when a comman
 an environment variable, which wins. Paths are relative to the hospital's directory."""
 VARIABLES = {
     "MEDWEAVE_PASSWORD": "Keystore password, where neither `--password-fd` nor `--password-file` is given.",
-    "MEDWEAVE_TOKEN": "Token for a node's API, where `--token-file` is not given.",
+    "MEDWEAVE_TOKEN": "A person's tokens for nodes that commands read from: `URL TOKEN`, several with commas between them.",
+    "MEDWEAVE_TOKEN_FILE": "File of such pairs, a line each.",
+    "MEDWEAVE_TOKEN_FILE": "File that holds the token, where `--token-file` is not given.",
     "MEDWEAVE_ANVIL": "Path of the Anvil binary, for local chains.",
     "MEDWEAVE_TESTING": "1 lets the insecure `minimal` parameters start; has no place in a real consortium.",
 }
