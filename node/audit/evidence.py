@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httpx
 
 from node.audit.errors import NoEvidence
+from node.calling.person import personal
 from node.home import Home
 from node.provenance.envelopes import noted
 from node.rounds.dsse import MAX_ENVELOPE_BYTES
@@ -21,6 +22,7 @@ from node.storage import BadCid, BlobUnavailable, FetchLimits, MemoryStore, blob
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from node.calling import Dialer
     from node.storage import Incoming
 
 MAX_BLOB_BYTES: Final = 128 * 1024 * 1024
@@ -110,16 +112,18 @@ class NodeUrl:
 
     Args:
         url: The node's base address.
+        dialer: Makes the client that asks it; by default with the token that the person holds for it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, dialer: Dialer | None = None) -> None:
         self.url = url
+        self._http = (dialer or personal(url)).client(_LIMITS.timeout())
 
     def look(self, cid: str) -> Sighting:
         """See `Evidence.look`; one bounded request."""
         tray = _Tray()
         try:
-            fetch_blob(tray, cid, [self.url], limits=_LIMITS)
+            fetch_blob(tray, cid, [self.url], limits=_LIMITS, client=self._http)
         except BlobUnavailable as error:
             reasons = "; ".join(attempt.reason for attempt in error.attempts)
             return Sighting(None, absent=(f"{self.url} ({reasons})",))
@@ -131,7 +135,8 @@ class NodeUrl:
     def envelope(self, number: int) -> bytes | None:
         """See `Evidence.envelope`; one bounded request."""
         try:
-            with httpx.stream("GET", f"{self.url}/v1/rounds/{number}/envelope", timeout=_ENVELOPE_SECONDS) as response:
+            url = f"{self.url}/v1/rounds/{number}/envelope"
+            with self._http.stream("GET", url, timeout=_ENVELOPE_SECONDS) as response:
                 return _bounded(response) if response.status_code == httpx.codes.OK else None
         except (httpx.HTTPError, httpx.InvalidURL):
             return None

@@ -16,8 +16,6 @@ from chain.anvil import dev_account
 from chain.client import Chain
 from chain.deployment import Deployment, fund
 from chain.records import Hospital
-from node.api.access.tls import tls_of
-from node.calling import Dialer
 from node.cli.joining import anvil_option, count_images, refuse_public_payer
 from node.cli.members_admit import days_option
 from node.cli.members_vote import yes_option
@@ -31,6 +29,7 @@ from node.membership.fingerprint import consortium_fingerprint, fingerprint, let
 from node.membership.funds import Funds, ether
 from node.membership.invitation import Host
 from node.membership.request import read_request, write_request
+from node.membership.stranger import stranger_dialer
 from node.planning.choice import refusals
 from node.planning.first import classes_of
 from node.planning.text import plan_toml
@@ -106,7 +105,7 @@ def command(
     place = Home(home)
     identity = unlock_identity(place, read_password(password_file, password_fd))
     size = data_size or count_images(place)
-    host = Host(url, Dialer(tls=tls_of(place, place.config().api)))
+    host = Host(url, stranger_dialer(place, place.config()))
     found = host.invitation()
     check_consortium(place, found.deployment, expected)
     reader = Reader.at(Chain(place.config().chain.rpc, found.deployment))

@@ -16,6 +16,7 @@ from dag.ids import cid_of
 from dag.proofs.checkpoint import log_witnesses
 from dag.proofs.notes import Note
 from dag.proofs.roundlog import RoundLog
+from node.calling.member import member_dialer
 from node.cli.ledger_sources import Remote, Source, find, members_of, source_options, view_of
 from node.cli.options import password_options, read_password
 from node.errors import BadInput, PeerProblem
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from dag.store.snapshot import Snapshot
     from node.consortium.view import ConsortiumView
+    from node.home import Identity
+
+ASK_SECONDS = 10.0
+"""For one member's node."""
 
 _file = click.Path(path_type=Path, dir_okay=False)
 _out = click.option("--out", "-o", type=_file, required=True, help="File to write.")
@@ -106,7 +111,7 @@ def cosign(
         identity = unlock_identity(Home(source.home), read_password(password_file, password_fd))
         if identity.address not in log.witnesses.by_address:
             raise BadInput(f"{source.home}: its account 0x{identity.address.hex()} is no member of the consortium")
-        found = _collected(source, log) if collect else []
+        found = _collected(source, log, identity) if collect else []
         note = _signed(source.home, log, identity.private_key, rounds, others, found)
     if out is not None:
         out.write_text(note.render(), encoding="utf-8")
@@ -171,14 +176,17 @@ def _held(source: Source, log: RoundLog, wanted: bytes) -> Note | None:
     return note
 
 
-def _collected(source: Source, log: RoundLog) -> list[Note]:
+def _collected(source: Source, log: RoundLog, identity: Identity) -> list[Note]:
     """The heads that members' nodes serve. What does not fit is said and left out: no node can keep another from signing."""
     heads = []
-    for hospital in view_of(source.chain()).hospitals:
+    chain, home = source.chain(), Home(source.home or Path())
+    dialer = member_dialer(home, home.config(), identity.private_key, chain.deployment.consortium)
+    for hospital in view_of(chain).hospitals:
         if not hospital.url:
             continue
         try:
-            note = Remote(hospital.url).checkpoint()
+            with dialer.client(ASK_SECONDS) as http:
+                note = Remote(hospital.url, http).checkpoint()
             log.verified_size(note)
             log_witnesses(note, log.witnesses)
         except (LedgerError, PeerProblem) as error:

@@ -29,6 +29,7 @@ from dag.proofs.witnesses import Witness, Witnesses
 from dag.store.snapshot import Snapshot
 from dag.store.sqlite import Store
 from dag.transaction import MAX_BYTES, Transaction
+from node.calling.person import personal
 from node.consortium.follower import Follower
 from node.consortium.view import address_bytes
 from node.errors import BadInput, PeerProblem
@@ -164,7 +165,7 @@ class Remote:
     def __init__(self, url: str, client: httpx.Client | None = None) -> None:
         self._url = url.rstrip("/")
         limits = httpx.Limits(max_connections=_CONNECTIONS)
-        self._client = client or httpx.Client(timeout=_SECONDS, limits=limits, trust_env=False)
+        self._client = client or personal(url).client(_SECONDS, limits)
 
     def transactions(self, report: Report | None = None) -> Iterator[Transaction]:
         """All transactions in the order the node attached them.

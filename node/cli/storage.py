@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import httpx
 
+from node.calling.member import member_dialer
 from node.cli.ledger_files import keep_option, prune_home
 from node.cli.ledger_sources import progress_bar
-from node.cli.options import home_option
+from node.cli.options import home_option, password_options, read_password
 from node.cli.reader import Reader
-from node.home import Home
+from node.home import Home, unlock_identity
 from node.publishing.blobs import LIMITS
 from node.storage import FileStore, fetch_blob
 from node.storage.care import examine, repair
 from node.storage.opening import GIBIBYTE, open_backend, open_store
 
 if TYPE_CHECKING:
+    from node.home import Identity
     from node.storage import BlobStore
     from node.storage.care import Finding
 
@@ -62,9 +63,12 @@ def stat(home: Path, *, as_json: bool) -> None:
 
 @command.command("verify")
 @home_option
-@click.option("--repair", "mend", is_flag=True, help="Fetch what is damaged from the other members' nodes.")
+@click.option(
+    "--repair", "mend", is_flag=True, help="Fetch what is damaged from the other members' nodes; needs the password."
+)
+@password_options
 @_json
-def verify(home: Path, *, mend: bool, as_json: bool) -> int:
+def verify(home: Path, password_file: Path | None, password_fd: int | None, *, mend: bool, as_json: bool) -> int:
     """Read every blob and compare it with its name; exit code 1 if one is damaged and was not repaired.
 
     A running node finds and mends a damaged blob by itself when it needs it; this finds all of them now.
@@ -74,7 +78,10 @@ def verify(home: Path, *, mend: bool, as_json: bool) -> int:
     with progress_bar(quiet=as_json) as report:
         step = (lambda done, total: report("verifying", done, total)) if report else None
         found = examine(store, progress=step)
-    left = _mend(place, store, found) if mend and found else found
+    left = found
+    if mend and found:
+        identity = unlock_identity(place, read_password(password_file, password_fd))
+        left = _mend(place, store, found, identity)
     if as_json:
         repaired = sorted({finding.cid for finding in found} - {finding.cid for finding in left})
         rows = [{"cid": finding.cid, "problem": finding.problem, "detail": finding.detail} for finding in left]
@@ -109,12 +116,13 @@ def collect(home: Path, keep: int, *, as_json: bool) -> int:
     return 0
 
 
-def _mend(place: Home, store: BlobStore, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def _mend(place: Home, store: BlobStore, found: tuple[Finding, ...], identity: Identity) -> tuple[Finding, ...]:
     """Asks every member's node, as the chain has their addresses."""
     config = place.config()
-    view = Reader.of(place.root, None, None).view
-    peers = [hospital.url for hospital in view.hospitals if hospital.url and hospital.url != config.hospital.url]
-    with httpx.Client(trust_env=False, timeout=LIMITS.timeout()) as client:
+    reader = Reader.of(place.root, None, None)
+    dialer = member_dialer(place, config, identity.private_key, reader.chain.deployment.consortium)
+    peers = [hospital.url for hospital in reader.view.hospitals if hospital.url and hospital.url != config.hospital.url]
+    with dialer.client(LIMITS.timeout()) as client:
         return repair(found, lambda cid: fetch_blob(store, cid, peers, limits=LIMITS, client=client))
 
 

@@ -8,8 +8,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import httpx
-
 from chain.client import Chain
 from chain.eventlog import EventLog
 from chain.fees import GWEI
@@ -18,8 +16,7 @@ from crypto.secrets import ContentKey
 from dag.ledger import Ledger
 from dag.store.sqlite import Store
 from node.api.access.access import Access
-from node.api.access.tls import tls_of
-from node.calling import Dialer, MemberAuth
+from node.calling.member import member_dialer
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.daemon.announcing import CALL_SECONDS, Announcer
@@ -48,7 +45,7 @@ from node.publishing.publisher import Publisher
 from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
-from node.rounds.restored import last_forgotten
+from node.rounds.restored import forgot, last_forgotten
 from node.storage.opening import open_store
 
 if TYPE_CHECKING:
@@ -89,8 +86,9 @@ class Parts:
         self.store = open_store(home.blobs, config.storage)
         self.journal = Journal(home.journal)
         self.last_forgotten = last_forgotten(self.journal, max(self.view.rounds, default=0))
-        self.dialer = self._dialer()
-        self.access = Access(home, config, self.chain.deployment.consortium, lambda: self.view, identity.private_key)
+        consortium = self.chain.deployment.consortium
+        self.dialer = member_dialer(home, config, identity.private_key, consortium)
+        self.access = Access(home, config, consortium, lambda: self.view, identity.private_key)
         self.blobs = PeerBlobs(self.store, self.peers, self.dialer)
         self.plans = PlanBook(self.chain.deployment, self.blobs, allow_minimal=self.allow_minimal)
         self.learner = WorkerLearner(home, config, self.me, ContentKey(identity.derive(b"training checkpoint")))
@@ -106,9 +104,9 @@ class Parts:
         self.plans.read_all(self.view)
         self._keep_ledger()
         self._govern()
+        self._plan()
         self.learner.worker.check()
         self.inference = Inference(home, config)
-        self._plan()
 
     # ---- what others ask -------------------------------------------------------------------------------------------
 
@@ -136,11 +134,6 @@ class Parts:
 
     # ---- building --------------------------------------------------------------------------------------------------
 
-    def _dialer(self) -> Dialer:
-        """How this node calls others: as the member it is."""
-        auth = MemberAuth(self.identity.private_key, self.chain.deployment.consortium)
-        return Dialer(auth, tls_of(self.home, self.config.api))
-
     def _follow_chain(self) -> None:
         settings, home = self.config.chain, self.home
         self._intents = IntentBook(home.intents)
@@ -162,7 +155,9 @@ class Parts:
         store = Store(home.ledger)
         ledger = Ledger(store, lambda: self.plans.context(self.view), progress=_read_so_far)
         self.evidence = Evidence(home.evidence)
-        self.publisher = Publisher(ledger, store, key, Seats(lambda: self.view), self._attached, self.evidence.keep)
+        self.publisher = Publisher(
+            ledger, store, key, Seats(lambda: self.view), self._attached, self.evidence.keep, self._forgotten
+        )
         checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
             self.publisher, self.dialer, self.peers, checks.check, over=self._over, anchors=self._anchors
@@ -212,7 +207,7 @@ class Parts:
             self.planning.images,
             self.identity.account,
             self.peers,
-            lambda: httpx.Client(timeout=CALL_SECONDS, trust_env=False),
+            lambda: self.dialer.client(CALL_SECONDS),
         )
 
     # ---- what the parts ask of each other --------------------------------------------------------------------------
@@ -221,6 +216,22 @@ class Parts:
         """Called from any thread, under the ledger's lock."""
         if self.loop is not None:
             self.loop.call_soon_threadsafe(self._tell, transaction, approvals)
+
+    def _forgotten(self, transaction: Transaction) -> None:
+        """A peer brought something that this hospital said and does not remember; called from any thread."""
+        if self.loop is not None and transaction.round > self.last_forgotten:
+            self.last_forgotten = transaction.round  # at once: no effect of the round may begin any more
+            self.loop.call_soon_threadsafe(self._sit_out, transaction.round)
+
+    def _sit_out(self, number: int) -> None:
+        forgot(self.journal, number)
+        log.error(
+            "round %d: a peer has a transaction of this hospital that its own ledger did not know: the directory is older "
+            "than what it said; see docs/operations.md, The disk is lost",
+            number,
+        )
+        if self.conductor is not None:
+            self.conductor.leave(number, "for what this hospital may have said in it is not known here")
 
     def _tell(self, transaction: Transaction, approvals: Mapping[bytes, int]) -> None:
         if transaction.parents and transaction.issuer == self.identity.address:

@@ -14,7 +14,6 @@ from eth_utils.address import to_checksum_address
 from chain import jsontext
 from chain.client import Chain
 from chain.errors import ChainError
-from node.api.access.tls import tls_of
 from node.calling import Dialer
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
@@ -26,6 +25,7 @@ from node.errors import BadConfig, BadPlan, MedweaveError
 from node.home import read_deployment, unlock_identity
 from node.membership.fingerprint import fingerprint
 from node.membership.funds import SPARE_ROUNDS, Funds
+from node.membership.stranger import stranger_dialer
 from node.planning.choice import choose
 from node.rounds.plan import Plan
 from node.storage import StorageError, raw_cid
@@ -187,6 +187,6 @@ def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int 
 def _dialer(home: Home, config: NodeConfig) -> Dialer:
     """Calls that trust whom the node trusts; where its TLS files are of no use, whom the system trusts."""
     try:
-        return Dialer(tls=tls_of(home, config.api))
+        return stranger_dialer(home, config)
     except BadConfig:
         return Dialer()

@@ -7,7 +7,7 @@ import pytest
 from node.cli.main import main
 from node.config import ChainSection, Hospital, NodeConfig
 from node.config import Storage as StorageSection
-from node.home import Home
+from node.home import Home, create_identity
 from node.storage import FileStore, StorageFull
 from node.storage.opening import open_store
 
@@ -64,7 +64,9 @@ def test_verify_names_what_is_damaged(home, run):
     assert run("verify", "--home", home)[1].endswith("2 blobs, 0 repaired, 1 damaged\n")
 
 
-def test_repair_without_a_chain_is_5_and_changes_nothing(home, run):
+def test_repair_without_a_chain_is_5_and_changes_nothing(home, run, monkeypatch):
+    monkeypatch.setenv("MEDWEAVE_PASSWORD", "password")
+    create_identity(Home(home), "password")
     store = FileStore(Home(home).blobs)
     cid = store.put(b"soon damaged")
     [path] = store.root.rglob(cid)

@@ -1,17 +1,15 @@
-"""The port's TLS, from files: for callers, towards the other members, and what is refused without it."""
+"""The port's TLS, from files, and what is refused without it (towards other members: `node.calling.member`)."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from node.api.access.gate import CERTIFIED, MAX_HEADER_BYTES
-from node.calling.clients import members_tls
 from node.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -37,22 +35,6 @@ class CertifiedProtocol(H11Protocol):
         super().connection_made(transport)
         if transport.get_extra_info("peercert"):
             self.app = _certified(self.app)
-
-
-def tls_of(home: Home, api: Api) -> ssl.SSLContext | None:
-    """TLS towards the other members; None where nothing but the system's is set.
-
-    Raises:
-        BadConfig: A file cannot be used.
-    """
-    if not (api.tls_members_ca or api.tls_certificate):
-        return None
-    certificate = _file(home, "tls_certificate", api.tls_certificate)
-    key, authority = _file(home, "tls_key", api.tls_key), _file(home, "tls_members_ca", api.tls_members_ca)
-    try:
-        return members_tls(authority, certificate, key)
-    except OSError as error:
-        raise BadConfig(f"[api] tls_certificate, tls_key, tls_members_ca: {error}; PEM files are expected") from None
 
 
 def server_settings(home: Home, config: NodeConfig) -> dict[str, Any]:
@@ -118,15 +100,6 @@ def _certified(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return told
-
-
-def _file(home: Home, key: str, name: str) -> Path | None:
-    if not name:
-        return None
-    path = home.file(name)
-    if not path.is_file():
-        raise BadConfig(f"[api] {key}: {path}: no such file")
-    return path
 
 
 def _is_loopback(host: str) -> bool:

@@ -33,7 +33,7 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["session"])
 
     @routes.post("/session", status_code=201, summary="Exchange the token in `Authorization` for a session's cookie")
-    def begin(request: Request, response: Response) -> Session:
+    def post_session(request: Request, response: Response) -> Session:
         caller: Caller = request.state.caller
         token = service.access.tokens.find(request.headers.get("authorization", "")[len("Bearer ") :].strip())
         if token is None or caller.by_cookie:
@@ -45,12 +45,12 @@ def router(service: Service) -> APIRouter:
         return _session(caller, ends)
 
     @routes.get("/session", summary="Who is signed in, and what that lets one do")
-    def here(request: Request) -> Session:
+    def get_session(request: Request) -> Session:
         caller: Caller = request.state.caller
         return _session(caller, caller.expires or 0)
 
     @routes.delete("/session", status_code=204, summary="Sign out: the session ends, the cookie goes away")
-    def end(request: Request) -> Response:
+    def delete_session(request: Request) -> Response:
         secret = cookie_in(request.headers.get("cookie", ""))
         if secret is not None:
             service.access.sessions.end(secret)
