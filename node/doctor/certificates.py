@@ -57,15 +57,16 @@ def tls(home: Home, config: NodeConfig, now: float) -> Check:
 
 
 def _without(config: NodeConfig, *, encrypted: bool) -> Check:
+    where = f"{config.hospital.host}:{config.hospital.port}"
+    alone = config.hospital.host in {"127.0.0.1", "::1", "localhost"}
+    if not alone and not config.api.plain_elsewhere:
+        found = f"none: what is said to {where} is not encrypted, and the node refuses to start so"
+        return fail(NAME, found, "give [api] tls_certificate and tls_key")
     if encrypted:
         return ok(NAME, "no certificate here: something in front of the node must serve https for its URL")
-    if config.hospital.host in {"127.0.0.1", "::1", "localhost"}:
+    if alone:
         return ok(NAME, "none: the node listens on this machine alone")
-    return warn(
-        NAME,
-        f"none: what is said to {config.hospital.host}:{config.hospital.port} is not encrypted",
-        "give [api] tls_certificate and tls_key, or keep the port inside a tunnel",
-    )
+    return warn(NAME, f"none: what is said to {where} is not encrypted", "see that something in front encrypts it")
 
 
 def judge(found: Certificate, host: str, now: float) -> Check:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from chain import events as ev
-from node.config import ChainSection, NodeConfig, Rounds
+from node.config import Api, ChainSection, NodeConfig, Rounds
 from node.config import Hospital as HospitalSection
 from node.consortium.view import ConsortiumView, fold
 from node.doctor import certificates, chainside, local, network
 from node.doctor.certificates import Certificate
 from node.doctor.network import Answer
 from node.doctor.verdict import Verdict
+from node.home import Home
 from node.membership.funds import Funds, ether
 from node.planning.choice import Choice
 from node.rounds.plan import Plan
@@ -174,6 +175,22 @@ def test_peers(answers: list[Answer], verdict: Verdict, said: str) -> None:
 )
 def test_certificates(certificate: Certificate, host: str, verdict: Verdict) -> None:
     assert certificates.judge(certificate, host, NOW).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "plain", "verdict"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8470", False, OK),
+        ("10.1.2.3", "http://node.example:8470", False, FAIL),
+        ("10.1.2.3", "http://node.example:8470", True, WARN),
+        ("127.0.0.1", "https://node.example", False, OK),
+        ("10.1.2.3", "https://node.example", False, FAIL),
+    ],
+)
+def test_without_a_certificate(tmp_path: Path, host: str, url: str, plain: bool, verdict: Verdict) -> None:
+    config = configured(host=host, url=url)
+    config = config.model_copy(update={"api": Api(plain_elsewhere=plain)})
+    assert certificates.tls(Home(tmp_path), config, NOW).verdict is verdict
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(1 << 20, FAIL), (2 << 30, WARN), (50 << 30, OK)])
