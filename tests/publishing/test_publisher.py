@@ -342,3 +342,15 @@ def test_a_segment_holds_what_approves_from_an_earlier_round(books):
     assert len(basis.updates) >= QUORUM
     for update in basis.updates:
         assert len(approving_issuers(update, segment)) >= QUORUM
+
+
+def test_own_transactions_that_a_peer_brings_and_the_ledger_lacks_are_told():
+    """After a directory was put back from an older copy; what it has posted itself is no news."""
+    told: list[Transaction] = []
+    before, other, after = publisher(0), publisher(1), publisher(0)
+    before._forgotten = after._forgotten = told.append
+    mine, theirs = post_update(before, 0), post_update(other, 1)
+    before.receive_many((theirs.raw, mine.raw))
+    after.receive_many((theirs.raw, mine.raw))
+    after.receive_many((mine.raw,))
+    assert [tx.id for tx in told] == [mine.id]

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from node.daemon.desk import Desk
+from node.daemon.parts import Parts
 from node.rounds.journal import Journal
-from node.rounds.restored import REASON, last_forgotten, mark_restored
+from node.rounds.restored import REASON, forgot, last_forgotten, mark_restored
 
 
 def test_a_node_that_was_never_restored_sits_out_nothing(tmp_path):
@@ -55,3 +56,31 @@ def test_the_daemon_brings_nothing_to_a_forgotten_round_that_is_open(number, ope
     assert Desk(parts).ports(row) is None, "this hospital holds no keys here"
     assert (REASON in caplog.text) == aside
     assert asked == ([] if aside else [7])
+
+
+def test_what_a_peer_tells_of_this_hospital_and_it_does_not_know_is_sat_out_too(tmp_path):
+    journal = Journal(tmp_path / "j")
+    forgot(journal, 5)
+    forgot(journal, 3)
+    assert last_forgotten(journal, 9) == 5, "it was not restored: rounds it knows nothing of are others'"
+    mark_restored(journal, "a")
+    assert last_forgotten(journal, 7) == 7
+    forgot(journal, 8)
+    assert last_forgotten(journal, 9) == 8
+
+
+def test_the_daemon_leaves_the_round_at_once_and_says_so(tmp_path, caplog):
+    left = []
+    parts = SimpleNamespace(
+        loop=SimpleNamespace(call_soon_threadsafe=lambda call, *arguments: call(*arguments)),
+        last_forgotten=3,
+        journal=Journal(tmp_path / "j"),
+        conductor=SimpleNamespace(leave=lambda number, why: left.append((number, why))),
+    )
+    parts._sit_out = lambda number: Parts._sit_out(parts, number)
+    for number in (2, 6, 6, 4):
+        Parts._forgotten(parts, SimpleNamespace(round=number))
+    assert [number for number, _ in left] == [6]
+    assert parts.last_forgotten == 6
+    assert last_forgotten(parts.journal, 9) == 6
+    assert caplog.text.count("the directory is older than what it said") == 1
