@@ -6,7 +6,9 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.dashboard.checks import AUDIT, FOCUS
 from tests.dashboard.conftest import HOSTILE, NAMES, ROUNDS
@@ -335,6 +337,37 @@ def test_an_audit_that_finds_damage_says_where(opened, settled):
         path.write_bytes(whole)
     assert page.locator("li[data-link=statement] .sign.bad").count() == 1
     assert cid[:8] in page.locator("li[data-link=statement]").inner_text()
+
+
+def test_an_image_is_judged_and_shown_beside_what_the_answer_rests_on(opened, settled, tmp_path):
+    with np.load(settled.hospital.home / "data" / "test.npz") as data:
+        pixels, names = data["images"][0].squeeze(), [str(name) for name in data["class_names"]]
+    path = tmp_path / "slice.png"
+    Image.fromarray(np.uint8(255 * (pixels - pixels.min()) / np.ptp(pixels))).save(path)
+    page = opened("predict", role="clinician")
+    page.watch.allow("status of 503")  # while the process that answers starts
+    assert "Not a medical device" in page.locator("main").inner_text()
+    page.get_by_label("Choose an image").set_input_files(path)
+    rows = page.get_by_role("list", name="Probabilities").locator("li")
+    rows.first.wait_for(timeout=90_000)
+    shown = {
+        row.locator("span").first.inner_text().split("\n")[0]: row.locator(".number").inner_text() for row in rows.all()
+    }
+    assert {name.replace(" most likely", "") for name in shown} == set(names)
+    assert sum(float(text.removesuffix(" %")) for text in shown.values()) == pytest.approx(100, abs=0.2)
+    overlay = page.locator(".layers img").last
+    assert page.locator(".layers").count() == 2
+    assert page.evaluate(
+        "[...document.querySelectorAll('.layers img')].every((i) => i.complete && i.naturalWidth > 100)"
+    )
+    page.get_by_label("Strength of the overlay").fill("25")
+    assert overlay.evaluate("(image) => getComputedStyle(image).opacity") == "0.25"
+    assert page.evaluate(AUDIT) == []
+    other = tmp_path / "other.png"
+    other.write_bytes(b"no image at all")
+    page.watch.allow("status of 4")
+    page.get_by_label("Choose an image").set_input_files(other)
+    page.get_by_role("alert").wait_for()
 
 
 # ---- how it is used ----------------------------------------------------------------------------------------------------
