@@ -81,11 +81,11 @@ class Conductor:
             if not runner.over:
                 runner.feed([Tick(now)])
 
-    def leave(self, number: int) -> None:
+    def leave(self, number: int, why: str = "as this hospital's operator asked") -> None:
         """Take no further part in a round, whose ports are refused from now on; nothing happens where none is taken."""
         runner = self.runners.get(number)
         if runner is not None and not runner.over:
-            log.warning("round %d: left, as this hospital's operator asked", number)
+            log.warning("round %d: left, %s", number, why)
             self._drop(number)
 
     def stop(self) -> None:

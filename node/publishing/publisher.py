@@ -36,6 +36,8 @@ class Publisher:
         attached: Called, under the lock and in order, with every transaction that enters and with who approves the
             updates of its round (bitmask by update id).
         refused: Called with the bytes of what peers sent and the rules refused: they may convict who signed them.
+        forgotten: Called with every transaction of this member's own that a peer brought and this ledger did not know: it is
+            older than what the member has said.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Publisher:
         members: Mapping[bytes, int],
         attached: Callable[[Transaction, Mapping[bytes, int]], None],
         refused: Callable[[Sequence[bytes]], None] = lambda _raws: None,
+        forgotten: Callable[[Transaction], None] = lambda _transaction: None,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -54,6 +57,7 @@ class Publisher:
         self._members = members
         self._attached = attached
         self._refused = refused
+        self._forgotten = forgotten
         self._lock = threading.RLock()
         self._updates: dict[int, dict[bytes, None]] = {}
         self._random = random.Random()  # noqa: S311  (walks need chance, not secrecy)
@@ -114,7 +118,10 @@ class Publisher:
         """
         with self._lock:
             received = self._ledger.receive_many(raws)
+            own = address_of(self._key)
             for transaction in received.attached:
+                if transaction.issuer == own:
+                    self._forgotten(transaction)
                 self._tell(transaction)
         if received.refused:
             ids = {tx_id for tx_id, _ in received.refused}

@@ -4,6 +4,9 @@ Its journal and ledger are from before the loss. In a round that was open since,
 openings, signed a statement: a second, different one would be equivocation, and two partitions opened would betray an
 update. No round that begins after its first start has this trouble. So it sits out every round that the chain knows at
 that start, and takes part from the next one on. (Sequence numbers: `dag.restoring`.)
+
+A directory that was put back by other means says nothing of it. Its node notices when a peer brings a transaction of its own
+that it does not know (`forgot`).
 """
 
 from __future__ import annotations
@@ -45,3 +48,14 @@ def last_forgotten(journal: Journal, newest: int) -> int:
         known |= {"settled": True, "through": max(int(known["through"]), newest)}
         journal.remember(_NO_ROUND, _NAME, known)
     return int(known["through"])
+
+
+def forgot(journal: Journal, number: int) -> None:
+    """Note that this node has said something in a round that it does not remember: it sits that one out, restored or not.
+
+    Args:
+        journal: The node's journal.
+        number: The round.
+    """
+    known: dict[str, Any] = journal.recall(_NO_ROUND, _NAME) or {"at": "", "settled": True, "through": 0}
+    journal.remember(_NO_ROUND, _NAME, known | {"through": max(int(known["through"]), number)})
