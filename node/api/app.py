@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from node.api import problems
 from node.api.access.gate import Gate
 from node.api.access.table import verify_guarded
+from node.api.asked import once_each
 from node.api.events import Events
 from node.api.metrics import Meter, Metered
 from node.api.openapi import describe, operation_id
@@ -69,6 +70,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=life,
+        dependencies=[Depends(once_each)],
         generate_unique_id_function=operation_id,
     )
     app.state.events = events
