@@ -233,8 +233,10 @@ def _third_joins_meanwhile(walk: Walk, host: str, second: str, who: str) -> None
     )
     walk.until("a key of three", lambda: _epoch(walk, host) >= 2)
     walk.until("a round of three", lambda: _finalised(walk, host, 2) >= 1)
-    walk.type(who, f"medweave chain rounds --home {who}")
-    walk.say("The nodes of all three have made a new key, epoch 2; its rounds have Lakeside in them.")
+    walk.type(who, f"medweave round list --home {who}")
+    number = _trained(walk, who)
+    walk.say(f"The nodes of all three have made a new key, epoch 2. In round {number} Lakeside trained, too:")
+    walk.type(who, f"medweave round show {number} --home {who}")
     walk.type(who, f"medweave members list --home {who}")
 
 
@@ -299,6 +301,19 @@ def _epoch(walk: Walk, who: str) -> int:
 def _finalised(walk: Walk, who: str, epoch: int) -> int:
     rows = walk.facts(who, "chain", "rounds")["rounds"]
     return sum(row["status"] == "finalised" and row["epoch"] == epoch for row in rows)
+
+
+def _trained(walk: Walk, who: str) -> int:
+    """The first finalised round in which a hospital had its part.
+
+    Raises:
+        NotInTime: There is none.
+    """
+    for row in walk.facts(who, "round", "list")["rounds"]:
+        number = int(row["round"])
+        if row["status"] == "finalised" and "sealed" in walk.facts(who, "round", "show", str(number))["here"]:
+            return number
+    raise NotInTime(f"{who} trained in no round\n{walk.logs()}")
 
 
 def _newest(walk: Walk, who: str) -> int:
