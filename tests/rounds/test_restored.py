@@ -51,7 +51,9 @@ def test_the_daemon_brings_nothing_to_a_forgotten_round_that_is_open(number, ope
     standing = SimpleNamespace(members=members, accounts=("0xa", "0xb"))
     view = SimpleNamespace(members=members, hospitals=[SimpleNamespace(account="0xa")])
     asked = []
-    parts = SimpleNamespace(view=view, me=0, last_forgotten=3, keeper=SimpleNamespace(keys=asked.append))
+    planning = SimpleNamespace(orders=SimpleNamespace(left=frozenset))
+    keeper = SimpleNamespace(keys=asked.append)
+    parts = SimpleNamespace(view=view, me=0, planning=planning, last_forgotten=3, keeper=keeper)
     row = SimpleNamespace(round=number, epoch=7, open=open_, standing=standing)
     assert Desk(parts).ports(row) is None, "this hospital holds no keys here"
     assert (REASON in caplog.text) == aside
