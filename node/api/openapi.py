@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from node.api.access.table import Rule
 
 _PROBLEM: Final = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_ALWAYS: Final = {
+ALWAYS: Final = {
     "400": "What was named, or the request itself, is malformed.",
     "401": "No credentials, or none that hold.",
     "403": "Not for the caller's role.",
@@ -38,6 +38,7 @@ _ALWAYS: Final = {
     "431": "Too many headers, or too long ones.",
     "503": "No time for that now; `Retry-After` says when to come again.",
 }
+"""What every route may answer beside its own."""
 _SCHEMES: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "A person's token (`medweave token create`)."},
     "session": {
@@ -53,6 +54,20 @@ _SCHEMES: Final = {
         "description": "A member's request, signed with its account (RFC 9421; docs/spec/api.md).",
     },
 }
+_PARAMETERS: Final = {
+    "cid": "CID; of a transaction its id in hex does too.",
+    "epoch": "Number of the key epoch.",
+    "form": "In which form.",
+    "index": "Seat of the hospital.",
+    "kind": "Only transactions of this kind.",
+    "model": "The model's hash, hex.",
+    "number": "Its number.",
+    "round": "Only of this round.",
+    "direction": "What it approves, or what approves it.",
+    "if-none-match": "Entity tags the caller has.",
+    "range": "One range of bytes (RFC 9110, section 14).",
+}
+"""What parameters mean that say nothing themselves."""
 _TAG: Final = {"ETag": {"description": "Strong entity tag of the answer.", "schema": {"type": "string"}}}
 _DROPPED: Final = ("HTTPValidationError", "ValidationError")
 
@@ -79,6 +94,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for method, path, operation in _operations(found):
         _access(operation, TABLE.get(f"{method.upper()} {path}"))
         _errors(operation)
+        for parameter in operation.get("parameters", ()):
+            parameter.setdefault("description", _PARAMETERS.get(parameter["name"].lower(), ""))
         _examples(method, operation, schemas)
     app.openapi_schema = found
     return found
@@ -103,7 +120,8 @@ def example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
         return {name: example(part, schemas) for name, part in schema.get("properties", {}).items()}
     if schema.get("type") == "array":
         return [example(schema["items"], schemas)] if "items" in schema else []
-    return {"boolean": True, "integer": 0, "number": 0.0, "null": None}.get(schema.get("type", ""), "text")
+    least = schema.get("minimum", 0)
+    return {"boolean": True, "integer": least, "number": float(least), "null": None}.get(schema.get("type", ""), "text")
 
 
 def _without_ref(schema: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +147,7 @@ def _access(operation: dict[str, Any], rule: Rule | None) -> None:
 
 def _errors(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    for status, why in _ALWAYS.items():
+    for status, why in ALWAYS.items():
         responses.setdefault(status, {"description": why, "content": _PROBLEM})
     if "422" in responses:
         responses["422"] = {"description": "A parameter or the body does not fit its schema.", "content": _PROBLEM}

@@ -15,36 +15,54 @@ from node.errors import BadInput
 PPM: Final = 1_000_000
 
 Digest = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="32 bytes in hex.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    ),
 ]
-"""32 bytes in hex."""
 TransactionCid = Annotated[
     str,
-    Field(pattern=r"^bafyrei[a-z2-7]{52}$", examples=["bafyreigdvxqsgpuhgmzrrqbpjh3cfa7rn6rrgvkqs6d6dyrxsk4sohhbsa"]),
+    Field(
+        pattern=r"^bafyrei[a-z2-7]{52}$",
+        description="A transaction's id as CIDv1: dag-cbor, sha2-256, base32.",
+        examples=["bafyreigdvxqsgpuhgmzrrqbpjh3cfa7rn6rrgvkqs6d6dyrxsk4sohhbsa"],
+    ),
 ]
-"""A transaction's name: CIDv1, dag-cbor, sha2-256, base32."""
 BlobCid = Annotated[
-    str, Field(pattern=r"^baf[a-z2-7]{56}$", examples=["bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"])
+    str,
+    Field(
+        pattern=r"^baf[a-z2-7]{56}$",
+        description="A blob's CIDv1: raw or dag-pb, sha2-256, base32.",
+        examples=["bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"],
+    ),
 ]
-"""A blob's name: CIDv1, raw or dag-pb, sha2-256, base32."""
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$", examples=["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"])]
-"""A chain account with the checksum of EIP-55."""
-Name = Annotated[str, Field(examples=["St. Elisabeth"])]
-"""A hospital's name, as the chain registered it."""
+Address = Annotated[
+    str,
+    Field(
+        pattern=r"^0x[0-9a-fA-F]{40}$",
+        description="A chain account, with the checksum of EIP-55.",
+        examples=["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"],
+    ),
+]
+Name = Annotated[str, Field(description="A hospital's name, as the chain registered it.", examples=["St. Elisabeth"])]
 Count = Annotated[int, Field(ge=0, examples=[4])]
-RoundNumber = Annotated[int, Field(ge=0, le=2**53 - 1, examples=[7])]
-Seat = Annotated[int, Field(ge=0, le=255, examples=[2])]
-"""A member's index: where it stands in the registry, for ever."""
-Share = Annotated[float, Field(ge=0, le=1, examples=[0.875])]
-Seconds = Annotated[float, Field(examples=[1764000000.0])]
-"""A moment, as Unix seconds."""
-Cursor = Annotated[str | None, Field(examples=["AQ8fH4t1c0NrAAAAAAAAAGM"])]
-"""Ask for the next page with it; null on the last one."""
-Bytes = Annotated[int, Field(ge=0, examples=[1048576])]
-Line = Annotated[str, Field(examples=["training 40%"])]
-"""One line for people."""
-Loose = Annotated[dict[str, Any], Field(examples=[{}])]
-"""An object whose fields depend on what it is about."""
+RoundNumber = Annotated[int, Field(ge=0, le=2**53 - 1, description="Number of a round.", examples=[7])]
+Seat = Annotated[
+    int, Field(ge=0, le=255, description="A member's index: where it stands in the registry, for ever.", examples=[2])
+]
+Share = Annotated[float, Field(ge=0, le=1, description="A share, 0 to 1.", examples=[0.875])]
+Seconds = Annotated[float, Field(description="A moment, as Unix seconds.", examples=[1764000000.0])]
+Cursor = Annotated[
+    str | None,
+    Field(description="Ask for the next page with it; null on the last one.", examples=["AQ8fH4t1c0NrAAAAAAAAAGM"]),
+]
+Bytes = Annotated[int, Field(ge=0, description="Bytes.", examples=[1048576])]
+Line = Annotated[str, Field(description="One line for people.", examples=["training 40%"])]
+Loose = Annotated[
+    dict[str, Any], Field(description="An object whose fields depend on what it is about.", examples=[{}])
+]
 
 
 class Shape(BaseModel):

@@ -31,9 +31,9 @@ class TransactionShape(Shape):
 
     id: TransactionCid
     hex: Digest = Field(description="The same id in hex, as contracts and statements name it.")
-    kind: Kind = Field(examples=["update"])
+    kind: Kind = Field(examples=["update"], description="What it is for.")
     round: RoundNumber
-    epoch: Count = Field(examples=[1])
+    epoch: Count = Field(examples=[1], description="Key epoch of its round.")
     sequence: Count = Field(description="The issuer's counter.")
     issuer: Address | None = Field(description="Account that signed it; null for the ledger's first transaction.")
     seat: Seat | None = Field(description="The issuer's seat; null where it never was a member.")
@@ -43,7 +43,11 @@ class TransactionShape(Shape):
     )
     payload: BlobCid | None = Field(description="Its blob, for kinds that have one.")
     body: Loose = Field(description="What it says; digests in hex. By kind: docs/spec/ledger.md.")
-    signature: str = Field(pattern=r"^([0-9a-f]{2})*$", examples=["00"])
+    signature: str = Field(
+        pattern=r"^([0-9a-f]{2})*$",
+        examples=["00"],
+        description="65 bytes r ‖ s ‖ v, hex; none for the first transaction.",
+    )
     bytes: Bytes = Field(examples=[412], description="Length of its canonical form.")
     confirmed: bool = Field(examples=[True], description="Whether a quorum of members approves it.")
     weight: Count = Field(description="Members that approve it, its issuer included.")
@@ -66,8 +70,8 @@ class ConeShape(Shape):
     """What a transaction approves, or what approves it, nearest first."""
 
     transaction: TransactionCid
-    direction: Literal["past", "future"]
-    transactions: tuple[ConeRow, ...]
+    direction: Literal["past", "future"] = Field(description="What it approves, or what approves it.")
+    transactions: tuple[ConeRow, ...] = Field(description="Nearest first, itself included.")
     cut: bool = Field(examples=[False], description="Whether limit or depth left some out.")
 
 
@@ -118,8 +122,8 @@ class ConsistencyShape(Shape):
     """That the log's first rounds are still its first rounds (RFC 6962, section 2.1.2)."""
 
     consortium: Digest
-    first: int = Field(ge=1, examples=[3])
-    second: int = Field(ge=1, examples=[7])
+    first: int = Field(ge=1, examples=[3], description="Rounds under the earlier head.")
+    second: int = Field(ge=1, examples=[7], description="Rounds under the later one.")
     first_root: Digest
     second_root: Digest
-    path: tuple[Digest, ...] = Field(max_length=128)
+    path: tuple[Digest, ...] = Field(max_length=128, description="Digests in the order of the RFC.")

@@ -59,26 +59,30 @@ class MembersShape(Shape):
     """The consortium's members by seat."""
 
     quorum: Count = Field(examples=[3], description="How many of the present members decide: ⌈2N/3⌉.")
-    members: tuple[MemberShape, ...]
+    members: tuple[MemberShape, ...] = Field(description="By seat.")
 
 
 class EpochShape(Shape):
     """A key epoch and its ceremony."""
 
-    epoch: Count = Field(examples=[1])
-    state: Literal["running", "active", "aborted"] = Field(examples=["active"])
+    epoch: Count = Field(examples=[1], description="Its number.")
+    state: Literal["running", "active", "aborted"] = Field(examples=["active"], description="Of its ceremony.")
     threshold: Count = Field(examples=[3], description="Members who open a sum together.")
     members: Count = Field(examples=[4], description="Members that hold a share.")
-    seats: tuple[Seat, ...]
-    parameter_set: str = Field(pattern=r"^[0-9a-f]{32}$", examples=["5d41402abc4b2a76b9719d911017c592"])
+    seats: tuple[Seat, ...] = Field(description="Whose shares those are.")
+    parameter_set: str = Field(
+        pattern=r"^[0-9a-f]{32}$",
+        examples=["5d41402abc4b2a76b9719d911017c592"],
+        description="Id of the encryption parameters.",
+    )
     joint_key: Digest | None = Field(description="Digest of the public key; null until the epoch is active.")
     generation: Count = Field(examples=[0], description="How often the shares were refreshed.")
     refreshing: bool = Field(examples=[False], description="Whether a refresh of the shares runs.")
-    announced: Count
-    committed: Count
-    dealt: Count
-    tested: Count
-    confirmed: Count
+    announced: Count = Field(description="Members that announced their key of this ceremony.")
+    committed: Count = Field(description="Members that committed to their dealing.")
+    dealt: Count = Field(description="Members that dealt.")
+    tested: Count = Field(description="Members that reported the self-test.")
+    confirmed: Count = Field(description="Members that confirmed the key.")
 
     @classmethod
     def of(cls, epoch: EpochView) -> EpochShape:
@@ -105,7 +109,7 @@ class EpochsShape(Shape):
     """A page of key epochs."""
 
     active: int | None = Field(ge=1, examples=[1], description="The epoch whose key is in use; null before the first.")
-    epochs: tuple[EpochShape, ...]
+    epochs: tuple[EpochShape, ...] = Field(description="By number.")
     next: Cursor
 
 
@@ -121,13 +125,13 @@ class MotionShape(Shape):
     """What is put to the members' vote."""
 
     id: Digest = Field(description="The digest that members sign.")
-    kind: str = Field(examples=["Admission"])
+    kind: str = Field(examples=["Admission"], description="Name of the EIP-712 record.")
     vote: Loose = Field(examples=[{"name": "St. Elisabeth"}], description="The fields of the EIP-712 record.")
     decision: int | None = Field(examples=[4], description="The count of decisions it is about; null for a finding.")
     deadline: Seconds | None = Field(description="Until when it may be carried out; null for a finding.")
-    signers: tuple[SignerShape, ...]
-    quorum: Count = Field(examples=[3])
-    state: Literal["pending", "ended"] = Field(examples=["pending"])
+    signers: tuple[SignerShape, ...] = Field(description="Who signed, as far as this node knows.")
+    quorum: Count = Field(examples=[3], description="How many are needed now.")
+    state: Literal["pending", "ended"] = Field(examples=["pending"], description="Still open, or over.")
     ended: str = Field(examples=[""], description="How it ended; empty while it is pending.")
 
     @classmethod
@@ -152,7 +156,7 @@ class MotionShape(Shape):
 class MotionsShape(Shape):
     """A page of motions."""
 
-    motions: tuple[MotionShape, ...]
+    motions: tuple[MotionShape, ...] = Field(description="Pending oldest first, ended newest first.")
     next: Cursor
 
 

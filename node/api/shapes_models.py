@@ -22,7 +22,7 @@ class ModelShape(Shape):
     parent: Digest | None = Field(description="The model it was trained from; null for the first one.")
     round: RoundNumber = Field(description="The round that made it; 0 for the first one.")
     statement: Digest | None
-    block: Count = Field(examples=[155])
+    block: Count = Field(examples=[155], description="That recorded it.")
     newest: bool = Field(examples=[True], description="Whether the next round trains from it.")
     held: bool = Field(examples=[True], description="Whether this hospital has it.")
 
@@ -49,13 +49,13 @@ class ModelShape(Shape):
 class ModelDetailShape(ModelShape):
     """A model with those trained from it."""
 
-    children: tuple[Digest, ...]
+    children: tuple[Digest, ...] = Field(description="Models trained from it.")
 
 
 class ModelsShape(Shape):
     """A page of the lineage."""
 
-    models: tuple[ModelShape, ...]
+    models: tuple[ModelShape, ...] = Field(description="In the order asked for.")
     next: Cursor
 
 
@@ -71,13 +71,13 @@ class ProvenanceShape(Shape):
     """Where a model came from, newest first."""
 
     model: Digest
-    lineage: tuple[StepShape, ...]
+    lineage: tuple[StepShape, ...] = Field(description="The model, then each one's parent.")
     next: Cursor
 
 
 class SealedShape(Shape):
     """Where a model lies sealed to the members of a key epoch."""
 
-    epoch: Count = Field(examples=[1])
+    epoch: Count = Field(examples=[1], description="The key epoch.")
     round: RoundNumber
     cid: BlobCid

@@ -51,7 +51,7 @@ class RoundShape(Shape):
     """A round as the chain tells it."""
 
     round: RoundNumber
-    status: Status = Field(examples=["finalised"])
+    status: Status = Field(examples=["finalised"], description="How it stands on chain.")
     epoch: Count = Field(examples=[1], description="Key epoch its updates are encrypted under.")
     plan: Digest
     base: Digest = Field(description="The model it trains from.")
@@ -60,14 +60,14 @@ class RoundShape(Shape):
     opener: Address
     leader: Address | None = Field(description="Who proposed what was accepted; null unless it is finalised.")
     leader_name: Name | None
-    proposals: tuple[ProposedShape, ...]
+    proposals: tuple[ProposedShape, ...] = Field(description="That the chain recorded, oldest first.")
     statement: Digest | None
     signers: tuple[Seat, ...] = Field(description="Members whose signatures the chain took under the outcome.")
     members: Count = Field(examples=[4], description="Members when it was opened.")
     collect_by: Seconds
     finalise_by: Seconds
-    opened_in: Count = Field(examples=[120], description="Block.")
-    ended_in: int | None = Field(ge=0, examples=[155], description="Block.")
+    opened_in: Count = Field(examples=[120], description="Block that opened it.")
+    ended_in: int | None = Field(ge=0, examples=[155], description="Block that ended it; null while it is open.")
 
     @classmethod
     def fields_of(cls, row: RoundView, view: ConsortiumView) -> dict[str, Any]:
@@ -105,14 +105,14 @@ class RoundShape(Shape):
 class RoundsShape(Shape):
     """A page of rounds."""
 
-    rounds: tuple[RoundShape, ...]
+    rounds: tuple[RoundShape, ...] = Field(description="In the order asked for.")
     next: Cursor
 
 
 class PhaseShape(Shape):
     """A phase of a round at this hospital."""
 
-    name: str = Field(examples=["train"])
+    name: str = Field(examples=["train"], description="Of the phase.")
     ended: Seconds | None = Field(description="When; null while it is not over.")
     seconds: float | None = Field(ge=0, examples=[12.5], description="Since the phase before had ended.")
 
@@ -127,11 +127,11 @@ class BytesShape(Shape):
 class GasShape(Shape):
     """What this hospital paid for in a round, in units of gas."""
 
-    open: Count = Field(examples=[0])
-    propose: Count = Field(examples=[73000])
-    finalise: Count = Field(examples=[180000])
-    abort: Count = Field(examples=[0])
-    total: Count = Field(examples=[253000])
+    open: Count = Field(examples=[0], description="Opening it.")
+    propose: Count = Field(examples=[73000], description="Proposing.")
+    finalise: Count = Field(examples=[180000], description="Finalising it.")
+    abort: Count = Field(examples=[0], description="Aborting it.")
+    total: Count = Field(examples=[253000], description="All of it.")
 
 
 class UpdateShape(Shape):
@@ -142,7 +142,7 @@ class UpdateShape(Shape):
     hospital: Name | None
     weight_ppm: int = Field(ge=1, le=PPM, examples=[250000], description="Its weight (eq. 19), parts per million.")
     samples: Count = Field(examples=[612], description="Images it says it trained on.")
-    confirmed: bool = Field(examples=[True])
+    confirmed: bool = Field(examples=[True], description="Whether a quorum of members approves it.")
 
 
 class VerdictShape(Shape):
@@ -180,7 +180,7 @@ class VerdictShape(Shape):
 class VerdictsShape(Shape):
     """A page of verdicts, in the order this node attached them."""
 
-    verdicts: tuple[VerdictShape, ...]
+    verdicts: tuple[VerdictShape, ...] = Field(description="In the order asked for.")
     next: Cursor
 
 
@@ -190,16 +190,18 @@ class RoundDetailShape(RoundShape):
     plan_text: Loose | None = Field(description="The plan; null while it is not here.")
     here: Loose = Field(description="Everything this hospital noted of it: marks, training, metrics, bytes, gas.")
     phases: tuple[PhaseShape, ...] = Field(description="In order; timings of this hospital.")
-    bytes: BytesShape
-    gas: GasShape
-    updates: tuple[UpdateShape, ...]
-    verdicts: tuple[VerdictShape, ...]
+    bytes: BytesShape = Field(description="Sent by this hospital.")
+    gas: GasShape = Field(description="Paid for by this hospital.")
+    updates: tuple[UpdateShape, ...] = Field(description="Of all members, as this node has them.")
+    verdicts: tuple[VerdictShape, ...] = Field(description="Of all members.")
 
 
 class TrainingShape(Shape):
     """What this hospital noted of its part in rounds, by round."""
 
-    rounds: dict[int, Loose] = Field(examples=[{"7": {"training": {"samples": 612}}}])
+    rounds: dict[int, Loose] = Field(
+        examples=[{"7": {"training": {"samples": 612}}}], description="By round; those of which something was noted."
+    )
     next: Cursor
 
 

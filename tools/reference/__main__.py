@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.reference import chain, commands, errors, logs, settings
+from tools.reference import api, chain, commands, errors, logs, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -20,6 +20,7 @@ PAGES = {
     "errors.md": errors.page,
     "log.md": logs.page,
     "chain.md": chain.page,
+    "api.md": api.page,
 }
 """Page to what writes it."""
 
