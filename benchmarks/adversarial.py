@@ -154,7 +154,7 @@ class _Federation:
         if self._arm == OURS:
             suspects = excluded(self._history, everybody, everybody, self._scene.min_group)
         self._played.left_out.append(suspects)
-        rest = self._arm == OURS and rests(self._history)
+        rest = self._arm == OURS and rests(self._history, suspects)
         return draw_groups(seed, self._members, self._scene.min_group, suspects, rest=rest)
 
     def _quantised(self, delta: NDArray[np.float32], number: int, seat: int) -> NDArray[np.int64]:

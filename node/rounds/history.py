@@ -59,7 +59,8 @@ def drawing(
     """
     if defence == "votes":
         return Drawing()
-    return Drawing(excluded(past, members, listed, min_group), rests(past))
+    out = excluded(past, members, listed, min_group)
+    return Drawing(out, rests(past, out))
 
 
 def results_of(

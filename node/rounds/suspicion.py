@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,7 +106,7 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
         counts = np.stack([sets[:, [place[seat] for seat in group.members]].sum(axis=1) for group in result.groups])
         costs = costs + weight * _unexplained(result, counts) // 1024
         for number, (channel, pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
-            seen[number] = seen[number] + weight * _misfit(channel(result), result, counts, pull) // 1024
+            seen[number] = seen[number] + weight * _misfit(channel, result, counts, pull) // 1024
     for first in range(0, len(seen), len(_PULLS)):
         costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
     return {seat: _ratio(costs, sets[:, place[seat]] > 0) for seat in sorted(members)}
@@ -134,9 +134,13 @@ def excluded(
     return frozenset(suspects[:most])
 
 
-def rests(history: Sequence[RoundResult]) -> bool:
-    """Whether a round with a single group leaves out one member that the seed chooses: a sum was refused lately."""
-    return any(not group.accepted for result in list(history)[-HALF_LIFE:] for group in result.groups)
+def rests(history: Sequence[RoundResult], out: frozenset[int]) -> bool:
+    """Whether a round with a single group leaves out one more, that the seed chooses.
+
+    It does while a sum that was refused lately had none of those in it who are left out for suspicion.
+    """
+    recent = list(history)[-HALF_LIFE:]
+    return any(not (group.accepted or out & set(group.members)) for result in recent for group in result.groups)
 
 
 def explanations(members: int) -> NDArray[np.int64]:
@@ -174,12 +178,12 @@ def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.i
     return cost
 
 
-def _aligned(result: RoundResult) -> list[tuple[int, ...]]:
-    return [tuple(2 * value - PPM for value in group.alignments_ppm) for group in result.groups]
+def _aligned(group: GroupResult) -> tuple[int, ...]:
+    return tuple(2 * value - PPM for value in group.alignments_ppm)
 
 
-def _gained(result: RoundResult) -> list[tuple[int, ...]]:
-    return [group.gains_ppm for group in result.groups]
+def _gained(group: GroupResult) -> tuple[int, ...]:
+    return group.gains_ppm
 
 
 _CHANNELS: Final = (_aligned, _gained)
@@ -187,14 +191,19 @@ _CHANNELS: Final = (_aligned, _gained)
 
 
 def _misfit(
-    stated: Sequence[Sequence[int]], result: RoundResult, counts: NDArray[np.int64], pull: int
+    channel: Callable[[GroupResult], tuple[int, ...]], result: RoundResult, counts: NDArray[np.int64], pull: int
 ) -> NDArray[np.int64]:
-    """What one round adds to the cost of each explanation by one channel; `counts` is `[groups, sets]`."""
-    stated = credible(stated)
+    """What one round adds to the cost of each explanation by one channel; `counts` is `[groups, sets]`.
+
+    A sum beyond the bound points and scores as its maker likes: it has its own price, and is not compared with others.
+    """
+    whole = [number for number, group in enumerate(result.groups) if not group.broken]
+    groups, counts = [result.groups[number] for number in whole], counts[whole]
+    stated = credible([channel(group) for group in groups])
     if len(stated) < 2 or not stated[0]:
         return np.zeros(counts.shape[1], np.int64)
     y: NDArray[np.int64] = np.array([trimmed_mean(values) // _UNIT for values in stated], np.int64)[:, None]
-    sizes: NDArray[np.int64] = np.array([len(group.members) for group in result.groups], np.int64)[:, None]
+    sizes: NDArray[np.int64] = np.array([len(group.members) for group in groups], np.int64)[:, None]
     f = (sizes - pull * counts) * _SHARE // sizes
     along = np.maximum((f * y).sum(axis=0), 0)
     fitted = along * along // np.maximum((f * f).sum(axis=0), 1)

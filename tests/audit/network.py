@@ -58,11 +58,16 @@ class AuditedNet(simnet.SimNet):
 
 
 def write_run(
-    root: Path, rounds: int, members: int = 4, seed: int = 3, before: Callable[[AuditedNet, int], None] | None = None
+    root: Path,
+    rounds: int,
+    members: int = 4,
+    seed: int = 3,
+    before: Callable[[AuditedNet, int], None] | None = None,
+    **plan_fields,
 ) -> AuditedNet:
     """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin.
 
-    `before` is called with network and round before each is opened, to make things go wrong in it.
+    `before` is called with network and round before each is opened, to make things go wrong in it; `plan_fields` change the plan.
     """
     accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
     sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
@@ -75,7 +80,7 @@ def write_run(
         fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
         contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
         with patch.object(simnet, "CONTRACTS", contracts):
-            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed)
+            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed, **plan_fields)
         for number in range(1, rounds + 1):
             if before:
                 before(net, number)

@@ -26,7 +26,11 @@ class Transaction:
         if (
             set(fields) - {"nonce"} != FIELDS
             or fields["format"] != 1
-            or set(fields["body"]) != BODIES.get(fields["kind"])
+            or set(fields["body"]) - {"alignment_ppm"} != BODIES.get(fields["kind"])
+            or (
+                "alignment_ppm" in fields["body"]
+                and not (fields["kind"] == "verdict" and fields["body"]["alignment_ppm"])
+            )
         ):
             raise ValueError("a transaction of another form")
         self.raw, self.id = raw, sha256(raw)
@@ -101,14 +105,16 @@ def deciding(txs, proposal, row):
     return proposal
 
 
-def draw(seed, count, smallest):
-    """Groups of positions 0 … count - 1, each of `smallest` or more."""
-    order, words = list(range(count)), _words(seed)
-    for i in range(count - 1, 0, -1):
+def draw(seed, positions, smallest, *, rest=False):
+    """Groups of these positions, each of `smallest` or more; `rest`: one that could be spared stays out of a single group."""
+    order, words = list(positions), _words(seed)
+    for i in range(len(order) - 1, 0, -1):
         bound = i + 1
         word = next(word for word in words if word < 2**64 - 2**64 % bound)
         order[i], order[word % bound] = order[word % bound], order[i]
-    many = count // smallest
+    many = len(order) // smallest
+    if rest and many == 1 and len(order) > smallest:
+        order = order[1:]
     return sorted(sorted(order[group::many]) for group in range(many))
 
 

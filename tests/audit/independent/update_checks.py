@@ -4,7 +4,8 @@ import sys
 from array import array
 
 import ledger
-from common import SETS, demand, derive, words
+import suspicion
+from common import SETS, canonical_json, demand, derive, words
 from primitives import cbor, cid_bytes, cid_text, merkle_root, open_sealed, sha256, uncbor
 
 
@@ -56,13 +57,35 @@ class Updates:
         seed = sha256(
             b"medweave/groups" + self.row.opened["seed"] + bytes.fromhex(p["updates_root"]) + b"".join(values)
         )
-        drawn = ledger.draw(seed, len(opened), plan["min_group"])
+        seats = [self.seat[bytes.fromhex(u["issuer"][2:])] for u in p["updates"]]
+        defence = plan.get("defence", "votes")
+        past = self.past() if defence != "votes" else []
+        out, rest = suspicion.drawing(past, set(self.seat.values()), set(seats), plan["min_group"], defence)
+        positions = [at for at, seat in enumerate(seats) if seat not in out]
+        drawn = ledger.draw(seed, positions, plan["min_group"], rest=rest)
         demand(drawn and drawn == [g["updates"] for g in p["groups"]], "the groups are others")
         for tx in (tx for tx in txs.values() if (tx.kind, tx.round) == ("share", self.number)):
             other = txs.get(tx.body["proposal"], self.proposal)
             same = all(other.body[name].hex() == p[name] for name in ("updates_root", "sums_root"))
             demand(same, f"share {tx.id.hex()} opened another partition")
         return values
+
+    def past(self):
+        """(seats of each group, which were accepted, the counted verdicts' bodies) of the finalised rounds before, oldest first."""
+        found = []
+        for number, row in sorted(self.chain.rounds.items()):
+            if not row.final or number >= self.number:
+                continue
+            p = canonical_json(self.bundle.named(row.final["statement"]))["predicate"]
+            bodies = {
+                sha256(raw): uncbor(raw)["body"] for raw in uncbor(self.bundle.blob(p["segment"]))["transactions"]
+            }
+            seat = {account: seat for seat, account in row.members.items()}
+            seats = [seat[bytes.fromhex(u["issuer"][2:])] for u in p["updates"]]
+            groups = [{seats[at] for at in group["updates"]} for group in p["groups"]]
+            counted = [bodies[bytes.fromhex(v["id"])] for v in p["verdicts"]]
+            found.append((groups, [group["accepted"] for group in p["groups"]], counted))
+        return found
 
     def chunks(self, tx, reveal):
         """Words of an update's chunks, unlocked and found sound; the number of values of each."""
