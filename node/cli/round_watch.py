@@ -42,7 +42,7 @@ def follow(desk: RoundDesk, number: int, timeout: float | None, *, once: bool, a
     if as_json or once or not console.is_terminal:
         return _until_over(desk, number, timeout, _lines(desk, as_json=as_json), once=once)
     with Live(console=console, refresh_per_second=4) as live:
-        return _until_over(desk, number, timeout, lambda found: live.update(_table(desk, found)), once=False)
+        return _until_over(desk, number, timeout, lambda found: live.update(table(found, desk.names)), once=False)
 
 
 def _until_over(
@@ -100,18 +100,19 @@ def _left(found: Progress) -> str:
     return f"  ({f'about {duration(found.seconds_left)} left, ' if found.seconds_left else ''}{given_up})"
 
 
-def _table(desk: RoundDesk, found: Progress) -> Table:
-    table = Table(title=f"round {found.round}: {found.phase}{_left(found)}", title_justify="left", box=None)
+def table(found: Progress, names: dict[int, str]) -> Table:
+    """Where a round stands, for a terminal."""
+    shown = Table(title=f"round {found.round}: {found.phase}{_left(found)}", title_justify="left", box=None)
     for heading in ("step", "", "", "missing"):
-        table.add_column(heading)
+        shown.add_column(heading)
     for step in found.steps:
         needed = max(step.needed, 1)
         done = len(step.there)
-        missing = "" if step.over else _missing(step, desk.names).removeprefix(", missing: ")
-        table.add_row(
+        missing = "" if step.name != found.phase else _missing(step, names).removeprefix(", missing: ")
+        shown.add_row(
             Text(step.name, style="bold" if step.name == found.phase else ""),
             ProgressBar(total=needed, completed=min(done, needed), width=BAR_WIDTH),
             f"{done}/{step.needed or done}",
             missing,
         )
-    return table
+    return shown

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("medweave.plans")
 
 RETRY_SECONDS = 10.0
-"""Between two tries to fetch a plan that is put to the vote."""
+"""Between two tries to fetch a plan that no peer had."""
 
 
 class PlanInForce:
@@ -58,7 +58,7 @@ class PlanInForce:
         self._own = Plan.from_toml(file) if file.exists() else None
         self._plans = plans
         self._said = ""
-        self._tried: dict[bytes, float] = {}
+        self._again: dict[bytes, float] = {}
         self.plan: Plan | None = self._own
         """The plan in force; None: there is none, or it cannot be had."""
         if self._own is not None:
@@ -74,7 +74,7 @@ class PlanInForce:
         self.plan = self._choose(view)
         for motion in live:
             if isinstance(motion.vote, PlanDecision) and motion.vote.admitted:
-                self._prefetch(motion.vote.plan)
+                self._obtain(motion.vote.plan)
         return self.plan
 
     def _choose(self, view: ConsortiumView) -> Plan | None:
@@ -86,32 +86,27 @@ class PlanInForce:
         return self._read(choice.digest)
 
     def _read(self, digest: bytes) -> Plan | None:
-        try:
-            plan = self._plans.plan(digest)
-        except (BadPlan, StorageError) as error:
-            self._say(f"plan {digest.hex()[:16]}… is in force and cannot be read: {error}")
-            return None
-        if plan != self.plan:
+        """The plan in force, if it can be had."""
+        plan = self._obtain(digest)
+        if plan is not None and plan != self.plan:
             log.info("plan in force: %s (%s)", plan.name, digest.hex()[:16])
         return plan
+
+    def _obtain(self, digest: bytes) -> Plan | None:
+        """A plan by its digest; peers are asked for one that is missing now and then, not at every look."""
+        if time.monotonic() < self._again.get(digest, 0.0):
+            return None
+        try:
+            return self._plans.plan(digest)
+        except (BadPlan, StorageError) as error:
+            self._again[digest] = time.monotonic() + RETRY_SECONDS
+            self._say(f"{digest.hex()[:16]} cannot be read: {error}")
+            return None
 
     def _say(self, why: str) -> None:
         if why != self._said:
             self._said = why
-            log.warning("no plan: %s", why)
-
-    def _prefetch(self, digest: bytes) -> None:
-        if time.monotonic() < self._tried.get(digest, 0.0):
-            return
-        self._tried[digest] = time.monotonic() + RETRY_SECONDS
-        try:
-            self._plans.plan(digest)
-            self._tried[digest] = float("inf")
-        except BadPlan as error:
-            self._tried[digest] = float("inf")
-            log.warning("put to the vote, and no plan: %s", error)
-        except StorageError as error:
-            log.info("plan %s is put to the vote and cannot be fetched yet: %s", digest.hex()[:16], error)
+            log.warning("plan: %s", why)
 
 
 class Planning:
