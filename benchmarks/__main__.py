@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.harness import MEASURED, NOT_MEASURED
 
-NAMES = ("gas", "round", "sealing", "audit", "ledger", "ledger_attacks", "routing", "learning", "paper", "attacks")
+NAMES = ("gas", "round", "sealing", "audit", "ledger", "ledger_attacks", "routing", "learning", "paper", "attacks", "api")
 """Every module here that has a `main`; a test holds this list against the folder."""
 
 

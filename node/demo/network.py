@@ -71,6 +71,38 @@ def network(
         MedweaveError: Something could not be started; nothing is left running.
         ChainError: Anvil is missing or its port in use.
     """
+    with founded(options, data, say) as (hospitals, deployment, anvil):
+        say("starting the daemons")
+        threads = threads_for(hospitals)
+        try:
+            for hospital in hospitals:
+                hospital.start(threads)
+            wait_until_up(hospitals)
+            yield hospitals, deployment, anvil
+        finally:
+            stop_all(hospitals)
+
+
+def threads_for(hospitals: tuple[HospitalProcess, ...]) -> int:
+    """Each hospital's share of the machine's processors, at least 1."""
+    return max(1, (psutil.cpu_count() or 1) // len(hospitals))
+
+
+@contextmanager
+def founded(
+    options: DemoOptions, data: DemoData, say: Callable[[str], None]
+) -> Iterator[tuple[tuple[HospitalProcess, ...], Deployment, Anvil]]:
+    """A consortium whose daemons are not started yet: who starts them stops them.
+
+    Args:
+        options: The demo's options.
+        data: The hospitals' images.
+        say: Told what is being done, a line each.
+
+    Raises:
+        MedweaveError: Something could not be started; nothing is left running.
+        ChainError: Anvil is missing or its port in use.
+    """
     options.out.mkdir(parents=True, exist_ok=True)
     ports = choose_ports(options.hospitals + 1, options.base_port)
     say("starting Anvil")
@@ -81,15 +113,7 @@ def network(
         say("deploying the contracts")
         deployment = _deploy(options, anvil.url, members)
         _write_shared_files(options, data, hospitals, deployment)
-        say("starting the daemons")
-        threads = max(1, (psutil.cpu_count() or 1) // len(hospitals))
-        try:
-            for hospital in hospitals:
-                hospital.start(threads)
-            wait_until_up(hospitals)
-            yield hospitals, deployment, anvil
-        finally:
-            stop_all(hospitals)
+        yield hospitals, deployment, anvil
 
 
 def _hospitals(options: DemoOptions, ports: list[int]) -> tuple[HospitalProcess, ...]:
@@ -109,7 +133,7 @@ def _provision(
     options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], rpc: str
 ) -> list[Hospital]:
     """Every hospital makes its own keys in its own process; only public facts come back."""
-    threads = max(1, (psutil.cpu_count() or 1) // len(hospitals))
+    threads = threads_for(hospitals)
     with ThreadPoolExecutor(4) as pool:
         sizes = list(pool.map(lambda h: write(data, h.index, h.home, options.seed), hospitals))
     children = [
