@@ -54,6 +54,15 @@ ipfs: $(IPFS)  ## js-ipfs in .cache/ipfs, for the tests that need an IPFS node; 
 reference: $(DEV)  ## docs/reference written anew from the code: commands, settings, errors, log lines, the contracts' events
 	$(BIN)/python -m tools.reference
 
+.PHONY: chromium
+chromium:  ## Debian's Chromium (as root, with apt-get), for the tests of the dashboard; without it they are skipped
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+.PHONY: screenshots
+screenshots: $(DEV) $(NODE)  ## the pictures in docs/pictures/dashboard-*.png, of a network that is run for them; takes minutes
+	$(BIN)/python tools/screenshots.py $(ARGS)
+
 .PHONY: check
 check: $(DEV) $(NODE)  ## what must hold before a commit: lint, format, types, import directions, contract artefacts
 	$(BIN)/ruff check

@@ -109,6 +109,7 @@ def test_signing_in_and_out(opened, network):
     page.get_by_label("Token").wait_for()
     assert page.request.get(f"{network.url}/v1/status").status == 401
     assert page.locator("nav").is_hidden()
+    assert NAMES[0] not in page.content(), "what was shown is gone"
 
 
 def test_a_session_that_ended_leads_back_to_the_sign_in(opened, network):

@@ -43,6 +43,7 @@ async function begin() {
 
 function askToSignIn(reason) {
   for (const id of ["top", "side"]) document.getElementById(id).hidden = true;
+  for (const id of ["hospital", "top-actions", "side", "announcer"]) fill(document.getElementById(id));
   document.title = "Sign in – Medweave";
   fill(main, signin.show(enter, reason));
   main.querySelector("input")?.focus();

@@ -17,7 +17,8 @@ export async function show({ rest, signal, may }) {
 }
 
 async function all(signal) {
-  const { rows } = await list("models", "models", {}, 1000, { signal });
+  const { rows: newestFirst } = await list("models", "models", { order: "newest" }, 1000, { signal });
+  const rows = newestFirst.reverse();
   if (!rows.length) return card("Lineage", {}, empty("No model yet. The first one is recorded when the first round is opened."));
   const newest = rows.find((m) => m.newest)?.model ?? rows.at(-1).model;
   return h("div", { class: "stack" },
