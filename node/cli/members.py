@@ -14,7 +14,7 @@ from chain.conduct import Fault
 from chain.votes import Admission
 from node.cli.members_admit import ADMISSION
 from node.cli.members_url import url
-from node.cli.members_vote import PROPOSALS, find_seat
+from node.cli.members_vote import PROPOSALS, find_seat, motion_facts
 from node.cli.options import home_option
 from node.cli.reader import Reader, chain_options
 from node.home import Home
@@ -25,9 +25,7 @@ from node.membership.waitingroom import WaitingRoom
 
 if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
-    from node.membership.motion import Motion
     from node.membership.request import Request
-    from node.membership.tally import Tally
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -102,7 +100,7 @@ def pending(home: Path, *, ended: bool, as_json: bool) -> None:
     view, deployment = reader.view, reader.chain.deployment
     with closing(MotionBook(Home(home).motions, deployment)) as book:
         live = book.live()
-        motions = [_motion_row(motion, tally(motion, book.signatures(motion), view, now), view) for motion in live]
+        motions = [motion_facts(motion, tally(motion, book.signatures(motion), view, now), view) for motion in live]
         past = [{"id": m.id.hex(), "what": describe(m, view), "ended": how} for m, how in book.ended() if ended]
     moved = {motion.vote.hospital.account for motion in live if isinstance(motion.vote, Admission)}
     with WaitingRoom(Home(home).requests, deployment) as room:
@@ -126,17 +124,6 @@ def pending(home: Path, *, ended: bool, as_json: bool) -> None:
             click.echo(f"                  {len(row['signed'])} of {row['quorum']} signed ({names}), until {until}")
     if not (asking or motions or past):
         click.echo("nobody asks to be admitted, nothing is put to the vote")
-
-
-def _motion_row(motion: Motion, standing: Tally, view: ConsortiumView) -> dict[str, Any]:
-    return {
-        "id": motion.id.hex(),
-        "what": describe(motion, view),
-        "signed": [view.hospitals[seat].name for seat in sorted(standing.signatures)],
-        "quorum": standing.quorum,
-        "deadline": motion.deadline,
-        "ended": standing.ended,
-    }
 
 
 def _request_row(asked: Request) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from chain.deployment import fund
 from chain.records import Hospital
 from chain.sender import wei
 from chain.votes import Admission
-from node.cli.members_vote import desk_of, wait_option, yes_option
+from node.cli.members_vote import desk_of, json_option, wait_option, yes_option
 from node.cli.options import home_option, password_options, read_password
+from node.cli.reader import Reader
 from node.errors import BadInput, BadMotion
 from node.home import Home, read_deployment, unlock_identity
 from node.membership.fingerprint import fingerprint, letters
@@ -68,11 +69,19 @@ def request(
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @yes_option
 @wait_option
+@json_option
 def propose_admit(
-    home: Path, password_file: Path | None, password_fd: int | None, file: Path, wait: float, *, yes: bool
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    file: Path,
+    wait: float,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Propose to admit the hospital whose request lies in a file, and sign it. `approve` does it for one that came by `join`."""
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     asked = read_request(file.read_bytes(), desk.reader.chain.deployment, time.time())
     desk.sign(asked.motion(desk.reader.view.decisions, desk.reader.chain.deployment), yes=yes, wait=wait)
 
@@ -84,6 +93,7 @@ def propose_admit(
 @click.option("--fund", "ether", help="Ether to bring a new hospital's account up to, from this hospital's own.")
 @yes_option
 @wait_option
+@json_option
 def approve(
     home: Path,
     password_file: Path | None,
@@ -93,6 +103,7 @@ def approve(
     wait: float,
     *,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Sign what `medweave members pending` lists: a motion by the beginning of its id, a hospital that asks by its fingerprint.
 
@@ -100,16 +111,13 @@ def approve(
     and is not asked again. A signature cannot be taken back: it counts until the deadline, or until another decision is
     carried out.
     """
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     compared, motion = find(desk, what)
     if ether is not None and not isinstance(motion.vote, Admission):
         raise BadInput("--fund: only a hospital that is being admitted is given funds")
     if ether is not None:
         wei(ether)  # what cannot be read is said before anything is signed
-    desk.sign(motion, yes=yes or compared, wait=0.0)
-    if ether is not None and isinstance(motion.vote, Admission):
-        _top_up(desk, motion.vote.hospital, ether)
-    desk.wait(motion, wait)
+    desk.sign(motion, yes=yes or compared, wait=wait, then=lambda: _top_up(desk, motion, ether))
 
 
 @click.command("dismiss")
@@ -117,8 +125,6 @@ def approve(
 @click.argument("who")
 def dismiss(home: Path, who: str) -> None:
     """Put away a request to be admitted that nobody here will sign, by name, account or fingerprint; it may be made again."""
-    from node.cli.reader import Reader
-
     reader = Reader.of(home, None, None)
     with WaitingRoom(Home(home).requests, reader.chain.deployment) as room:
         found = [each for each in room.waiting(reader.view, time.time()) if _answers_to(each, who)]
@@ -172,14 +178,17 @@ def _prints(hospital: Hospital) -> str:
     return letters(fingerprint(hospital.account, hospital.box_key))
 
 
-def _top_up(desk: Desk, hospital: Hospital, ether: str) -> None:
+def _top_up(desk: Desk, motion: Motion, ether: str | None) -> None:
+    if ether is None or not isinstance(motion.vote, Admission):
+        return
+    hospital = motion.vote.hospital
     missing = wei(ether) - desk.reader.chain.balance(hospital.account)
     if missing <= 0:
-        click.echo(f"{hospital.name} has {ether} ether or more already")
+        desk.say(f"{hospital.name} has {ether} ether or more already")
         return
     amount = f"{missing // 10**18}.{missing % 10**18:018d}"
     fund(desk.home.config().chain.rpc, desk.identity.account, [hospital.account], amount)
-    click.echo(f"sent {amount.rstrip('0').rstrip('.')} ether to {hospital.name}")
+    desk.say(f"sent {amount.rstrip('0').rstrip('.')} ether to {hospital.name}")
 
 
 ADMISSION: tuple[Any, ...] = (request, propose_admit, approve, dismiss)

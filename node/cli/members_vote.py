@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ hours_option = click.option(
 wait_option = click.option(
     "--wait", type=click.FloatRange(0), default=0.0, help="Wait so many seconds for it to be carried out."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the motion and who has signed as JSON.")
 
 
 class Desk:
@@ -40,10 +42,12 @@ class Desk:
     Args:
         home: The hospital's directory.
         password: Opens its keys.
+        as_json: Print the outcome as JSON alone, and what is said on the way to standard error.
     """
 
-    def __init__(self, home: Home, password: str) -> None:
+    def __init__(self, home: Home, password: str, *, as_json: bool = False) -> None:
         self.home = home
+        self._as_json = as_json
         self.identity: Identity = unlock_identity(home, password)
         self.reader = Reader.of(home.root, None, None)
         self.book = MotionBook(home.motions, self.reader.chain.deployment)
@@ -58,24 +62,38 @@ class Desk:
         vote = make(self.reader.view.decisions, max(int(time.time()), self.reader.chain.now()) + int(hours * 3600))
         return Motion.of(vote, self.reader.chain.deployment)
 
-    def sign(self, motion: Motion, *, yes: bool, wait: float) -> None:
+    def sign(self, motion: Motion, *, yes: bool, wait: float, then: Callable[[], None] = lambda: None) -> None:
         """Show a motion, ask, sign it, keep the signature for the daemon to carry; wait for the outcome if told to.
+
+        Args:
+            motion: The motion.
+            yes: Do not ask.
+            wait: Seconds to wait for it to be carried out; 0 does not.
+            then: Done once it is signed.
 
         Raises:
             BadInput: This hospital may not vote, or the motion is over.
+            PeerProblem: It was not carried out in time.
         """
         view = self.reader.view
         if all(hospital.account != self.account for _, hospital in view.present):
             raise BadInput(f"account {self.account} is no member's: only members vote")
         if ended := self.standing(motion).ended:
             raise BadInput(f"motion {motion.id.hex()[:16]}…: {ended}")
-        click.echo(f"{motion.id.hex()[:16]}  {describe(motion, view)}")
+        self.say(f"{motion.id.hex()[:16]}  {describe(motion, view)}")
         if not yes:
-            click.confirm("Sign it?", abort=True)
+            click.confirm("Sign it?", abort=True, err=self._as_json)
         self.book.add(motion, self.account, sign_vote(motion.vote, self.reader.chain.deployment, self.identity.account))
         standing = self.standing(motion)
-        click.echo(f"signed: {len(standing.signatures)} of {standing.quorum}; this hospital's daemon tells the others")
+        self.say(f"signed: {len(standing.signatures)} of {standing.quorum}; this hospital's daemon tells the others")
+        then()
         self.wait(motion, wait)
+        if self._as_json:
+            click.echo(json.dumps(motion_facts(motion, self.standing(motion), self.reader.view), ensure_ascii=False))
+
+    def say(self, text: str) -> None:
+        """A line for whoever watches."""
+        click.echo(text, err=self._as_json)
 
     def wait(self, motion: Motion, seconds: float) -> None:
         """Wait until a motion is carried out.
@@ -93,7 +111,7 @@ class Desk:
             self.reader.follower.look()
             ended = self.standing(motion).ended
             if ended == DONE:
-                click.echo("carried out")
+                self.say(DONE)
                 return
             if ended:
                 raise BadInput(f"motion {motion.id.hex()[:16]}…: {ended}")
@@ -104,9 +122,21 @@ class Desk:
             time.sleep(0.2)
 
 
-def desk_of(home: Path, password_file: Path | None, password_fd: int | None) -> Desk:
+def desk_of(home: Path, password_file: Path | None, password_fd: int | None, *, as_json: bool = False) -> Desk:
     """The desk of a hospital, by the options of its commands."""
-    return Desk(Home(home), read_password(password_file, password_fd))
+    return Desk(Home(home), read_password(password_file, password_fd), as_json=as_json)
+
+
+def motion_facts(motion: Motion, standing: Tally, view: ConsortiumView) -> dict[str, Any]:
+    """A motion as it is printed."""
+    return {
+        "id": motion.id.hex(),
+        "what": describe(motion, view),
+        "signed": [view.hospitals[seat].name for seat in sorted(standing.signatures)],
+        "quorum": standing.quorum,
+        "deadline": motion.deadline,
+        "ended": standing.ended,
+    }
 
 
 @click.command("propose-remove")
@@ -116,11 +146,20 @@ def desk_of(home: Path, password_file: Path | None, password_fd: int | None) -> 
 @hours_option
 @yes_option
 @wait_option
+@json_option
 def propose_remove(
-    home: Path, password_file: Path | None, password_fd: int | None, who: str, hours: float, wait: float, *, yes: bool
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    who: str,
+    hours: float,
+    wait: float,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Propose to remove a member, by seat, name or account, and sign it. A new key epoch follows."""
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     account = _account(desk, who)
     motion = desk.propose(lambda decision, until: Removal(account=account, decision=decision, deadline=until), hours)
     desk.sign(motion, yes=yes, wait=wait)
@@ -132,15 +171,23 @@ def propose_remove(
 @hours_option
 @yes_option
 @wait_option
+@json_option
 def leave(
-    home: Path, password_file: Path | None, password_fd: int | None, hours: float, wait: float, *, yes: bool
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    hours: float,
+    wait: float,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Propose that this hospital leaves, and sign it: what `propose-remove` is for another.
 
     Keep the node running until the members have agreed: till then it is a member, and rounds wait for it. What it was sealed
     stays readable to it, the next key is not; it can only come back with new keys.
     """
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     motion = desk.propose(
         lambda decision, until: Removal(account=desk.account, decision=decision, deadline=until), hours
     )
@@ -153,15 +200,23 @@ def leave(
 @hours_option
 @yes_option
 @wait_option
+@json_option
 def rotate(
-    home: Path, password_file: Path | None, password_fd: int | None, hours: float, wait: float, *, yes: bool
+    home: Path,
+    password_file: Path | None,
+    password_fd: int | None,
+    hours: float,
+    wait: float,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Make this hospital's next account and X25519 key, propose the exchange and sign it with the present account.
 
     The daemon goes on with the next keys as soon as the members have agreed; the round that is open then is sat out. Give
     the next account funds first.
     """
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     account, box = prepare(desk.home, desk.identity.password)
     motion = desk.propose(
         lambda decision, until: Rotation(
@@ -180,6 +235,7 @@ def rotate(
 @hours_option
 @yes_option
 @wait_option
+@json_option
 def resize(
     home: Path,
     password_file: Path | None,
@@ -190,9 +246,10 @@ def resize(
     wait: float,
     *,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Propose another declared data size, which caps a hospital's weight (eq. 19), and sign it."""
-    desk = desk_of(home, password_file, password_fd)
+    desk = desk_of(home, password_file, password_fd, as_json=as_json)
     account = _account(desk, who) if who else desk.account
     motion = desk.propose(
         lambda decision, until: Resizing(account=account, data_size=images, decision=decision, deadline=until), hours

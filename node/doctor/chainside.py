@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from node.consortium.view import address_bytes
@@ -50,8 +51,15 @@ def clock(now: float, block_time: int, peers: Mapping[str, float], tolerance: fl
     )
 
 
-def account(view: ConsortiumView, address: str, fingerprint: str) -> Check:
-    """Whether this hospital is a member."""
+def account(view: ConsortiumView, address: str, fingerprint: str, asked_until: int = 0) -> Check:
+    """Whether this hospital is a member.
+
+    Args:
+        view: What the chain said.
+        address: Its account.
+        fingerprint: Of its keys.
+        asked_until: Unix seconds until which its request stands; 0 where it has made none, or it is over.
+    """
     name = "account"
     if (seat := member_index(view, address)) is not None:
         equivocator = seat in view.standing.equivocators
@@ -67,11 +75,12 @@ def account(view: ConsortiumView, address: str, fingerprint: str) -> Check:
             f"{address} was a member's and is none any more",
             "to come back, make new keys in a new directory (`medweave init`) and `medweave join`",
         )
-    return warn(
-        name,
-        f"{address} is no member yet; fingerprint {fingerprint}",
-        f"`medweave join` asks; {view.quorum} of {len(view.members)} members must `medweave members approve` the fingerprint",
-    )
+    shown = f"{address} is no member yet; fingerprint {fingerprint}"
+    if not asked_until:
+        return warn(name, f"{shown}; it has not asked to be one", "medweave join --to URL, of a member's node")
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(asked_until))
+    do = f"read the fingerprint to the members: {view.quorum} of {len(view.members)} must `medweave members approve` it"
+    return warn(name, f"{shown}; its request stands until {until}", do)
 
 
 def registered_url(view: ConsortiumView, seat: int | None, config: NodeConfig) -> Check:

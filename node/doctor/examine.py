@@ -21,10 +21,11 @@ from node.doctor import certificates, chainside, local, network
 from node.doctor.verdict import Verdict, fail, ok, skipped
 from node.epochs.start import member_index
 from node.epochs.vault import share_files
-from node.errors import BadConfig, BadPlan, MedweaveError
+from node.errors import BadConfig, BadMotion, BadPlan, MedweaveError
 from node.home import read_deployment, unlock_identity
 from node.membership.fingerprint import fingerprint
 from node.membership.funds import SPARE_ROUNDS, Funds
+from node.membership.request import read_request
 from node.membership.stranger import stranger_dialer
 from node.planning.choice import choose
 from node.rounds.plan import Plan
@@ -108,7 +109,11 @@ class Examination:
         if address:
             print_of = fingerprint(address, box_key) if box_key else "unknown without the password"
             held = Funds(chain.balance(address), chain.gas_price())
-            self.checks += [chainside.account(view, address, print_of), chainside.funds(address, held, SPARE_ROUNDS)]
+            asked = self._asked_until(chain)
+            self.checks += [
+                chainside.account(view, address, print_of, asked),
+                chainside.funds(address, held, SPARE_ROUNDS),
+            ]
         self.checks += [
             chainside.key(view, seat, share_files(self.home, view.active_epoch)),
             self._plan(config, view, classes),
@@ -160,6 +165,12 @@ class Examination:
             return address, unlock_identity(self.home, self.password).box.public if self.password else b""
         except MedweaveError:
             return address, b""
+
+    def _asked_until(self, chain: Chain) -> int:
+        """Until when this hospital's request stands; 0 without one that does."""
+        with suppress(OSError, BadMotion):
+            return read_request(self.home.request.read_bytes(), chain.deployment, time.time()).deadline
+        return 0
 
     def _plan(self, config: NodeConfig, view: ConsortiumView, classes: tuple[str, ...]) -> Check:
         """The plan in force, read from this hospital's file or blobs."""

@@ -149,6 +149,8 @@ def test_one_founds_and_two_join_one_after_the_other(land: Land, run: Run) -> No
     assert code == 0, err
     assert fingerprint in out
     assert json.loads(run(0, "members", "pending", "--json")[1])["requests"][0]["fingerprint"] == fingerprint
+    account = verdicts(run, 1, 0)["account"]
+    assert (account[0], fingerprint in account[1], "1 of 1 must" in account[2]) == ("warn", True, True)
     code, out, err = run(0, "members", "approve", fingerprint.lower().replace("-", " "))
     assert (code, "signed: 1 of 1" in out) == (0, True), err
     a.step()
@@ -180,7 +182,8 @@ def test_one_founds_and_two_join_one_after_the_other(land: Land, run: Run) -> No
     code, out, err = run(1, "members", "leave", "--yes")
     assert (code, "signed: 1 of 2" in out) == (0, True), err
     a.step(b)
-    assert run(0, "members", "approve", out.split()[0], "--yes")[0] == 0
+    code, out, err = run(0, "members", "approve", out.split()[0], "--yes", "--json")
+    assert (code, json.loads(out)["signed"], json.loads(out)["quorum"]) == (0, ["Hospital a", "Hospital b"], 2), err
     a.step(b)
     assert {hospital.name for _, hospital in a.follower.view.present} == {"Hospital a", "Hospital c"}
 

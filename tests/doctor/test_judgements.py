@@ -67,6 +67,9 @@ def test_account_member_stranger_former() -> None:
     stranger = chainside.account(view, ACCOUNTS[5].address, "ABCD-EFGH")
     assert stranger.verdict is WARN
     assert "ABCD-EFGH" in stranger.found
+    assert "has not asked" in stranger.found
+    asked = chainside.account(view, ACCOUNTS[5].address, "ABCD-EFGH", int(NOW))
+    assert (asked.verdict, "3 of 4 must" in asked.do) == (WARN, True)
     gone = fold(view, [ev.HospitalRemoved(index=1, account=ACCOUNTS[1].address, **WHERE)])
     assert chainside.account(gone, ACCOUNTS[1].address, "F").verdict is FAIL
 
