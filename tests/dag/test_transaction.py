@@ -185,6 +185,26 @@ def test_an_independent_implementation_agrees(name):
     assert bytes.fromhex(recovered[2:]) == bytes.fromhex(vector["issuer"])
 
 
+def test_an_alignment_is_left_out_of_the_bytes_where_none_is_stated():
+    """So that verdicts of rounds that do not ask for it keep the form they always had."""
+    plain_verdict = sample_body(Kind.VERDICT)
+    stated = replace(plain_verdict, alignment_ppm=(500_000, 620_000))
+    assert "alignment_ppm" not in plain_verdict.to_map()
+    assert (
+        VerdictBody.from_map(
+            {**stated.to_map(), **{n: list(stated.to_map()[n]) for n in ("scores_ppm", "accept", "alignment_ppm")}}
+        )
+        == stated
+    )
+    lists = {name: list(plain_verdict.to_map()[name]) for name in ("scores_ppm", "accept")}
+    assert VerdictBody.from_map({**plain_verdict.to_map(), **lists}) == plain_verdict
+    with pytest.raises(MalformedTransaction, match="empty"):
+        VerdictBody.from_map({**plain_verdict.to_map(), **lists, "alignment_ppm": []})
+    for wrong in ((500_000,), (500_000, 1_000_001), (500_000, -1)):
+        with pytest.raises(MalformedTransaction, match="alignment_ppm"):
+            replace(plain_verdict, alignment_ppm=wrong)
+
+
 # -- signatures ------------------------------------------------------------------------------------------------------
 
 

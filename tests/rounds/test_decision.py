@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from node.rounds.decision import PPM, acceptable, accepted_groups, next_model
+from node.learning.training import clip_l2
+from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, next_model, too_long
 from node.rounds.state import Verdict
 
 VOTES = st.integers(1, 6).flatmap(
@@ -97,3 +98,42 @@ def test_inputs_are_left_alone(base, total, steps):
 )
 def test_a_group_may_cost_the_tolerance_and_no_more(base, score, tolerance, fine):
     assert acceptable(base, score, tolerance) == fine
+
+
+UPDATES = st.lists(hnp.arrays(np.float32, 40, elements=st.floats(-1, 1, width=32)), min_size=1, max_size=6)
+
+
+@given(UPDATES, st.floats(0.1, 5), st.data())
+def test_no_sum_of_updates_within_the_bound_is_too_long(updates, bound, data):
+    """Whatever their weights, and rounded to whole steps the worst way."""
+    step, total, weight = 1e-3, np.zeros(40, np.int64), 0
+    for update in updates:
+        ppm = data.draw(st.integers(1, PPM))
+        delta, _ = clip_l2(update, bound)
+        total += np.ceil(np.abs(delta * (ppm / PPM)) / step).astype(np.int64) * np.sign(delta).astype(np.int64)
+        weight += ppm
+    assert not too_long(total, step, weight, bound)
+
+
+def test_a_sum_beyond_the_bound_is_too_long():
+    total = np.full(10_000, 1000, np.int64)
+    length = float(np.linalg.norm(total * 1e-5))
+    assert too_long(total, 1e-5, PPM, length * 0.7)
+    assert not too_long(total, 1e-5, PPM, length)
+    assert not too_long(total, 1e-5, 2 * PPM, length * 0.7)
+
+
+@given(hnp.arrays(np.float32, 8, elements=st.floats(-1, 1, width=32)), st.integers(1, PPM))
+def test_alignment_is_of_what_others_sent(own, weight):
+    """Its own part is taken out first, so that nobody is aligned with itself."""
+    step = 1e-9
+    alone = np.rint(own.astype(np.float64) * (weight / PPM) / step).astype(np.int64)
+    other = np.arange(1, 9, dtype=np.int64) * 10**8
+    assert alignment(own, other, step, 0) == alignment(own, alone + other, step, weight)
+
+
+def test_alignment_by_hand():
+    own = np.array([3, 4], np.float32)
+    for total, expected in (((6, 8), PPM), ((-6, -8), 0), ((-4, 3), 500_000), ((0, 0), 500_000), ((4, 3), 980_000)):
+        assert alignment(own, np.array(total, np.int64), 1.0, 0) == expected
+    assert alignment(np.zeros(2, np.float32), np.array([1, 1]), 1.0, 0) == 500_000

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from crypto.errors import GroupTooSmall
+from crypto.grouping import verify_grouping
 from node.rounds.groups import choose_openers, draw_groups, group_seed, seed_material, shuffled, tolerated_colluders
 
 SEEDS = st.binary(min_size=32, max_size=32)
@@ -31,6 +33,42 @@ def test_groups_are_a_partition_of_the_right_sizes(chance, count, least):
     assert all(list(group) == sorted(group) for group in groups)
     assert list(groups) == sorted(groups)
     assert draw_groups(chance, count, least) == groups
+
+
+@given(SEEDS, st.integers(1, 40), st.integers(1, 12), st.data())
+def test_who_is_left_out_is_in_no_group_and_the_others_are_a_partition(chance, count, least, data):
+    out = data.draw(st.frozensets(st.integers(0, count - 1), max_size=count))
+    assume(count - len(out) >= least)
+    rest = data.draw(st.booleans())
+    groups = draw_groups(chance, count, least, out, rest=rest)
+    listed = [i for group in groups for i in group]
+    assert len(set(listed)) == len(listed)
+    assert out.isdisjoint(listed)
+    assert all(len(group) >= least for group in groups)
+    resting = rest and count - len(out) < 2 * least and count - len(out) > least
+    assert len(listed) == count - len(out) - resting
+
+
+@given(SEEDS, st.integers(1, 40), st.integers(1, 12), st.data())
+def test_one_rounds_sums_never_show_fewer_than_they_should(chance, count, least, data):
+    """The differencing rule holds whoever is left out: disjoint groups, each large enough, and nothing else is opened."""
+    out = data.draw(st.frozensets(st.integers(0, count - 1), max_size=count))
+    assume(count - len(out) >= least)
+    groups = draw_groups(chance, count, least, out, rest=data.draw(st.booleans()))
+    verify_grouping([{bytes([i]) for i in group} for group in groups], least)
+
+
+def test_two_partitions_of_one_round_could_show_a_single_update():
+    """Why one round opens one partition: with somebody else left out, the difference of two sums is two updates apart."""
+    one, two = ({bytes([i]) for i in group} for group in ((0, 1, 2), (0, 1, 3)))
+    with pytest.raises(GroupTooSmall):
+        verify_grouping([two], 3, opened=[one])
+
+
+def test_who_rests_is_drawn_fairly():
+    rested = Counter(next(iter({0, 1, 2, 3} - set(draw_groups(seed(n), 4, 3, rest=True)[0]))) for n in range(2000))
+    assert all(abs(count - 500) < 6 * (2000 * 3 / 16) ** 0.5 for count in rested.values())
+    assert len(rested) == 4
 
 
 @given(SEEDS, st.integers(-3, 20), st.integers(-3, 20))
