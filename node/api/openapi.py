@@ -51,7 +51,7 @@ _SCHEMES: Final = {
         "type": "apiKey",
         "in": "header",
         "name": "Signature",
-        "description": "A member's request, signed with its account (RFC 9421; docs/spec/api.md).",
+        "description": "A member's request, signed with its account (RFC 9421; docs/spec/access.md).",
     },
 }
 _PARAMETERS: Final = {

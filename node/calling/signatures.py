@@ -141,7 +141,7 @@ def read(fields: Mapping[str, str]) -> Signed:
     said = _field(fields, "signature-input").removeprefix("medweave=")
     found = _PARAMETERS.fullmatch(said)
     if found is None:
-        raise BadSignedRequest("Signature-Input", "not the form of docs/spec/api.md")
+        raise BadSignedRequest("Signature-Input", "not the form of docs/spec/access.md")
     data = _BYTES.fullmatch(_field(fields, "signature").removeprefix("medweave="))
     signature = _decoded("Signature", data["data"]) if data else b""
     if len(signature) != SIGNATURE_BYTES or signature[64] > 1 or signature[32:64] > _HALF_ORDER:
