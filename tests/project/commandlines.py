@@ -48,12 +48,18 @@ def fault_of(words):
             command = group.get_command(click.Context(group), name)
             if command is None:
                 return f"there is no command {name!r}"
-    known = {opt for p in getattr(command, "params", []) for opt in (*p.opts, *p.secondary_opts) if opt.startswith("-")}
+    known = options_of(command)
     for word in words:
         option = word.split("=")[0].rstrip(",")
         if option.startswith("-") and option not in {*known, "--help", "-h", "--version", "-"}:
             return f"there is no option {option}"
     return None
+
+
+def options_of(command):
+    """A command's options; of a group those of all its commands, which a sentence may name together."""
+    own = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts) if opt.startswith("-")}
+    return own.union(*(options_of(child) for child in getattr(command, "commands", {}).values()))
 
 
 def lacking(words):

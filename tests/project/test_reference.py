@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import re
+from fnmatch import fnmatch
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
 from node.cli.main import COMMANDS
 from node.config import NodeConfig
+from node.home import Home
 from tests.project.commandlines import fault, shown
 from tools.reference import chain, errors, logs, settings
 from tools.reference.__main__ import FOLDER, PAGES, stale
@@ -76,6 +79,29 @@ def test_every_setting_is_in_both_tables(repository):
     ]
     assert [f"[{section}] {key}" for section, key in keys if f"| `[{section}] {key}` |" not in manual] == []
     assert [f"[{section}] {key}" for section, key in keys if f"\n| `{key}` |" not in reference] == []
+
+
+def test_every_command_is_in_the_manuals_table(repository):
+    """A row begins with `medweave a b`, `c`, `d`: the commands a b, a c and a d."""
+    manual = (repository / "docs" / "operations.md").read_text()
+    listed = set()
+    for cell in re.findall(r"^\| (`medweave [^|]*) \|", manual, re.MULTILINE):
+        for first, more in re.findall(r"`medweave ([^`]*)`((?:, `[a-z-]+`)*)", cell):
+            words = first.split()
+            listed |= {f"medweave {words[0]}", f"medweave {' '.join(words[:2])}"}
+            listed |= {f"medweave {words[0]} {other}" for other in re.findall(r"`([a-z-]+)`", more)}
+    assert [name for name, _ in ALL if name not in listed] == []
+
+
+def test_every_file_of_a_hospitals_directory_is_in_the_manual(repository):
+    manual = (repository / "docs" / "operations.md").read_text()
+    (listed,) = re.findall(r"^    HOME/\n((?:      .*\n)+)", manual, re.MULTILINE)
+    home = Home(Path("HOME"))
+    names = [getattr(home, name) for name, value in vars(Home).items() if isinstance(value, property)]
+    files = [path.relative_to("HOME").as_posix() for path in names]
+    stems = [line.split()[0] for line in listed.splitlines()]
+    missing = [f for f in files if not any(fnmatch(f, stem) or stem.startswith(f) for stem in stems)]
+    assert missing == []
 
 
 def test_every_environment_variable_is_known():
