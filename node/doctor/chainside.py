@@ -47,7 +47,10 @@ def clock(now: float, block_time: int, peers: Mapping[str, float], tolerance: fl
     if abs(apart) > tolerance / 4:
         return warn(name, f"{abs(apart):.0f} s {'behind' if apart > 0 else 'ahead of'} the other members'", do)
     return ok(
-        name, f"within {max(1, round(abs(apart)))} s of the {len(peers)} others'" if peers else "not behind the chain's"
+        name,
+        f"within {max(1, round(abs(apart)))} s of the other members' ({len(peers)})"
+        if peers
+        else "not behind the chain's",
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +50,7 @@ class Site:
     def view(self) -> ConsortiumView:
         return self.follower.view
 
-    def serve(self) -> None:
+    def serve(self, **tls: str) -> None:
         """Answer on the hospital's port as its daemon does."""
         self.config, deployment = self.home.config(), read_deployment(self.home)
         self.identity = unlock_identity(self.home, PASSWORD)
@@ -61,7 +63,7 @@ class Site:
         app = FastAPI()
         problems.install(app)
         app.include_router(join.router(self), prefix="/v1")  # type: ignore[arg-type]  # (what the routes use of a service)
-        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_config=None, lifespan="off"))
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_config=None, lifespan="off", **tls))
         threading.Thread(target=self.server.run, daemon=True).start()
         while not self.server.started:
             time.sleep(0.01)
@@ -238,6 +240,27 @@ def test_the_route_for_strangers_is_bounded(land: Land, run: Run) -> None:
         assert set(http.get(url).json()) == {"deployment", "host", "plan", "version"}
     with WaitingRoom(land.sites[0].home.requests, land.sites[0].chain.deployment) as room:
         assert room.waiting(land.sites[0].follower.view, time.time()) == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates with")
+def test_joining_believes_whom_the_configuration_says(land: Land, run: Run) -> None:
+    key, certificate = land.root / "tls.key", land.root / "tls.crt"
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x")
+    names = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
+    subprocess.run(["openssl", *new, *names], check=True, capture_output=True)
+    init(land, run, 0)
+    assert run(0, "found", "--name", "lungs", "--anvil-account", "0")[0] == 0
+    land.sites[0].serve(ssl_keyfile=str(key), ssl_certfile=str(certificate))
+    init(land, run, 1)
+    url = land.sites[0].url.replace("http:", "https:")
+    code, _, err = run(1, "join", "--to", url, "--yes")
+    assert (code, "CERTIFICATE_VERIFY_FAILED" in err) == (5, True)
+    config = land.sites[1].home.config_file
+    config.write_text(config.read_text().replace('tls_members_ca = ""', f'tls_members_ca = "{certificate}"'))
+    assert run(1, "join", "--to", url, "--yes")[0] == 0
+    config.write_text(config.read_text().replace("tls.crt", "nothing.crt"))
+    code, _, err = run(1, "join", "--to", url, "--yes")
+    assert (code, "tls_members_ca" in err) == (3, True)
 
 
 def test_a_request_is_put_away(land: Land, run: Run) -> None:

@@ -48,10 +48,10 @@ def keyed(generation: int = 0, members: int = 4) -> ConsortiumView:
     [
         (-86_400, {}, OK, "not behind"),
         (30, {}, FAIL, "30 s behind the chain"),
-        (0, {"B": 3.0, "C": -2.0}, OK, "2 others"),
+        (0, {"B": 3.0, "C": -2.0}, OK, "members' (2)"),
         (0, {"B": 20.0, "C": 22.0, "D": 1.0}, WARN, "behind the other"),
         (0, {"B": -90.0}, FAIL, "90 s ahead of"),
-        (0, {"B": 0.0, "C": 1.0, "D": 9_000.0}, OK, "3 others"),
+        (0, {"B": 0.0, "C": 1.0, "D": 9_000.0}, OK, "members' (3)"),
     ],
 )
 def test_clock(block_ahead: int, peers: dict[str, float], verdict: Verdict, said: str) -> None:
