@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 import httpx
@@ -22,14 +20,15 @@ from chain.errors import ChainError
 from dag.drawing.region import Region, rounds_region
 from dag.errors import MalformedIdentifier, MalformedNote
 from dag.fields import MAX_MEMBERS
-from dag.ids import cid_of, sha256, tx_id_of
-from dag.proofs.jsontext import parse_json
-from dag.proofs.notes import MAX_NOTE_BYTES, Note
+from dag.ids import cid_of
+from dag.proofs.notes import Note
 from dag.proofs.witnesses import Witness, Witnesses
 from dag.store.snapshot import Snapshot
 from dag.store.sqlite import Store
-from dag.transaction import MAX_BYTES, Transaction
+from dag.transaction import Transaction
 from node.calling.person import personal
+from node.client import NodeClient
+from node.client.transport import TIMEOUT_SECONDS, Transport
 from node.consortium.follower import Follower
 from node.consortium.view import address_bytes
 from node.errors import BadInput, PeerProblem
@@ -42,14 +41,9 @@ if TYPE_CHECKING:
 
     Report = Callable[[str, int, int], None]
 
-PAGE = 500
-MAX_PAGE_BYTES = 16 * 1024 * 1024
 MAX_REMOTE = 200_000
 """Transactions read from a node at most; a larger ledger is read from its file."""
 _CONNECTIONS = 8
-_SECONDS = 20.0
-_CALL_SECONDS = 60.0
-"""For one answer to its last byte, however it drips."""
 _LEAST_PREFIX = 8
 
 
@@ -163,9 +157,10 @@ class Remote:
     """
 
     def __init__(self, url: str, client: httpx.Client | None = None) -> None:
-        self._url = url.rstrip("/")
         limits = httpx.Limits(max_connections=_CONNECTIONS)
-        self._client = client or personal(url).client(_SECONDS, limits)
+        http = client or personal(url).client(TIMEOUT_SECONDS, limits)
+        self._url = url.rstrip("/")
+        self._node = NodeClient(url, transport=Transport(url, http=http))
 
     def transactions(self, report: Report | None = None) -> Iterator[Transaction]:
         """All transactions in the order the node attached them.
@@ -187,8 +182,8 @@ class Remote:
             PeerProblem: The node does not answer, or sends something else.
         """
         try:
-            rows = self._json("/v1/members")["members"]
-            consortium = bytes.fromhex(self._json("/v1/status")["consortium"])
+            rows = self._node.transport.json("/v1/members")["members"]
+            consortium = bytes.fromhex(self._node.transport.json("/v1/status")["consortium"])
             named = [Witness(int(row["index"]), str(row["name"]), address_bytes(row["account"])) for row in rows]
             return Witnesses.from_json(Witnesses(consortium, tuple(named[:MAX_MEMBERS])).to_json().encode())
         except (KeyError, TypeError, ValueError, MalformedNote) as error:
@@ -200,63 +195,25 @@ class Remote:
         Raises:
             PeerProblem: The node does not answer, has none, or sends something else.
         """
-        try:
-            return Note.parse(self._get("/v1/checkpoint", MAX_NOTE_BYTES))
-        except MalformedNote as error:
-            raise PeerProblem(f"{self._url}/v1/checkpoint: {error}") from None
+        return self._node.checkpoint()
 
     def _ids(self) -> Iterator[str]:
-        cursor, count = "", 0
-        while True:
-            page = self._json(f"/v1/transactions?limit={PAGE}{cursor}")
+        count = 0
+        for page in self._node.pages("/v1/transactions", {}):
             try:
                 found = [str(row["id"]) for row in page["transactions"]]
-                following = page["next"]
             except (KeyError, TypeError):
                 raise PeerProblem(f"{self._url}: not a page of transactions") from None
             yield from found
             count += len(found)
             if count > MAX_REMOTE:
                 raise PeerProblem(f"{self._url}: more than {MAX_REMOTE} transactions; read the ledger's file instead")
-            if not following or not found:
-                return
-            cursor = f"&cursor={quote(str(following), safe='')}"
 
     def _one(self, cid: str) -> Transaction:
         try:
-            tx_id = tx_id_of(cid)
+            return self._node.raw_transaction(cid)
         except MalformedIdentifier as error:
             raise PeerProblem(f"{self._url}: {error}") from None
-        raw = self._get(f"/v1/transactions/{cid}/raw", MAX_BYTES)
-        if sha256(raw) != tx_id:
-            raise PeerProblem(f"{self._url}: the bytes sent for {cid} are another transaction")
-        return Transaction.decode(raw)
-
-    def _json(self, path: str) -> dict[str, Any]:
-        try:
-            value = parse_json("answer", self._get(path, MAX_PAGE_BYTES), MAX_PAGE_BYTES)
-        except MalformedNote as error:
-            raise PeerProblem(f"{self._url}{path}: {error}") from None
-        if not isinstance(value, dict):
-            raise PeerProblem(f"{self._url}{path}: not a JSON object")
-        return value
-
-    def _get(self, path: str, most: int) -> bytes:
-        data = bytearray()
-        deadline = time.monotonic() + _CALL_SECONDS
-        try:
-            with self._client.stream("GET", self._url + path) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise PeerProblem(f"{self._url}{path}: answered {response.status_code}")
-                for part in response.iter_bytes():
-                    data += part
-                    if len(data) > most:
-                        raise PeerProblem(f"{self._url}{path}: more than {most} bytes")
-                    if time.monotonic() > deadline:
-                        raise PeerProblem(f"{self._url}{path}: not whole after {_CALL_SECONDS:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise PeerProblem(f"{self._url}{path}: {error or type(error).__name__}") from None
-        return bytes(data)
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -286,7 +286,7 @@ class NodeClient:
         """What the node's hospital noted of its part in rounds, by round."""
         return {
             int(number): facts
-            for page in self._pages("/v1/training", {})
+            for page in self.pages("/v1/training", {})
             for number, facts in dict(page.get("rounds", {})).items()
         }
 
@@ -305,26 +305,23 @@ class NodeClient:
         """
         return save_blob(self.transport, cid, path)
 
-    # ---- inside ----------------------------------------------------------------------------------------------------
+    # ---- any list -------------------------------------------------------------------------------------------------
 
-    def _one(self, path: str, shape: type[S], query: Query | None = None) -> S:
-        return self._shape(shape, path, self.transport.json(path, query))
+    def pages(self, path: str, query: Query) -> Iterator[dict[str, Any]]:
+        """Pages of a list until there is no next one, their rows as the node sent them.
 
-    def _all(self, path: str, name: str, shape: type[S], query: Query | None = None) -> Iterator[S]:
-        for page in self._pages(path, query or {}):
-            rows = page.get(name)
-            if not isinstance(rows, list):
-                raise Malformed(self.transport.url + path, f"expected a list of {name}")
-            for row in rows:
-                yield self._shape(shape, path, row)
+        Args:
+            path: The list's route.
+            query: Its filter.
 
-    def _pages(self, path: str, query: Query) -> Iterator[dict[str, Any]]:
-        """Pages until there is no next one; a node that goes round in circles is found out."""
+        Raises:
+            Malformed: It is no list, or goes round in circles.
+        """
         seen: set[str] = set()
         cursor: str | None = None
         while True:
             page = self.transport.json(path, {**query, "limit": PAGE, "cursor": cursor})
-            following = page.get("next", "") if isinstance(page, dict) else ""
+            following = page.get("next", "")
             if not (following is None or (isinstance(following, str) and following and following not in seen)):
                 raise Malformed(self.transport.url + path, "not a page: `next` is missing, or leads back")
             yield page
@@ -333,7 +330,20 @@ class NodeClient:
             seen.add(following)
             cursor = following
 
-    def _shape(self, shape: type[S], path: str, found: Any) -> S:
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _one(self, path: str, shape: type[S], query: Query | None = None) -> S:
+        return self._shape(shape, path, self.transport.json(path, query))
+
+    def _all(self, path: str, name: str, shape: type[S], query: Query | None = None) -> Iterator[S]:
+        for page in self.pages(path, query or {}):
+            rows = page.get(name)
+            if not isinstance(rows, list):
+                raise Malformed(self.transport.url + path, f"expected a list of {name}")
+            for row in rows:
+                yield self._shape(shape, path, row)
+
+    def _shape(self, shape: type[S], path: str, found: object) -> S:
         try:
             return shape.model_validate(found)
         except ValidationError as error:

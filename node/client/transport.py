@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from dag.errors import MalformedNote
+from dag.proofs.jsontext import parse_json
 from node.calling import BearerAuth, Dialer
 from node.client.errors import BY_STATUS, ClientError, Malformed, NodeBusy, NodeUnreachable, Refused
 
@@ -91,12 +92,12 @@ class Transport:
                 self.wait(error, pause)
         raise NodeUnreachable(self.url + path, "no answer")
 
-    def json(self, path: str, query: Query | None = None, *, also: frozenset[int] = frozenset()) -> Any:
-        """The JSON of a safe request's answer; arguments and errors as `get`."""
+    def json(self, path: str, query: Query | None = None, *, also: frozenset[int] = frozenset()) -> dict[str, Any]:
+        """The JSON object of a safe request's answer; arguments and errors as `get`."""
         return parsed(self.url + path, self.get(path, query, also=also))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON of an answer to a request that changes something: made once.
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object of an answer to a request that changes something: made once.
 
         Args:
             path: Below the base address.
@@ -158,7 +159,7 @@ class Transport:
             NodeUnreachable: It does not end in time.
         """
         body, deadline = bytearray(), time.monotonic() + TOTAL_SECONDS
-        for piece in response.iter_bytes(1 << 16):
+        for piece in response.iter_bytes():  # as they come: filled-up ones would hide one that drips
             body += piece
             if len(body) > most:
                 raise Malformed(str(response.url), f"the answer is longer than {most} bytes")
@@ -188,8 +189,7 @@ class Transport:
         body = self.read(response, MAX_PROBLEM_BYTES)
         said: dict[str, Any] = {}
         if response.headers.get("content-type", "").startswith("application/problem+json"):
-            found = parsed(self.url + path, body)
-            said = found if isinstance(found, dict) else {}
+            said = parsed(self.url + path, body)
         status = response.status_code
         if status in _PASSING and status not in BY_STATUS:
             return NodeUnreachable(self.url + path, f"answered {status}")
@@ -200,16 +200,19 @@ class Transport:
         return error(self.url + path, status, phrase, detail, kind, _seconds(response.headers.get("retry-after")))
 
 
-def parsed(url: str, body: bytes) -> Any:
-    """A body as JSON.
+def parsed(url: str, body: bytes) -> dict[str, Any]:
+    """A body as a JSON object.
 
     Raises:
-        Malformed: It is none.
+        Malformed: It is none, names a field twice, or is nested too deep.
     """
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise Malformed(url, "the answer is no JSON") from None
+        found = parse_json("answer", body, MAX_ANSWER_BYTES)
+    except MalformedNote as error:
+        raise Malformed(url, str(error)) from None
+    if not isinstance(found, dict):
+        raise Malformed(url, "not a JSON object")
+    return found
 
 
 def _text(value: str | float | bool | None) -> str:

@@ -191,7 +191,7 @@ def test_a_nodes_rest_is_read_and_not_believed(ask, run, node, held):
             lambda path, body: b'{"members": [{}], "consortium": ""}' if "members" in path else body,
             "not a list of members",
         ),
-        (lambda path, body: b"x" * 70_000 if path.endswith("/raw") else body, "more than 65536 bytes"),
+        (lambda path, body: b"x" * 70_000 if path.endswith("/raw") else body, "longer than 65536 bytes"),
     ):
         node.lie = lie
         code, out, err = run("show", "--url", node.url)
@@ -201,8 +201,8 @@ def test_a_nodes_rest_is_read_and_not_believed(ask, run, node, held):
 
 
 def test_an_answer_that_drips_is_given_up(run, node, monkeypatch):
-    monkeypatch.setattr("node.cli.ledger_sources._CALL_SECONDS", 0.3)
+    monkeypatch.setattr("node.client.transport.TOTAL_SECONDS", 0.3)
     node.drip = 0.05
     code, _, err = run("show", "--url", node.url)
     assert code == 5
-    assert "not whole after 0.3 s" in err
+    assert "has not ended within 0.3 s" in err
