@@ -10,7 +10,7 @@ from dag.transaction import Transaction, restore
 from node.cli.plan_source import PlanShelf
 from node.consortium.view import address_bytes
 from node.planning.board import NoticeBoard
-from node.planning.choice import choose, fewest_members
+from node.planning.choice import choose, fewest_members, key_serves
 from node.planning.orders import OrderBook
 from node.planning.progress import Progress, progress_of, usual_seconds
 from node.planning.timetable import Opening, next_opening, past_of
@@ -83,8 +83,8 @@ class RoundDesk:
             return Opening(None, f"the plan in force: {choose(view, self.shelf.own).words}")
         if len(view.members) < fewest_members(plan):
             return Opening(None, f"it waits for {fewest_members(plan)} members, there are {len(view.members)}")
-        if not view.fitting:
-            return Opening(None, "the members' joint key is being made: see `medweave keys watch`")
+        if not key_serves(view, plan):
+            return Opening(None, "there is no key yet that its rounds can be trained under: see `medweave keys watch`")
         now = time.time()
         if self.orders.wanted(current.round + 1 if current else 1):
             return Opening(now, "asked for here")

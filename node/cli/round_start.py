@@ -13,7 +13,7 @@ from node.daemon.opening import SOMEBODY_WAS_FASTER
 from node.errors import BadInput
 from node.home import read_deployment, unlock_identity
 from node.learning.modelfile import model_hash
-from node.planning.choice import fewest_members
+from node.planning.choice import fewest_members, key_serves
 from node.rounds.steps.models import genesis_model
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def send_opening(desk: RoundDesk, password: str) -> None:
             "processes must not send from one account"
         )
     plan, _ = desk.shelf.in_force()
-    if len(desk.view.members) < fewest_members(plan) or not desk.view.fitting:
+    if len(desk.view.members) < fewest_members(plan) or not key_serves(desk.view, plan):
         raise BadInput(f"no round can be opened: {desk.next().why}")
     settings, identity = desk.shelf.config.chain, unlock_identity(desk.home, password)
     book = IntentBook(desk.home.intents)

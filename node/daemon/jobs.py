@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from chain.heads import HeadWatcher
 from node.daemon.supervisor import stay_alive
 from node.membership.succession import is_due
+from node.planning.choice import key_serves
 from node.provenance.envelopes import EnvelopeKeeper
 from node.rounds.worker import EXPECTED
 
@@ -114,8 +115,13 @@ class Jobs:
             view, plan = parts.view, parts.planning.plan
             wanted = parts.config.membership.new_epochs or not view.active_epoch
             if plan is not None and wanted and not parts.planning.key_waits(view):
-                openers = plan.threshold_for(len(view.members))
-                await asyncio.to_thread(parts.keeper.open_if_due, view, plan.parameter_set, openers)
+                await asyncio.to_thread(
+                    parts.keeper.open_if_due,
+                    view,
+                    plan.parameter_set,
+                    plan.threshold_for(len(view.members)),
+                    present_serves=view.plan is None or key_serves(view, plan),
+                )
             await asyncio.to_thread(parts.keeper.step, parts.view)
 
         await self._again_and_again("key epoch", step)

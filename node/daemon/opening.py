@@ -10,7 +10,7 @@ from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
 from node.learning.modelfile import model_hash
-from node.planning.choice import fewest_members
+from node.planning.choice import fewest_members, key_serves
 from node.planning.timetable import next_opening, past_of
 from node.rounds.steps.models import genesis_model
 
@@ -65,7 +65,8 @@ class RoundOpener:
     def step(self, view: ConsortiumView, plan: Plan | None, opened_at: float | None, fresh: int) -> None:
         """Record the genesis model, or open the next round, where that is called for and it is this member's turn.
 
-        No round is opened while others hold the key than are members: the contract would allow it, no member would train.
+        No round is opened while others hold the key than are members, or another key than the plan asks for: the contract would allow it,
+        no member would train.
 
         Args:
             view: What the chain said so far.
@@ -87,7 +88,7 @@ class RoundOpener:
             return
         asked = self._orders.wanted(current.round + 1 if current else 1)
         why = "asked for here" if asked else self._due(view, plan, opened_at, fresh)
-        if not why or self._too_few(view, plan) or not view.fitting:
+        if not why or self._too_few(view, plan) or not self._has_key(view, plan):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
@@ -110,6 +111,16 @@ class RoundOpener:
         if there < needed:
             self._say(f"no round is opened: plan {plan.name!r} waits for {needed} members, there are {there}")
         return there < needed
+
+    def _has_key(self, view: ConsortiumView, plan: Plan) -> bool:
+        """Whether the present key is one that a round of the plan can be trained under; what is amiss is said once."""
+        serves = key_serves(view, plan)
+        if view.fitting and not serves:
+            self._say(
+                f"no round is opened: plan {plan.name!r} asks for a key that any {plan.threshold_for(len(view.members))} members open "
+                f"({plan.parameter_set}); the nodes make it where the plan is in force by vote, else `medweave keys rotate` does"
+            )
+        return serves
 
     def _open(self, view: ConsortiumView, plan: Plan, why: str) -> None:
         if view.head is None:

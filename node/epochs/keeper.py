@@ -116,12 +116,20 @@ class Keeper:
         """This member's keys of an epoch, or None."""
         return self._vault.keys(epoch)
 
-    def open_if_due(self, view: ConsortiumView, parameters: str, threshold: int) -> None:
+    def open_if_due(
+        self, view: ConsortiumView, parameters: str, threshold: int, *, present_serves: bool = True
+    ) -> None:
         """Open a ceremony where no key fits the members, none is being made, and it is this member's turn.
 
         There is no fitting key before the first epoch, and after a change of membership (CRY-5).
+
+        Args:
+            view: What the chain said so far.
+            parameters: Name of the parameter set.
+            threshold: How many members are to open a sum.
+            present_serves: Whether the present key, if it fits the members, serves; where it does not, another is made.
         """
-        if view.ceremony is not None or view.fitting or self._me not in view.members:
+        if view.ceremony is not None or (view.fitting and present_serves) or self._me not in view.members:
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()

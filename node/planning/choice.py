@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from crypto.parameters import parameter_set
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,6 +77,15 @@ def refusals(
         yield "parameter_set is minimal, which protects nothing and is for tests"
     if classes is not None and classes != plan.classes:
         yield f"classes are {', '.join(plan.classes)}, this hospital's images have {', '.join(classes)}"
+
+
+def key_serves(view: ConsortiumView, plan: Plan) -> bool:
+    """Whether rounds of a plan can be trained under the active key: its members, parameters and openers are those the plan asks for."""
+    active = view.epochs.get(view.active_epoch)
+    if active is None or not view.fitting:
+        return False
+    wanted = parameter_set(plan.parameter_set, allow_minimal=True).id
+    return active.parameter_set == wanted and active.threshold == plan.threshold_for(len(active.seats))
 
 
 def fewest_members(plan: Plan) -> int:

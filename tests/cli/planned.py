@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chain.anvil import Anvil, dev_account
+from chain.anvil import dev_account
 from chain.client import Chain
 from chain.connection import Connection
 from chain.deployment import Deployment, deploy, fund
@@ -137,23 +136,18 @@ class PlannedNet:
         for site in self.sites:
             site.follower.look()
 
-    def make_key(self) -> None:
+    def make_key(self, threshold: int = 2) -> None:
         """An active key of all three; its polynomials do not matter here."""
         clients = [site.chain for site in self.sites]
         parameters = parameter_set("minimal", allow_minimal=True).id + bytes(16)
-        clients[0].epochs.open(parameters, 2, clients[0].now() + 1000)
+        clients[0].epochs.open(parameters, threshold, clients[0].now() + 1000)
+        epoch = clients[0].epochs.latest()
         for k, client in enumerate(clients):
-            client.epochs.announce(1, bytes([k + 1]) * 32)
+            client.epochs.announce(epoch, digest(f"box {epoch} {k}"))
         for step in ("commit", "deal", "test"):
             for client in clients:
-                getattr(client.epochs, step)(1, step.encode().ljust(32))
+                getattr(client.epochs, step)(epoch, step.encode().ljust(32))
         for client in clients:
-            client.epochs.confirm(1, digest("joint"))
+            client.epochs.confirm(epoch, digest("joint"))
         for site in self.sites:
             site.follower.look()
-
-
-def served(root: Path, test: Callable[[PlannedNet], None], **rounds: Any) -> None:
-    """Run something over a fresh network."""
-    with Anvil(None, root / "state.json") as anvil:
-        test(PlannedNet(root, anvil.url, **rounds))

@@ -235,3 +235,13 @@ def test_without_a_plan_nothing_is_opened_and_it_says_so(net: PlannedNet, run: R
     assert "waits for 4 members, there are 3" in run("next", "--home", net.sites[0].home.root)
     run("start", "--home", net.sites[0].home.root, "--wait", 0)
     assert opened(net) == []
+
+
+def test_a_plan_that_asks_for_another_key_waits_for_it(net: PlannedNet, run: Run) -> None:
+    """Else every round would be refused by every hospital, and aborted."""
+    go_by(net, threshold=3)
+    run("start", "--home", net.sites[0].home.root, "--wait", 0)
+    assert opened(net) == []
+    assert "no key yet" in run("next", "--home", net.sites[0].home.root)
+    net.make_key(threshold=3)
+    assert opened(net) == [1], "the order has waited"

@@ -105,3 +105,14 @@ def test_no_ceremony_is_opened_whose_threshold_does_not_fit(net, caplog):
             net.look(member)
     assert net.epochs.view.ceremony is None
     assert "do not fit 2 members" in caplog.text
+
+
+def test_a_key_that_no_longer_serves_is_replaced_by_one_that_does(net):
+    for member in net.members:
+        member.keeper.open_if_due(net.epochs.view, "minimal", 4)
+    assert net.epochs.latest == 1, "the present key fits its members"
+    for member in net.members:
+        member.keeper.open_if_due(net.epochs.view, "minimal", 4, present_serves=False)
+    until(net, 2)
+    assert net.epochs.view.epochs[2].threshold == 4
+    assert opens(net, 2, (0, 1, 2, 3))

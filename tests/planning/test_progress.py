@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,6 +83,18 @@ def test_a_single_missing_member_is_named(played, transactions):
     assert found.to_json(NAMES)["steps"][0]["missing"] == ["Hospital 2"]
     strangers = progress_of(row(played, proposed=False), transactions, {}, 3, None, None, 0.0)
     assert all(not step.there for step in strangers.steps), "nobody but the round's members counts"
+
+
+def test_what_answers_an_earlier_proposal_does_not_count_for_the_newest(played, transactions):
+    view = row(played, proposed=True)
+    later = replace(view.proposals[0], proposal=bytes(32), leader=played.addresses[1])
+    issuers = {address: seat for seat, address in enumerate(played.addresses)}
+    taken_over = replace(view, proposals=(*view.proposals, later))
+    found = progress_of(taken_over, transactions, issuers, 3, None, None, 0.0)
+    assert [len(step.there) for step in found.steps[3:]] == [0, 0, 0]
+    assert [
+        len(step.there) >= 3 for step in progress_of(view, transactions, issuers, 3, None, None, 0.0).steps[3:]
+    ] == [True] * 3
 
 
 def test_the_time_left_follows_the_rounds_before_and_never_exceeds_the_deadline(played, transactions):
