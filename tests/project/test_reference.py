@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from node.api.access.table import TABLE
 from node.cli.main import COMMANDS
 from node.config import NodeConfig
 from node.home import Home
@@ -41,6 +42,8 @@ def below(name, command):
     for child, one in getattr(command, "commands", {}).items():
         yield from below(f"{name} {child}", one)
 
+
+PAGES_FOR_BROWSERS = {"GET /", "GET /ui/{file:path}", "GET /openapi.json"}
 
 ALL = [pair for name, module in COMMANDS.items() for pair in below(f"medweave {name}", import_module(module).command)]
 
@@ -143,6 +146,24 @@ def test_every_event_and_error_of_the_contracts_is_listed(repository):
     listed = {said.name for said in (s for declared in chain.interfaces().values() for s in declared)}
     assert told - listed == {"EIP712DomainChanged"}, "OpenZeppelin's own, never emitted here"
     assert [said.name for declared in chain.interfaces().values() for said in declared if not said.notice] == []
+
+
+def test_every_route_metric_and_event_of_the_stream_is_listed(repository):
+    """By the table of who may call what, which serves nothing it does not know, and by the code of figures and events."""
+    text = (FOLDER / "api.md").read_text()
+    rows = [
+        row.replace(":path}", "}") for row in TABLE if not row.startswith("HEAD ") and row not in PAGES_FOR_BROWSERS
+    ]
+    assert [row for row in rows if f"### `{row}`" not in text] == []
+    metrics = set(re.findall(r'"(medweave_\w+)"', (repository / "node" / "api" / "metrics.py").read_text()))
+    assert len(metrics) > 20
+    assert [name for name in metrics if f"| `{name}` |" not in text] == []
+    told = set(re.findall(r'yield "(\w+)", |publish\("(\w+)"', "".join(
+        (repository / "node" / "api" / name).read_text() for name in ("changes.py", "events.py")
+    )))  # fmt: skip
+    names = {"gap"} | {first or second for first, second in told}
+    assert len(names) >= 8
+    assert [name for name in names if f"| `{name}` |" not in text] == []
 
 
 def test_every_log_line_is_listed_and_literal(repository):
