@@ -13,12 +13,13 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from chain.deployment import Deployment
 from node.api.audits import MOST_KEPT, MOST_WAITING, AuditDesk
 from node.audit.apart import Job, StoreEvidence
 from node.audit.errors import TooManyAudits
 from node.config import Storage
 from node.home import Home
-from node.storage import MemoryStore, raw_cid
+from node.storage import FileStore, MemoryStore, raw_cid
 
 MODEL = "ab" * 32
 SECONDS = 30.0
@@ -144,20 +145,23 @@ def test_the_process_gets_no_secret_of_the_daemon(tmp_path, monkeypatch):
     assert "127.0.0.1:1" not in report, "an endpoint's address may hold a key: it is not on the command line"
 
 
-def test_the_real_process_says_what_it_lacks(tmp_path):
-    """Nothing answers at the endpoint, and there are no blobs: that is a problem, not a verdict."""
-    deployment = {"chain_id": 1, "block": 1}
-    job = Job("http://127.0.0.1:1", json.dumps(deployment), str(tmp_path), Storage().model_dump(mode="json"))
-    done = subprocess.run(
-        [sys.executable, "-m", "node.audit.apart"],
-        input=job.to_line(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert set(answer) == {"problem"}
+def examined(home) -> dict:
+    """The last thing the real process says of a hospital whose chain does not answer."""
+    address = "0x" + "11" * 20
+    deployment = Deployment(31337, bytes(32), address, address, address, address, 1)
+    job = Job("http://127.0.0.1:1", deployment.to_json(), str(home), Storage().model_dump(mode="json"))
+    command = [sys.executable, "-m", "node.audit.apart"]
+    done = subprocess.run(command, input=job.to_line(), capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_hospital_without_blobs_is_a_problem_and_no_verdict(tmp_path):
+    assert "there are no blobs" in examined(tmp_path)["problem"]
+
+
+def test_an_endpoint_that_does_not_answer_could_not_be_checked(tmp_path):
+    FileStore(tmp_path / "blobs").put(b"a blob")
+    assert examined(tmp_path)["report"]["verdict"] == "could-not-check"
 
 
 def test_the_real_process_ends_with_the_daemon(tmp_path):

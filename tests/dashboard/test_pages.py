@@ -286,6 +286,41 @@ def test_the_ledger_with_the_keyboard_alone(opened, settled):
     assert page.locator(".node[tabindex='0']").count() == 1, "one stop for the Tab key"
 
 
+def test_thousands_of_transactions_can_be_moved_about_in(opened, settled):
+    row = settled.get("transactions?round=2&limit=1")["transactions"][0]
+    rows = [
+        row
+        | {
+            "id": f"{row['id'][:-4]}{k:04d}",
+            "parents": [f"{row['id'][:-4]}{max(0, k - 1 - k % 7):04d}"],
+            "seat": k % 9,
+            "hospital": f"Hospital {k % 9}",
+        }
+        for k in range(5000)
+    ]
+    page = opened()
+    page.route(
+        re.compile(r"/v1/transactions\?round=2"), lambda route: route.fulfill(json={"transactions": rows, "next": None})
+    )
+    page.goto(f"{settled.url}/#/ledger?from=2&to=2")
+    page.get_by_text("5,000 transactions").wait_for()
+    assert page.locator(".node").count() < 2000, "only what is in sight is in the document"
+    before = page.locator(".dag-view > g").get_attribute("transform")
+    box = page.locator(".dag-view").bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 700, box["y"] + 8, steps=10)
+    page.mouse.up()
+    page.wait_for_function(
+        "(before) => document.querySelector('.dag-view > g').getAttribute('transform') !== before", arg=before
+    )
+    page.locator(".node").last.focus()
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.dataset.tx").endswith("0000")
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.dataset.tx").endswith("4999")
+
+
 # ---- models, audits, inference -----------------------------------------------------------------------------------------
 
 

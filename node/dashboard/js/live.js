@@ -10,9 +10,11 @@ const POLL_MS = 2000;
 const IDLE_MS = 15000;
 const GATHER_MS = 250;
 const KEPT = 40;
+const LISTEN_AGAIN_MS = 20000;
 
 let begun = false;
 let source = null;
+let listened = 0;
 let timer = null;
 let gathering = null;
 
@@ -28,6 +30,7 @@ export function start({ events }) {
 }
 
 function listen() {
+  listened = Date.now();
   source = new EventSource("/v1/events");
   source.addEventListener("open", () => set("link", "live"));
   source.addEventListener("error", () => {
@@ -79,6 +82,7 @@ async function ask() {
   try {
     const now = await refreshStatus();
     if (state.link !== "live") set("link", "polling");
+    if (source?.readyState === EventSource.CLOSED && Date.now() - listened > LISTEN_AGAIN_MS) listen();
     if (state.link === "polling") tellDifference(before, now);
   } catch (error) {
     if (!begun) return;

@@ -71,7 +71,7 @@ export class DagView {
     event.preventDefault();
     if (!event.ctrlKey && !event.metaKey) {
       this.x -= event.deltaX;
-      this.paint();
+      this.soon();
       return;
     }
     const box = this.svg.getBoundingClientRect();
@@ -88,7 +88,7 @@ export class DagView {
       if (!moved) return;
       this.x = now.clientX - from.x;
       this.y = now.clientY - from.y;
-      this.paint();
+      this.soon();
     };
     const end = () => {
       removeEventListener("pointermove", move);
@@ -151,18 +151,27 @@ export class DagView {
     this.paint();
   }
 
+  /** Once a frame, however often the mouse moves. */
+  soon() {
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint({ anew: false }); });
+  }
+
   /** The frame has another size: what is looked at stays in sight. */
   settle() {
     if (this.selected) this.reveal(this.selected);
     this.paint();
   }
 
-  /** Draw what is in sight. */
-  paint() {
+  /** Draw what is in sight, and a screen more to either side: moving within that moves the picture and builds nothing. */
+  paint({ anew = true } = {}) {
     const [width] = this.size();
     this.world.setAttribute("transform", `translate(${this.x} ${this.y}) scale(${this.zoom})`);
-    const [left, right] = [(-this.x - MARGIN) / this.zoom, (width - this.x + MARGIN) / this.zoom];
-    const seen = (x) => x >= left && x <= right;
+    fill(this.names, this.graph.lanes.map((name, at) => s("text", { class: "lane-name", x: 10, y: (TOP + at * LANE) * this.zoom + this.y + 15 }, brief(name, 34))));
+    const [left, right] = [-this.x / this.zoom, (width - this.x) / this.zoom];
+    const room = right - left;
+    if (!anew && this.built && left >= this.built[0] && right <= this.built[1]) return;
+    this.built = [left - room, right + room];
+    const seen = (x) => x >= this.built[0] && x <= this.built[1];
     this.ground(width);
     fill(this.edges, this.graph.edges.filter(([child, parent]) => seen(child.x) || seen(parent.x)).map((edge) => this.edge(edge)));
     const before = document.activeElement?.dataset?.tx;
@@ -172,12 +181,12 @@ export class DagView {
     if (before && this.shown.has(before) && this.element.isConnected) this.shown.get(before).focus({ preventScroll: true });
   }
 
+  /** Lanes and the beginnings of rounds. */
   ground(width) {
     const across = Math.max(width / this.zoom, this.graph.width) + 2 * MARGIN;
     fill(this.back,
-      this.graph.lanes.map((_, at) => at % 2 === 0 && s("rect", { class: "lane", x: -MARGIN - this.x / this.zoom, y: TOP + at * LANE, width: across * 2, height: LANE })),
+      this.graph.lanes.map((_, at) => at % 2 === 0 && s("rect", { class: "lane", x: -across, y: TOP + at * LANE, width: across * 3, height: LANE })),
       this.graph.rounds.map(({ round, x }) => s("g", {}, s("line", { class: "round-line", x1: x - STEP / 2, x2: x - STEP / 2, y1: 14, y2: this.graph.height }), s("text", { class: "round-name", x: x - STEP / 2 + 5, y: 24 }, round ? `Round ${round}` : "Start"))));
-    fill(this.names, this.graph.lanes.map((name, at) => s("text", { class: "lane-name", x: 10, y: (TOP + at * LANE) * this.zoom + this.y + 15 }, brief(name, 34))));
   }
 
   edge([child, parent]) {
