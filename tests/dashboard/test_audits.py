@@ -151,8 +151,12 @@ def examined(home) -> dict:
     deployment = Deployment(31337, bytes(32), address, address, address, address, 1)
     job = Job("http://127.0.0.1:1", deployment.to_json(), str(home), Storage().model_dump(mode="json"))
     command = [sys.executable, "-m", "node.audit.apart"]
-    done = subprocess.run(command, input=job.to_line(), capture_output=True, text=True, timeout=120, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write(job.to_line())
+        process.stdin.flush()
+        *_, last = process.stdout
+    assert process.returncode == 0
+    return json.loads(last)
 
 
 def test_a_hospital_without_blobs_is_a_problem_and_no_verdict(tmp_path):
