@@ -35,6 +35,7 @@ def tell(*lines: str) -> None:
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as outgoing:
+            outgoing.setblocking(False)  # a supervisor that does not read must not hold the node up
             outgoing.connect("\0" + address[1:] if address[0] == "@" else address)
             outgoing.sendall("\n".join(lines).encode())
     except OSError as error:

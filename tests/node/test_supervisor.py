@@ -66,6 +66,14 @@ async def test_a_loop_that_hangs_gives_none(heard, monkeypatch):
     await asyncio.gather(task, return_exceptions=True)
 
 
+def test_a_supervisor_that_does_not_read_holds_nobody_up(heard):
+    began = time.monotonic()
+    for _ in range(2000):
+        supervisor.tell("WATCHDOG=1")
+    assert time.monotonic() - began < 5
+    assert heard()
+
+
 @pytest.mark.parametrize("address", [None, "", "relative", "/nowhere/at/all"])
 def test_without_a_supervisor_nothing_happens(address, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
