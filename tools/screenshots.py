@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NAMES = ("Lakeside University Hospital", "North Shore Medical Center", "St. Mary's Clinic", "Valley General")
 SIZE = {"width": 1280, "height": 800}
 TELEPHONE = {"width": 390, "height": 844}
-COLOURS = 128
+COLOURS = 200
 LONGEST_SECONDS = 1500.0
 
 
@@ -161,7 +161,7 @@ def run_audit(page: Page) -> None:
 def infer(page: Page, hospital: HospitalProcess) -> None:
     """A drawn test image, judged."""
     with np.load(hospital.home / "data" / "test.npz") as data:
-        pixels = data["images"][int(np.flatnonzero(data["labels"] == 1)[0])].squeeze()
+        pixels = data["images"][int(np.flatnonzero(data["labels"] == 1)[0])].squeeze().astype(float)
     buffer = io.BytesIO()
     Image.fromarray(np.uint8(255 * (pixels - pixels.min()) / np.ptp(pixels))).resize((256, 256)).save(buffer, "PNG")
     file = {"name": "drawn-slice.png", "mimeType": "image/png", "buffer": buffer.getvalue()}

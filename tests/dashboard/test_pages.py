@@ -37,6 +37,7 @@ def test_phases_arrive_without_being_asked_for(opened, network):
     assert told.get_attribute("aria-live") == "polite"
     page.locator(".badge", has_text="Done").wait_for(timeout=120_000)
     assert page.locator(".stepper .over").count() == 10
+    assert "no key" not in page.locator("main").inner_text(), "what has passed needs no attention"
     assert re.search(r"Round \d+: \w+", page.locator(".activity").inner_text())
 
 
@@ -377,7 +378,7 @@ def test_an_audit_that_finds_damage_says_where(opened, settled):
 
 def test_an_image_is_judged_and_shown_beside_what_the_answer_rests_on(opened, settled, tmp_path):
     with np.load(settled.hospital.home / "data" / "test.npz") as data:
-        pixels, names = data["images"][0].squeeze(), [str(name) for name in data["class_names"]]
+        pixels, names = data["images"][0].squeeze().astype(float), [str(name) for name in data["class_names"]]
     path = tmp_path / "slice.png"
     Image.fromarray(np.uint8(255 * (pixels - pixels.min()) / np.ptp(pixels))).save(path)
     page = opened("predict", role="clinician")

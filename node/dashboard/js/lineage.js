@@ -3,7 +3,7 @@
 import { h, s } from "./dom.js";
 import { short } from "./format.js";
 
-const [W, H, GAP_X, GAP_Y] = [136, 54, 44, 22];
+const [W, H, GAP_X, GAP_Y] = [124, 54, 38, 22];
 
 /**
  * The lineage, first model to the left; it scrolls where it is wider than the page.

@@ -10,6 +10,7 @@ import { PHASES, phaseIndex, phaseTitle, phaseWaits } from "../phases.js";
 import { on, refreshStatus, state } from "../state.js";
 
 const SHOWN_WARNINGS = 3;
+const LOOK_MS = 15000;
 
 /** The page. */
 export async function show({ signal, may }) {
@@ -27,7 +28,9 @@ export async function show({ signal, may }) {
   const models = loaded(() => lastModels(signal));
   const warnings = loaded(() => attention(signal));
   on("model", () => { trend?.again(); models.again(); }, signal);
-  on("warning", () => warnings.again(), signal);
+  for (const topic of ["warning", "epoch", "round"]) on(topic, () => warnings.again(), signal);
+  const look = setInterval(() => warnings.again(), LOOK_MS);
+  signal.addEventListener("abort", () => clearInterval(look));
   return page("Overview", `${status.hospital.name}, member ${status.hospital.index + 1} of the consortium`,
     warnings, figures, now,
     h("div", { class: "columns" },
