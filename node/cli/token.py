@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from node.api.access.roles import PEOPLE, Role
 from node.api.access.tokens import Tokens
@@ -56,11 +54,12 @@ def show(home: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"tokens": [_plain(token) for token in tokens]}))
         return
-    table = Table("id", "name", "role", "made", "expires", "last used", "state", box=None, pad_edge=False)
-    for token in tokens:
-        row = _plain(token)
-        table.add_row(*(str(row[key] or "-") for key in ("id", "name", "role", "created", "expires", "used", "state")))
-    Console(highlight=False, soft_wrap=True, markup=False).print(table)
+    titles = {"id": "id", "name": "name", "role": "role", "created": "made", "expires": "expires", "used": "last used"}
+    rows = [[*titles.values(), "state"]]
+    rows += [[str(row[key] or "-") for key in (*titles, "state")] for row in map(_plain, tokens)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 @command.command("revoke")

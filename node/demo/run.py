@@ -200,7 +200,8 @@ def _say_verdict(options: DemoOptions, verdict: Report, result: reporting.DemoRe
 def _keep_running(hospitals: Sequence[HospitalProcess], anvil: Anvil, console: Console) -> None:
     console.print("the network stays up until Ctrl-C:", highlight=False, soft_wrap=True)
     for hospital in hospitals:
-        console.print(f"  {hospital.name}  {hospital.url}/docs", highlight=False, soft_wrap=True)
+        token = f"medweave token create --role operator --name me --home {hospital.home}"
+        console.print(f"  {hospital.name}  {hospital.url}/  to sign in: {token}", highlight=False, soft_wrap=True)
     console.print(f"  chain       {anvil.url}", highlight=False, soft_wrap=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
