@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from chain.anvil import Anvil
 from chain.client import Chain
+from chain.errors import ContractReverted
 from crypto import secrets
 from node.api import problems
 from node.api.routes import join
@@ -31,6 +32,7 @@ from node.images.phantom import generate
 from node.membership.book import MotionBook
 from node.membership.council import Council
 from node.membership.exchange import Exchange
+from node.membership.succession import is_due, succeed
 from node.membership.waitingroom import WaitingRoom
 from node.storage import FileStore
 
@@ -188,6 +190,39 @@ def test_one_founds_and_two_join_one_after_the_other(land: Land, run: Run) -> No
     assert (code, json.loads(out)["signed"], json.loads(out)["quorum"]) == (0, ["Hospital a", "Hospital b"], 2), err
     a.step(b)
     assert {hospital.name for _, hospital in a.follower.view.present} == {"Hospital a", "Hospital c"}
+
+
+def test_a_stolen_copy_of_a_hospital_speaks_for_nobody_once_its_keys_are_exchanged(
+    land: Land, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    founded(land, run)
+    a, b, thief = land.sites
+    fingerprint = init(land, run, 1)
+    assert run(1, "join", "--to", a.url, "--yes", "--anvil-account", "0")[0] == 0
+    assert run(0, "members", "approve", fingerprint)[0] == 0
+    a.step()
+    b.serve()
+    shutil.copytree(b.home.root, thief.home.root)
+
+    # tonight: new keys, from the machine that is left; the other member approves
+    motion = json.loads(run(1, "members", "rotate", "--yes", "--json")[1])["id"]
+    a.step(b)
+    assert run(0, "members", "approve", motion, "--yes")[0] == 0
+    a.step(b)
+    b.follower.look()
+    assert is_due(b.home, b.view)
+    succeed(b.home, b.identity)
+
+    block = a.chain.block_number()
+    for command in (("resize", "9"), ("leave",), ("rotate",)):
+        code, _, err = run(2, "members", *command, "--yes")
+        assert (code, "only members vote" in err) == (3, True)
+    a.step(b)
+    assert a.chain.block_number() == block, "nothing of what the thief tried reached the chain"
+    with pytest.raises(ContractReverted, match="NotMember"):
+        Chain(land.rpc, read_deployment(thief.home), b.identity.account).registry.set_url("http://thief.example")
+    assert verdicts(run, 2, 1)["account"][0] == "fail"
+    assert run(1, "members", "resize", "9", "--yes")[0] == 0, "the hospital itself goes on with its new keys"
 
 
 def test_founding_again_goes_on_and_sends_nothing(land: Land, run: Run) -> None:
