@@ -14,11 +14,17 @@ export async function curves(signal) {
   const { rows } = await list("verdicts", "verdicts", { order: "newest" }, MOST_VERDICTS, { signal });
   const bySeat = new Map();
   for (const verdict of rows) {
-    const one = bySeat.get(verdict.seat) ?? { name: verdict.hospital, seat: verdict.seat, points: new Map(), samples: new Map() };
+    const one = bySeat.get(verdict.seat) ?? {
+      name: verdict.hospital,
+      seat: verdict.seat,
+      points: new Map(),
+      samples: new Map(),
+    };
     one.points.set(verdict.round - 1, verdict.base_accuracy);
     one.samples.set(verdict.round - 1, verdict.samples);
     bySeat.set(verdict.seat, one);
   }
-  return [...bySeat.values()].sort((a, b) => a.seat - b.seat)
+  return [...bySeat.values()]
+    .sort((a, b) => a.seat - b.seat)
     .map((one) => ({ ...one, points: [...one.points].sort(([a], [b]) => a - b) }));
 }

@@ -17,10 +17,18 @@ export function onSignedOut(action) {
 
 const TRIES = 4;
 
-const pause = (ms, signal) => new Promise((resolve, reject) => {
-  const timer = setTimeout(resolve, ms);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
-});
+const pause = (ms, signal) =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+  });
 
 /**
  * One request. A question the node has no time for just now (429) is asked again after the pause it names.
@@ -46,7 +54,12 @@ async function once(path, { method, json, body, headers, signal, quiet }) {
   let answer;
   try {
     answer = await fetch(`/v1/${path}`, {
-      method, body: sent, signal, headers: { ...kind, ...headers }, credentials: "same-origin", redirect: "error",
+      method,
+      body: sent,
+      signal,
+      headers: { ...kind, ...headers },
+      credentials: "same-origin",
+      redirect: "error",
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -28,21 +28,58 @@ export function mark(at, x, y, size = 4.5) {
   const k = at % SERIES;
   const attributes = { class: `mark series-${k}` };
   switch (MARKS[k]) {
-    case "square": return s("rect", { ...attributes, x: x - size, y: y - size, width: 2 * size, height: 2 * size });
-    case "diamond": return s("path", { ...attributes, d: `M${x} ${y - 1.3 * size}L${x + 1.3 * size} ${y}L${x} ${y + 1.3 * size}L${x - 1.3 * size} ${y}Z` });
-    case "triangle": return s("path", { ...attributes, d: `M${x} ${y - 1.2 * size}L${x + 1.2 * size} ${y + size}L${x - 1.2 * size} ${y + size}Z` });
-    case "cross": return s("path", { ...attributes, class: `mark line-mark series-${k}`, d: `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}` });
-    case "ring": return s("circle", { ...attributes, class: `mark line-mark series-${k}`, cx: x, cy: y, r: size });
-    case "bar": return s("rect", { ...attributes, x: x - size / 2, y: y - 1.3 * size, width: size, height: 2.6 * size });
-    case "star": return s("path", { ...attributes, class: `mark line-mark series-${k}`, d: `M${x} ${y - 1.3 * size}V${y + 1.3 * size}M${x - 1.3 * size} ${y}H${x + 1.3 * size}` });
-    default: return s("circle", { ...attributes, cx: x, cy: y, r: size });
+    case "square":
+      return s("rect", { ...attributes, x: x - size, y: y - size, width: 2 * size, height: 2 * size });
+    case "diamond":
+      return s("path", {
+        ...attributes,
+        d: `M${x} ${y - 1.3 * size}L${x + 1.3 * size} ${y}L${x} ${y + 1.3 * size}L${x - 1.3 * size} ${y}Z`,
+      });
+    case "triangle":
+      return s("path", {
+        ...attributes,
+        d: `M${x} ${y - 1.2 * size}L${x + 1.2 * size} ${y + size}L${x - 1.2 * size} ${y + size}Z`,
+      });
+    case "cross":
+      return s("path", {
+        ...attributes,
+        class: `mark line-mark series-${k}`,
+        d: `M${x - size} ${y - size}L${x + size} ${y + size}M${x - size} ${y + size}L${x + size} ${y - size}`,
+      });
+    case "ring":
+      return s("circle", { ...attributes, class: `mark line-mark series-${k}`, cx: x, cy: y, r: size });
+    case "bar":
+      return s("rect", { ...attributes, x: x - size / 2, y: y - 1.3 * size, width: size, height: 2.6 * size });
+    case "star":
+      return s("path", {
+        ...attributes,
+        class: `mark line-mark series-${k}`,
+        d: `M${x} ${y - 1.3 * size}V${y + 1.3 * size}M${x - 1.3 * size} ${y}H${x + 1.3 * size}`,
+      });
+    default:
+      return s("circle", { ...attributes, cx: x, cy: y, r: size });
   }
 }
 
 /** Names of series with their marks. */
 export function legend(names) {
-  return h("ul", { class: "legend" }, names.map((name, at) =>
-    h("li", {}, s("svg", { width: 28, height: 14, "aria-hidden": "true" }, s("path", { class: `line series-${at % SERIES}`, d: "M1 7H27" }), mark(at, 14, 7, 4)), h("span", { title: name }, brief(name)))));
+  return h(
+    "ul",
+    { class: "legend" },
+    names.map((name, at) =>
+      h(
+        "li",
+        {},
+        s(
+          "svg",
+          { width: 28, height: 14, "aria-hidden": "true" },
+          s("path", { class: `line series-${at % SERIES}`, d: "M1 7H27" }),
+          mark(at, 14, 7, 4),
+        ),
+        h("span", { title: name }, brief(name)),
+      ),
+    ),
+  );
 }
 
 /** Round steps between two values, about `wanted` of them. */
@@ -69,8 +106,12 @@ export function lines({ label, series, format, across, height = 260, bounds = nu
     const frame = { l: 52, r: 14, t: 10, b: 40, width, height };
     const x = (value) => frame.l + ((value - left) / Math.max(1, right - left)) * (width - frame.l - frame.r);
     const y = (value) => height - frame.b - ((value - low) / (high - low || 1)) * (height - frame.t - frame.b);
-    return s("svg", { width, height, class: "chart" }, axes({ frame, x, y, low, high, left, right, format, across }),
-      series.map((one, at) => line(one, at, x, y)));
+    return s(
+      "svg",
+      { width, height, class: "chart" },
+      axes({ frame, x, y, low, high, left, right, format, across }),
+      series.map((one, at) => line(one, at, x, y)),
+    );
   });
   return h("figure", { class: "figure" }, picture, legend(series.map((one) => one.name)));
 }
@@ -84,13 +125,29 @@ function around(values) {
 }
 
 function axes({ frame, x, y, low, high, left, right, format, across }) {
-  const rows = ticks(low, high, 5).map((value) => s("g", { class: "tick" },
-    s("line", { x1: frame.l, x2: frame.width - frame.r, y1: y(value), y2: y(value) }),
-    s("text", { x: frame.l - 8, y: y(value) + 4, "text-anchor": "end" }, format(value))));
+  const rows = ticks(low, high, 5).map((value) =>
+    s(
+      "g",
+      { class: "tick" },
+      s("line", { x1: frame.l, x2: frame.width - frame.r, y1: y(value), y2: y(value) }),
+      s("text", { x: frame.l - 8, y: y(value) + 4, "text-anchor": "end" }, format(value)),
+    ),
+  );
   const most = Math.max(1, Math.floor((frame.width - frame.l - frame.r) / 44));
-  const columns = ticks(left, right, Math.min(most, right - left || 1)).filter(Number.isInteger).map((value) =>
-    s("text", { class: "tick-label", x: x(value), y: frame.height - frame.b + 18, "text-anchor": "middle" }, String(value)));
-  const name = s("text", { class: "axis-name", x: (frame.l + frame.width - frame.r) / 2, y: frame.height - 4, "text-anchor": "middle" }, across);
+  const columns = ticks(left, right, Math.min(most, right - left || 1))
+    .filter(Number.isInteger)
+    .map((value) =>
+      s(
+        "text",
+        { class: "tick-label", x: x(value), y: frame.height - frame.b + 18, "text-anchor": "middle" },
+        String(value),
+      ),
+    );
+  const name = s(
+    "text",
+    { class: "axis-name", x: (frame.l + frame.width - frame.r) / 2, y: frame.height - 4, "text-anchor": "middle" },
+    across,
+  );
   return s("g", { "aria-hidden": "true" }, rows, columns, name);
 }
 
@@ -107,11 +164,34 @@ function line({ name, points }, at, x, y) {
 export function bars({ label, rows, parts, format }) {
   const most = Math.max(...rows.map((row) => row.parts.reduce((sum, part) => sum + part, 0)), 1e-9);
   const id = freshId("bars");
-  const bar = (row) => h("div", { class: "bar-row" }, h("span", { class: "bar-name" }, row.name),
-    h("span", { class: "bar-track" }, row.parts.map((part, at) => part > 0 &&
-      h("span", { class: `bar-part fill-${at % SERIES}`, title: `${parts[at]}: ${format(part)}`, style: { width: `${(100 * part) / most}%` } }))),
-    h("span", { class: "bar-total" }, row.total ?? format(row.parts.reduce((sum, part) => sum + part, 0))));
-  const key = parts.length > 1 && h("ul", { class: "legend" }, parts.map((name, at) =>
-    h("li", {}, h("span", { class: `swatch fill-${at % SERIES}`, "aria-hidden": "true" }), name)));
+  const bar = (row) =>
+    h(
+      "div",
+      { class: "bar-row" },
+      h("span", { class: "bar-name" }, row.name),
+      h(
+        "span",
+        { class: "bar-track" },
+        row.parts.map(
+          (part, at) =>
+            part > 0 &&
+            h("span", {
+              class: `bar-part fill-${at % SERIES}`,
+              title: `${parts[at]}: ${format(part)}`,
+              style: { width: `${(100 * part) / most}%` },
+            }),
+        ),
+      ),
+      h("span", { class: "bar-total" }, row.total ?? format(row.parts.reduce((sum, part) => sum + part, 0))),
+    );
+  const key =
+    parts.length > 1 &&
+    h(
+      "ul",
+      { class: "legend" },
+      parts.map((name, at) =>
+        h("li", {}, h("span", { class: `swatch fill-${at % SERIES}`, "aria-hidden": "true" }), name),
+      ),
+    );
   return h("figure", { class: "figure", id, role: "img", "aria-label": label }, rows.map(bar), key);
 }

@@ -43,7 +43,8 @@ function build(element, attributes, children) {
 
 /** Attributes that could run code or lead elsewhere are refused: they would be a mistake of ours. */
 function safe(name, value) {
-  if (/^on/i.test(name) || name === "style" || name === "srcdoc") throw new TypeError(`attribute ${name} is not allowed`);
+  if (/^on/i.test(name) || name === "style" || name === "srcdoc")
+    throw new TypeError(`attribute ${name} is not allowed`);
   if ((name === "href" || name === "src") && !LINK.test(String(value))) throw new TypeError(`${name} leads elsewhere`);
   return name;
 }

@@ -17,8 +17,14 @@ export function lineage(models, { newest, chosen } = {}) {
   const byId = new Map(placed.map((p) => [p.model.model, p]));
   const lines = placed.filter((p) => byId.has(p.model.parent)).map((p) => edge(byId.get(p.model.parent), p));
   const boxes = placed.map((p) => node(p, { newest, chosen }));
-  const box = h("div", { class: "lineage", tabindex: "0", role: "region", "aria-label": "Lineage of models" }, s("svg", { width, height, viewBox: `0 0 ${width} ${height}` }, lines, boxes));
-  requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; });
+  const box = h(
+    "div",
+    { class: "lineage", tabindex: "0", role: "region", "aria-label": "Lineage of models" },
+    s("svg", { width, height, viewBox: `0 0 ${width} ${height}` }, lines, boxes),
+  );
+  requestAnimationFrame(() => {
+    box.scrollLeft = box.scrollWidth;
+  });
   return box;
 }
 
@@ -36,14 +42,27 @@ function places(models) {
 
 function edge(from, to) {
   const [x1, y1, x2, y2] = [from.x + W, from.y + H / 2, to.x, to.y + H / 2];
-  return s("path", { class: "edge", "aria-hidden": "true", d: `M${x1} ${y1}C${x1 + GAP_X / 2} ${y1} ${x2 - GAP_X / 2} ${y2} ${x2} ${y2}` });
+  return s("path", {
+    class: "edge",
+    "aria-hidden": "true",
+    d: `M${x1} ${y1}C${x1 + GAP_X / 2} ${y1} ${x2 - GAP_X / 2} ${y2} ${x2} ${y2}`,
+  });
 }
 
 function node({ model, x, y }, { newest, chosen }) {
   const title = model.round ? `Round ${model.round}` : "First model";
   const kind = [model.model === newest && "head", model.model === chosen && "chosen"].filter(Boolean).join(" ");
   const words = `${title}, model ${short(model.model)}${model.model === newest ? ", newest" : ""}`;
-  return s("a", { href: `#/models/${model.model}`, class: kind || null, "aria-label": words, "aria-current": model.model === chosen ? "true" : null },
+  return s(
+    "a",
+    {
+      href: `#/models/${model.model}`,
+      class: kind || null,
+      "aria-label": words,
+      "aria-current": model.model === chosen ? "true" : null,
+    },
     s("rect", { x, y, width: W, height: H, rx: 9 }),
-    s("text", { x: x + 13, y: y + 23 }, title), s("text", { class: "faint-text", x: x + 13, y: y + 41 }, short(model.model, 8, 4)));
+    s("text", { x: x + 13, y: y + 23 }, title),
+    s("text", { class: "faint-text", x: x + 13, y: y + 41 }, short(model.model, 8, 4)),
+  );
 }

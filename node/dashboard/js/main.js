@@ -11,13 +11,55 @@ import * as signin from "./pages/signin.js";
 import * as theme from "./theme.js";
 
 const PAGES = [
-  { name: "", title: "Overview", needs: "GET /v1/status", load: () => import("./pages/overview.js"), icon: "M3 10l7-6 7 6v7h-5v-5H8v5H3z" },
-  { name: "rounds", title: "Rounds", needs: "GET /v1/rounds", load: () => import("./pages/rounds.js"), icon: "M3 16l4-6 4 3 6-9M3 18h14" },
-  { name: "ledger", title: "Ledger", needs: "GET /v1/transactions", load: () => import("./pages/ledger.js"), icon: "M4 5h4v4H4zM12 3h4v4h-4zM12 12h4v4h-4zM8 7h4M8 8l4 6" },
-  { name: "models", title: "Models", needs: "GET /v1/models", load: () => import("./pages/models.js"), icon: "M10 3l7 4-7 4-7-4zM3 11l7 4 7-4M3 14l7 4 7-4" },
-  { name: "members", title: "Members", needs: "GET /v1/members", load: () => import("./pages/members.js"), icon: "M7 9a3 3 0 100-6 3 3 0 000 6zM2 17c0-3 2-5 5-5s5 2 5 5M14 9a2.5 2.5 0 100-5M15 12c2 0 3 2 3 5" },
-  { name: "health", title: "Health", needs: "GET /v1/status", load: () => import("./pages/health.js"), icon: "M2 11h4l2-6 4 11 2-5h4" },
-  { name: "predict", title: "Inference", needs: "POST /v1/models/{model}/predict", load: () => import("./pages/predict.js"), icon: "M3 6V3h3M14 3h3v3M17 14v3h-3M6 17H3v-3M10 7a3 3 0 100 6 3 3 0 000-6z" },
+  {
+    name: "",
+    title: "Overview",
+    needs: "GET /v1/status",
+    load: () => import("./pages/overview.js"),
+    icon: "M3 10l7-6 7 6v7h-5v-5H8v5H3z",
+  },
+  {
+    name: "rounds",
+    title: "Rounds",
+    needs: "GET /v1/rounds",
+    load: () => import("./pages/rounds.js"),
+    icon: "M3 16l4-6 4 3 6-9M3 18h14",
+  },
+  {
+    name: "ledger",
+    title: "Ledger",
+    needs: "GET /v1/transactions",
+    load: () => import("./pages/ledger.js"),
+    icon: "M4 5h4v4H4zM12 3h4v4h-4zM12 12h4v4h-4zM8 7h4M8 8l4 6",
+  },
+  {
+    name: "models",
+    title: "Models",
+    needs: "GET /v1/models",
+    load: () => import("./pages/models.js"),
+    icon: "M10 3l7 4-7 4-7-4zM3 11l7 4 7-4M3 14l7 4 7-4",
+  },
+  {
+    name: "members",
+    title: "Members",
+    needs: "GET /v1/members",
+    load: () => import("./pages/members.js"),
+    icon: "M7 9a3 3 0 100-6 3 3 0 000 6zM2 17c0-3 2-5 5-5s5 2 5 5M14 9a2.5 2.5 0 100-5M15 12c2 0 3 2 3 5",
+  },
+  {
+    name: "health",
+    title: "Health",
+    needs: "GET /v1/status",
+    load: () => import("./pages/health.js"),
+    icon: "M2 11h4l2-6 4 11 2-5h4",
+  },
+  {
+    name: "predict",
+    title: "Inference",
+    needs: "POST /v1/models/{model}/predict",
+    load: () => import("./pages/predict.js"),
+    icon: "M3 6V3h3M14 3h3v3M17 14v3h-3M6 17H3v-3M10 7a3 3 0 100 6 3 3 0 000-6z",
+  },
 ];
 
 const main = document.getElementById("main");
@@ -30,8 +72,13 @@ function may(route) {
 
 async function begin() {
   theme.begin();
-  document.querySelector("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
-  onSignedOut(() => { if (state.session !== null) leaveSession("You were signed out: the session has ended."); });
+  document.querySelector("[data-skip]").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
+  onSignedOut(() => {
+    if (state.session !== null) leaveSession("You were signed out: the session has ended.");
+  });
   fill(main, waiting());
   try {
     enter(await get("session", { quiet: true }));
@@ -70,7 +117,16 @@ async function leaveSession(reason) {
 function frame() {
   const { session } = state;
   for (const id of ["top", "side"]) document.getElementById(id).hidden = false;
-  const button = h("button", { type: "button", class: "icon-button", on: { click: () => { theme.next(); dress(); } } });
+  const button = h("button", {
+    type: "button",
+    class: "icon-button",
+    on: {
+      click: () => {
+        theme.next();
+        dress();
+      },
+    },
+  });
   const dress = () => {
     const { sign, words } = theme.said();
     button.setAttribute("aria-label", words);
@@ -78,14 +134,23 @@ function frame() {
     fill(button, h("span", { "aria-hidden": "true" }, sign));
   };
   dress();
-  const who = h("span", { class: "who" }, h("span", { class: "who-name", title: session.name }, session.name), h("span", { class: "who-role" }, session.role));
+  const who = h(
+    "span",
+    { class: "who" },
+    h("span", { class: "who-name", title: session.name }, session.name),
+    h("span", { class: "who-role" }, session.role),
+  );
   const out = h("button", { type: "button", class: "button quiet", on: { click: () => leaveSession() } }, "Sign out");
   fill(document.getElementById("top-actions"), button, who, out);
   fill(document.getElementById("side"), h("ul", {}, PAGES.filter((one) => may(one.needs)).map(tab)));
 }
 
 function tab({ name, title, icon }) {
-  const picture = s("svg", { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true" }, s("path", { d: icon }));
+  const picture = s(
+    "svg",
+    { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true" },
+    s("path", { d: icon }),
+  );
   return h("li", {}, h("a", { href: `#/${name}`, "data-page": name }, picture, h("span", {}, title)));
 }
 
@@ -112,7 +177,10 @@ async function turn(place, signal) {
     if (!first) main.focus({ preventScroll: true });
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
-    fill(main, failure(error, () => turn(place, signal)));
+    fill(
+      main,
+      failure(error, () => turn(place, signal)),
+    );
   }
 }
 

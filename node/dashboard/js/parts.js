@@ -20,7 +20,13 @@ const LONG = 18;
 /** One figure with its name; a long text is set smaller. */
 export function stat(label, value, note) {
   const long = typeof value === "string" && value.length > LONG;
-  return h("div", { class: "stat" }, h("dt", {}, label), h("dd", { class: long ? "long" : null }, value), note && h("dd", { class: "note" }, note));
+  return h(
+    "div",
+    { class: "stat" },
+    h("dt", {}, label),
+    h("dd", { class: long ? "long" : null }, value),
+    note && h("dd", { class: "note" }, note),
+  );
 }
 
 /** Several figures in a row. */
@@ -37,7 +43,11 @@ export const status = (text) => badge(text, TONES[text] ?? "plain");
 /** Names and values under each other. */
 export function facts(rows) {
   const shown = rows.filter((row) => row && row[1] !== null && row[1] !== undefined);
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 /** A digest, address or CID: shortened, whole on hover, copied by its button. */
@@ -56,7 +66,10 @@ function copier(text) {
     await navigator.clipboard.writeText(text).catch(() => {});
     button.classList.add("copied");
     said.textContent = "Copied";
-    setTimeout(() => { button.classList.remove("copied"); said.textContent = `Copy ${short(text)}`; }, 1500);
+    setTimeout(() => {
+      button.classList.remove("copied");
+      said.textContent = `Copy ${short(text)}`;
+    }, 1500);
   }
   return button;
 }
@@ -68,15 +81,28 @@ function copier(text) {
  *   row's attributes.
  */
 export function table({ caption, hidden = true, columns, rows, empty = "Nothing yet.", row = () => ({}) }) {
-  const cells = (item) => columns.map((column, at) => {
-    const attributes = { class: [column.number && "number", column.class].filter(Boolean).join(" ") || null };
-    return at === 0 ? h("th", { scope: "row", ...attributes }, column.cell(item)) : h("td", attributes, column.cell(item));
-  });
-  const head = h("tr", {}, columns.map((c) => h("th", { scope: "col", class: c.number ? "number" : null }, c.title)));
+  const cells = (item) =>
+    columns.map((column, at) => {
+      const attributes = { class: [column.number && "number", column.class].filter(Boolean).join(" ") || null };
+      return at === 0
+        ? h("th", { scope: "row", ...attributes }, column.cell(item))
+        : h("td", attributes, column.cell(item));
+    });
+  const head = h(
+    "tr",
+    {},
+    columns.map((c) => h("th", { scope: "col", class: c.number ? "number" : null }, c.title)),
+  );
   const body = rows.length
     ? rows.map((item) => h("tr", row(item), cells(item)))
     : h("tr", {}, h("td", { colspan: columns.length, class: "none" }, empty));
-  const made = h("table", {}, h("caption", { class: hidden ? "unseen" : null }, caption), h("thead", {}, head), h("tbody", {}, body));
+  const made = h(
+    "table",
+    {},
+    h("caption", { class: hidden ? "unseen" : null }, caption),
+    h("thead", {}, head),
+    h("tbody", {}, body),
+  );
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
 }
 
@@ -85,14 +111,32 @@ export const empty = (text, ...more) => h("div", { class: "empty" }, h("p", {}, 
 
 /** What stands while the node is asked. */
 export function waiting(text = "Asking the node") {
-  return h("div", { class: "waiting", role: "status" }, h("span", { class: "bar" }), h("span", { class: "bar" }), h("span", { class: "bar" }), unseen(text));
+  return h(
+    "div",
+    { class: "waiting", role: "status" },
+    h("span", { class: "bar" }),
+    h("span", { class: "bar" }),
+    h("span", { class: "bar" }),
+    unseen(text),
+  );
 }
 
 /** What went wrong, with a way on. */
 export function failure(error, again) {
   const button = again && h("button", { type: "button", class: "button", on: { click: again } }, "Try again");
-  const title = error.status === 403 ? "Not for this role" : error.status === 404 ? "Not found" : error.title ?? "Something went wrong";
-  return h("div", { class: "failure", role: "alert" }, h("strong", {}, title), h("p", {}, error.detail || error.message), button);
+  const title =
+    error.status === 403
+      ? "Not for this role"
+      : error.status === 404
+        ? "Not found"
+        : (error.title ?? "Something went wrong");
+  return h(
+    "div",
+    { class: "failure", role: "alert" },
+    h("strong", {}, title),
+    h("p", {}, error.detail || error.message),
+    button,
+  );
 }
 
 /** A notice that stays. Tones: warn, bad, plain. */
@@ -120,13 +164,23 @@ export function loaded(load) {
 /** A labelled bar from 0 to 1. */
 export function meter(share, label) {
   const width = `${(100 * Math.max(0, Math.min(1, share))).toFixed(1)}%`;
-  return h("span", { class: "meter", role: "img", "aria-label": label }, h("span", { class: "meter-fill", style: { width } }));
+  return h(
+    "span",
+    { class: "meter", role: "img", "aria-label": label },
+    h("span", { class: "meter-fill", style: { width } }),
+  );
 }
 
 /** A progress bar with its words. */
 export function progress(share, label) {
   const now = Math.round(100 * Math.max(0, Math.min(1, share)));
-  const bar = { role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": now, "aria-label": label };
+  const bar = {
+    role: "progressbar",
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+    "aria-valuenow": now,
+    "aria-label": label,
+  };
   return h("div", { class: "progress", ...bar }, h("span", { style: { width: `${now}%` } }));
 }
 
@@ -135,12 +189,18 @@ export const folded = (summary, ...body) => h("details", {}, h("summary", {}, su
 
 /** A button. */
 export const button = (text, click, options = {}) =>
-  h("button", { type: "button", class: `button ${options.class ?? ""}`, disabled: options.disabled, on: { click } }, text);
+  h(
+    "button",
+    { type: "button", class: `button ${options.class ?? ""}`, disabled: options.disabled, on: { click } },
+    text,
+  );
 
 /** A choice of one, with its label. */
 export function select(label, options, chosen, change) {
   const id = freshId("select");
-  const items = options.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, text));
+  const items = options.map(([value, text]) =>
+    h("option", { value, selected: String(value) === String(chosen) }, text),
+  );
   const box = h("select", { id, on: { change: (event) => change(event.target.value) } }, items);
   return h("span", { class: "field" }, h("label", { for: id }, label), box);
 }

@@ -17,7 +17,7 @@ const NAMES = new Map(PHASES.map(([name, title]) => [name, title]));
 const WAITS = new Map(PHASES.map(([name, , waits]) => [name, waits]));
 
 /** The title of a phase. */
-export const phaseTitle = (name) => NAMES.get(name) ?? ({ done: "Done", aborted: "Aborted" }[name] ?? name);
+export const phaseTitle = (name) => NAMES.get(name) ?? { done: "Done", aborted: "Aborted" }[name] ?? name;
 
 /** What this hospital does or waits for in a phase, as the end of a sentence. */
 export const phaseWaits = (name) => WAITS.get(name) ?? null;
@@ -30,6 +30,11 @@ export function phaseIndex(name) {
 
 /** The kinds of ledger transactions, with their names. */
 export const KINDS = {
-  genesis: "Genesis", update: "Update", acknowledgement: "Acknowledgement", proposal: "Proposal", share: "Share",
-  verdict: "Verdict", checkpoint: "Checkpoint",
+  genesis: "Genesis",
+  update: "Update",
+  acknowledgement: "Acknowledgement",
+  proposal: "Proposal",
+  share: "Share",
+  verdict: "Verdict",
+  checkpoint: "Checkpoint",
 };

@@ -44,7 +44,9 @@ export async function members() {
   return state.members;
 }
 
-on("member", () => { state.members = null; });
+on("member", () => {
+  state.members = null;
+});
 
 /** The name of the hospital behind an account, or the account itself. */
 export function nameOf(account) {

@@ -27,13 +27,23 @@ export function layout(rows) {
     const parents = [...new Set(tx.parents)].map((id) => byId.get(id)).filter(Boolean);
     const column = Math.max(free.get(lane) ?? 0, ...parents.map((parent) => parent.column + 1), 0);
     free.set(lane, column + 1);
-    const node = { tx, column, lane, x: LEFT + column * STEP, y: TOP + lane * LANE + LANE / 2, parents, children: [], outside: new Set(tx.parents).size - parents.length };
+    const node = {
+      tx,
+      column,
+      lane,
+      x: LEFT + column * STEP,
+      y: TOP + lane * LANE + LANE / 2,
+      parents,
+      children: [],
+      outside: new Set(tx.parents).size - parents.length,
+    };
     byId.set(tx.id, node);
     for (const parent of parents) {
       parent.children.push(node);
       edges.push([node, parent]);
     }
-    if (rounds.at(-1)?.round !== tx.round && !rounds.some((one) => one.round === tx.round)) rounds.push({ round: tx.round, x: node.x });
+    if (rounds.at(-1)?.round !== tx.round && !rounds.some((one) => one.round === tx.round))
+      rounds.push({ round: tx.round, x: node.x });
   }
   const nodes = [...byId.values()];
   const width = LEFT * 2 + Math.max(0, ...nodes.map((node) => node.column)) * STEP;
@@ -53,7 +63,11 @@ function laneNames(rows) {
 
 /** The nearest node in a direction, for the arrow keys: left an approved one, right an approving one, up and down a lane. */
 export function neighbour(node, key, graph) {
-  const near = (nodes) => nodes.reduce((best, one) => (best === null || Math.abs(one.x - node.x) < Math.abs(best.x - node.x) ? one : best), null);
+  const near = (nodes) =>
+    nodes.reduce(
+      (best, one) => (best === null || Math.abs(one.x - node.x) < Math.abs(best.x - node.x) ? one : best),
+      null,
+    );
   if (key === "ArrowLeft") return near(node.parents);
   if (key === "ArrowRight") return near(node.children);
   const up = key === "ArrowUp";

@@ -3,10 +3,11 @@
 import { s } from "../dom.js";
 
 const R = 8;
-const polygon = (sides, radius, turn = 0) => Array.from({ length: sides }, (_, k) => {
-  const angle = turn + (2 * Math.PI * k) / sides - Math.PI / 2;
-  return `${(radius * Math.cos(angle)).toFixed(2)},${(radius * Math.sin(angle)).toFixed(2)}`;
-}).join(" ");
+const polygon = (sides, radius, turn = 0) =>
+  Array.from({ length: sides }, (_, k) => {
+    const angle = turn + (2 * Math.PI * k) / sides - Math.PI / 2;
+    return `${(radius * Math.cos(angle)).toFixed(2)},${(radius * Math.sin(angle)).toFixed(2)}`;
+  }).join(" ");
 
 const SHAPES = {
   genesis: () => s("polygon", { points: polygon(8, R) }),

@@ -21,20 +21,67 @@ const ROOM = 56;
  */
 export class DagView {
   constructor(graph, { chosen, filter = () => true }) {
-    Object.assign(this, { graph, chosen, filter, selected: null, focused: graph.nodes.at(-1) ?? null, zoom: 1, x: 0, y: 0, shown: new Map() });
+    Object.assign(this, {
+      graph,
+      chosen,
+      filter,
+      selected: null,
+      focused: graph.nodes.at(-1) ?? null,
+      zoom: 1,
+      x: 0,
+      y: 0,
+      shown: new Map(),
+    });
     const help = freshId("dag-help");
     this.edges = s("g", {});
     this.points = s("g", {});
     this.back = s("g", { "aria-hidden": "true" });
     this.names = s("g", { "aria-hidden": "true" });
     this.world = s("g", {}, this.back, this.edges, this.points);
-    this.svg = s("svg", { class: "dag-view", style: { "--tall": `${Math.round(graph.height + ROOM)}px` }, role: "group", "aria-label": `The ledger: ${count(graph.nodes.length)} transactions in ${graph.lanes.length} lanes`, "aria-describedby": help,
-      on: { wheel: (event) => this.wheel(event), pointerdown: (event) => this.grab(event), keydown: (event) => this.key(event) } }, this.world, this.names);
-    const tool = (sign, words, action) => h("button", { type: "button", class: "icon-button", "aria-label": words, title: words, on: { click: action } }, sign);
-    this.element = h("div", { class: "dag" }, this.svg,
-      h("p", { class: "unseen", id: help }, "Arrow left goes to an approved transaction, arrow right to an approving one, up and down to another hospital. Enter opens it. Plus and minus zoom, zero shows all."),
-      h("div", { class: "dag-buttons" }, tool("+", "Zoom in", () => this.scale(1.35)), tool("−", "Zoom out", () => this.scale(1 / 1.35)), tool("⤢", "Show all", () => this.fit())));
-    new ResizeObserver(() => { if (!this.fitted) this.fit(); else this.settle(); }).observe(this.element);
+    this.svg = s(
+      "svg",
+      {
+        class: "dag-view",
+        style: { "--tall": `${Math.round(graph.height + ROOM)}px` },
+        role: "group",
+        "aria-label": `The ledger: ${count(graph.nodes.length)} transactions in ${graph.lanes.length} lanes`,
+        "aria-describedby": help,
+        on: {
+          wheel: (event) => this.wheel(event),
+          pointerdown: (event) => this.grab(event),
+          keydown: (event) => this.key(event),
+        },
+      },
+      this.world,
+      this.names,
+    );
+    const tool = (sign, words, action) =>
+      h(
+        "button",
+        { type: "button", class: "icon-button", "aria-label": words, title: words, on: { click: action } },
+        sign,
+      );
+    this.element = h(
+      "div",
+      { class: "dag" },
+      this.svg,
+      h(
+        "p",
+        { class: "unseen", id: help },
+        "Arrow left goes to an approved transaction, arrow right to an approving one, up and down to another hospital. Enter opens it. Plus and minus zoom, zero shows all.",
+      ),
+      h(
+        "div",
+        { class: "dag-buttons" },
+        tool("+", "Zoom in", () => this.scale(1.35)),
+        tool("−", "Zoom out", () => this.scale(1 / 1.35)),
+        tool("⤢", "Show all", () => this.fit()),
+      ),
+    );
+    new ResizeObserver(() => {
+      if (!this.fitted) this.fit();
+      else this.settle();
+    }).observe(this.element);
   }
 
   size() {
@@ -103,7 +150,12 @@ export class DagView {
 
   key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const actions = { "+": () => this.scale(1.35), "=": () => this.scale(1.35), "-": () => this.scale(1 / 1.35), 0: () => this.fit() };
+    const actions = {
+      "+": () => this.scale(1.35),
+      "=": () => this.scale(1.35),
+      "-": () => this.scale(1 / 1.35),
+      0: () => this.fit(),
+    };
     if (actions[event.key]) actions[event.key]();
     else if (event.key.startsWith("Arrow") && event.shiftKey) this.pan(event.key);
     else if (event.key.startsWith("Arrow") && this.focused) this.go(neighbour(this.focused, event.key, this.graph));
@@ -153,7 +205,10 @@ export class DagView {
 
   /** Once a frame, however often the mouse moves. */
   soon() {
-    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint({ anew: false }); });
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.paint({ anew: false });
+    });
   }
 
   /** The frame has another size: what is looked at stays in sight. */
@@ -166,42 +221,96 @@ export class DagView {
   paint({ anew = true } = {}) {
     const [width] = this.size();
     this.world.setAttribute("transform", `translate(${this.x} ${this.y}) scale(${this.zoom})`);
-    fill(this.names, this.graph.lanes.map((name, at) => s("text", { class: "lane-name", x: 10, y: (TOP + at * LANE) * this.zoom + this.y + 15 }, brief(name, 34))));
+    fill(
+      this.names,
+      this.graph.lanes.map((name, at) =>
+        s("text", { class: "lane-name", x: 10, y: (TOP + at * LANE) * this.zoom + this.y + 15 }, brief(name, 34)),
+      ),
+    );
     const [left, right] = [-this.x / this.zoom, (width - this.x) / this.zoom];
     const room = right - left;
     if (!anew && this.built && left >= this.built[0] && right <= this.built[1]) return;
     this.built = [left - room, right + room];
     const seen = (x) => x >= this.built[0] && x <= this.built[1];
     this.ground(width);
-    fill(this.edges, this.graph.edges.filter(([child, parent]) => seen(child.x) || seen(parent.x)).map((edge) => this.edge(edge)));
+    fill(
+      this.edges,
+      this.graph.edges.filter(([child, parent]) => seen(child.x) || seen(parent.x)).map((edge) => this.edge(edge)),
+    );
     const before = document.activeElement?.dataset?.tx;
     this.shown.clear();
-    for (const node of this.graph.nodes) if (seen(node.x) || node === this.focused) this.shown.set(node.tx.id, this.node(node));
+    for (const node of this.graph.nodes)
+      if (seen(node.x) || node === this.focused) this.shown.set(node.tx.id, this.node(node));
     fill(this.points, [...this.shown.values()]);
-    if (before && this.shown.has(before) && this.element.isConnected) this.shown.get(before).focus({ preventScroll: true });
+    if (before && this.shown.has(before) && this.element.isConnected)
+      this.shown.get(before).focus({ preventScroll: true });
   }
 
   /** Lanes and the beginnings of rounds. */
   ground(width) {
     const across = Math.max(width / this.zoom, this.graph.width) + 2 * MARGIN;
-    fill(this.back,
-      this.graph.lanes.map((_, at) => at % 2 === 0 && s("rect", { class: "lane", x: -across, y: TOP + at * LANE, width: across * 3, height: LANE })),
-      this.graph.rounds.map(({ round, x }) => s("g", {}, s("line", { class: "round-line", x1: x - STEP / 2, x2: x - STEP / 2, y1: 14, y2: this.graph.height }), s("text", { class: "round-name", x: x - STEP / 2 + 5, y: 24 }, round ? `Round ${round}` : "Start"))));
+    fill(
+      this.back,
+      this.graph.lanes.map(
+        (_, at) =>
+          at % 2 === 0 && s("rect", { class: "lane", x: -across, y: TOP + at * LANE, width: across * 3, height: LANE }),
+      ),
+      this.graph.rounds.map(({ round, x }) =>
+        s(
+          "g",
+          {},
+          s("line", { class: "round-line", x1: x - STEP / 2, x2: x - STEP / 2, y1: 14, y2: this.graph.height }),
+          s("text", { class: "round-name", x: x - STEP / 2 + 5, y: 24 }, round ? `Round ${round}` : "Start"),
+        ),
+      ),
+    );
   }
 
   edge([child, parent]) {
     const near = this.selected && (child === this.selected || parent === this.selected);
     const bend = Math.max(10, (child.x - parent.x) / 2);
     const faint = !near && !(this.filter(child.tx) && this.filter(parent.tx));
-    return s("path", { class: `edge${near ? " near" : ""}${faint ? " faint" : ""}`, d: `M${child.x} ${child.y}C${child.x - bend} ${child.y} ${parent.x + bend} ${parent.y} ${parent.x} ${parent.y}` });
+    return s("path", {
+      class: `edge${near ? " near" : ""}${faint ? " faint" : ""}`,
+      d: `M${child.x} ${child.y}C${child.x - bend} ${child.y} ${parent.x + bend} ${parent.y} ${parent.x} ${parent.y}`,
+    });
   }
 
   node(node) {
     const { tx } = node;
     const words = `${KINDS[tx.kind] ?? tx.kind} by ${tx.hospital ?? "nobody"}, round ${tx.round}, ${tx.confirmed ? "confirmed" : "not confirmed yet"}, approves ${new Set(tx.parents).size}, approved by ${node.children.length} here`;
-    const classes = ["node", `r${tx.round % COLOURS}`, !tx.confirmed && "open", node === this.selected && "chosen", !this.filter(tx) && "faint"].filter(Boolean).join(" ");
-    return s("g", { class: classes, transform: `translate(${node.x} ${node.y})`, tabindex: node === this.focused ? 0 : -1, role: "button", "aria-label": words, "aria-pressed": String(node === this.selected), "data-tx": tx.id,
-      on: { click: () => { if (!this.dragged) this.choose(node); this.dragged = false; }, focus: () => { this.focused = node; } } },
-    s("circle", { class: "halo", r: 13 }), shape(tx.kind), s("title", {}, `${KINDS[tx.kind] ?? tx.kind} · ${tx.hospital ?? "start"} · round ${tx.round}`));
+    const classes = [
+      "node",
+      `r${tx.round % COLOURS}`,
+      !tx.confirmed && "open",
+      node === this.selected && "chosen",
+      !this.filter(tx) && "faint",
+    ]
+      .filter(Boolean)
+      .join(" ");
+    return s(
+      "g",
+      {
+        class: classes,
+        transform: `translate(${node.x} ${node.y})`,
+        tabindex: node === this.focused ? 0 : -1,
+        role: "button",
+        "aria-label": words,
+        "aria-pressed": String(node === this.selected),
+        "data-tx": tx.id,
+        on: {
+          click: () => {
+            if (!this.dragged) this.choose(node);
+            this.dragged = false;
+          },
+          focus: () => {
+            this.focused = node;
+          },
+        },
+      },
+      s("circle", { class: "halo", r: 13 }),
+      shape(tx.kind),
+      s("title", {}, `${KINDS[tx.kind] ?? tx.kind} · ${tx.hospital ?? "start"} · round ${tx.round}`),
+    );
   }
 }

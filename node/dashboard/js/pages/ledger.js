@@ -27,7 +27,11 @@ export async function show({ parameters, signal }) {
   await window_.load();
   on("transactions", () => window_.later(), signal);
   on("transaction", () => window_.later(), signal);
-  return page("Ledger", "Every transaction approves two earlier ones; what a quorum approves is confirmed.", window_.element);
+  return page(
+    "Ledger",
+    "Every transaction approves two earlier ones; what a quorum approves is confirmed.",
+    window_.element,
+  );
 }
 
 /** A window of rounds: its drawing, its table, and the transaction that is looked at. */
@@ -38,7 +42,12 @@ class Window {
     this.drawing = h("div", {});
     this.beside = h("aside", { "aria-label": "Transaction", hidden: true });
     this.below = h("div", {});
-    this.grid = h("div", { class: "ledger" }, card("Drawn by hospital", { tools: this.bar }, this.drawing), this.beside);
+    this.grid = h(
+      "div",
+      { class: "ledger" },
+      card("Drawn by hospital", { tools: this.bar }, this.drawing),
+      this.beside,
+    );
     this.element = h("div", { class: "stack" }, this.grid, card("As a table", {}, this.below));
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
@@ -64,7 +73,9 @@ class Window {
       this.cut ||= part.more;
       if (rows.length >= MOST) break;
     }
-    const same = rows.length === this.rows.length && rows.every((row, at) => row.id === this.rows[at].id && row.confirmed === this.rows[at].confirmed);
+    const same =
+      rows.length === this.rows.length &&
+      rows.every((row, at) => row.id === this.rows[at].id && row.confirmed === this.rows[at].confirmed);
     if (same && this.view) return;
     this.rows = rows;
     this.draw();
@@ -74,7 +85,10 @@ class Window {
   draw() {
     const graph = layout(this.rows);
     const old = this.view;
-    this.view = new DagView(graph, { chosen: (tx) => this.open(tx.id), filter: (tx) => !this.kind || tx.kind === this.kind });
+    this.view = new DagView(graph, {
+      chosen: (tx) => this.open(tx.id),
+      filter: (tx) => !this.kind || tx.kind === this.kind,
+    });
     if (old?.fitted && this.tx) {
       Object.assign(this.view, { zoom: old.zoom, x: old.x, y: old.y, fitted: true });
       this.view.selected = graph.byId.get(this.tx) ?? null;
@@ -87,32 +101,82 @@ class Window {
   controls() {
     const rounds = Array.from({ length: this.last + 1 }, (_, at) => [at, at ? `Round ${at}` : "Start"]).reverse();
     const span = this.to - this.from + 1;
-    const move = (from, to) => { this.from = Math.max(0, from); this.to = to; this.view = null; this.close(); remember({ from: this.from, to: this.to }); return this.load(); };
+    const move = (from, to) => {
+      this.from = Math.max(0, from);
+      this.to = to;
+      this.view = null;
+      this.close();
+      remember({ from: this.from, to: this.to });
+      return this.load();
+    };
     const spans = WINDOWS.includes(span) ? WINDOWS : [...WINDOWS, span].sort((a, b) => a - b);
     return [
       button("Earlier", () => move(this.from - span, this.to - span), { disabled: this.from <= 0 }),
       select("Up to", rounds, this.to, (value) => move(Number(value) - span + 1, Number(value))),
-      select("Showing", spans.map((n) => [n, plural(n, "round")]), span, (value) => move(this.to - Number(value) + 1, this.to)),
-      button("Later", () => move(this.from + span, Math.min(this.last, this.to + span)), { disabled: this.to >= this.last }),
-      select("Highlight", [["", "all kinds"], ...Object.entries(KINDS)], this.kind, (value) => { this.kind = value; this.listed = IN_TABLE; this.view.paint(); this.list(); }),
+      select(
+        "Showing",
+        spans.map((n) => [n, plural(n, "round")]),
+        span,
+        (value) => move(this.to - Number(value) + 1, this.to),
+      ),
+      button("Later", () => move(this.from + span, Math.min(this.last, this.to + span)), {
+        disabled: this.to >= this.last,
+      }),
+      select("Highlight", [["", "all kinds"], ...Object.entries(KINDS)], this.kind, (value) => {
+        this.kind = value;
+        this.listed = IN_TABLE;
+        this.view.paint();
+        this.list();
+      }),
     ];
   }
 
   list() {
     const rows = this.rows.filter((tx) => !this.kind || tx.kind === this.kind);
     const newest = [...rows].reverse().slice(0, this.listed);
-    const open = (tx) => h("a", { href: `#/ledger?from=${this.from}&to=${this.to}&tx=${tx.id}`, on: { click: (event) => { event.preventDefault(); this.open(tx.id); } } }, KINDS[tx.kind] ?? tx.kind);
-    fill(this.below,
-      h("p", { class: "help" }, `${plural(rows.length, "transaction")}${rows.length > newest.length ? `, the newest ${count(newest.length)} below` : ""}.${this.cut ? ` Only the first ${count(MOST)} of this window were read: choose fewer rounds.` : ""}`),
-      table({ caption: "Transactions of this window, newest first", rows: newest, columns: [
-        { title: "Kind", cell: open },
-        { title: "Hospital", cell: (tx) => tx.hospital ?? "–", class: "wrap" },
-        { title: "Round", number: true, cell: (tx) => count(tx.round) },
-        { title: "Approved by", number: true, cell: (tx) => plural(tx.weight ?? 0, "member") },
-        { title: "State", cell: (tx) => (tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy")) },
-        { title: "Transaction", cell: (tx) => digest(tx.id) },
-      ] }),
-      rows.length > newest.length && h("p", {}, button("Show more", () => { this.listed += 5 * IN_TABLE; this.list(); })));
+    const open = (tx) =>
+      h(
+        "a",
+        {
+          href: `#/ledger?from=${this.from}&to=${this.to}&tx=${tx.id}`,
+          on: {
+            click: (event) => {
+              event.preventDefault();
+              this.open(tx.id);
+            },
+          },
+        },
+        KINDS[tx.kind] ?? tx.kind,
+      );
+    fill(
+      this.below,
+      h(
+        "p",
+        { class: "help" },
+        `${plural(rows.length, "transaction")}${rows.length > newest.length ? `, the newest ${count(newest.length)} below` : ""}.${this.cut ? ` Only the first ${count(MOST)} of this window were read: choose fewer rounds.` : ""}`,
+      ),
+      table({
+        caption: "Transactions of this window, newest first",
+        rows: newest,
+        columns: [
+          { title: "Kind", cell: open },
+          { title: "Hospital", cell: (tx) => tx.hospital ?? "–", class: "wrap" },
+          { title: "Round", number: true, cell: (tx) => count(tx.round) },
+          { title: "Approved by", number: true, cell: (tx) => plural(tx.weight ?? 0, "member") },
+          { title: "State", cell: (tx) => (tx.confirmed ? badge("confirmed", "good") : badge("waiting", "busy")) },
+          { title: "Transaction", cell: (tx) => digest(tx.id) },
+        ],
+      }),
+      rows.length > newest.length &&
+        h(
+          "p",
+          {},
+          button("Show more", () => {
+            this.listed += 5 * IN_TABLE;
+            this.list();
+          }),
+        ),
+    );
   }
 
   async open(id, { focus = true } = {}) {
@@ -123,8 +187,20 @@ class Window {
     const tx = node?.tx ?? (await getOr(`transactions/${id}`, null, { signal: this.signal }));
     this.beside.hidden = false;
     this.grid.classList.add("open-detail");
-    fill(this.beside, detail(tx, { children: node?.children.map((one) => one.tx) ?? [], open: (other) => this.open(other), close: () => this.close(true), signal: this.signal }));
-    if (focus) this.beside.querySelector("h2")?.parentElement.querySelector("button")?.focus({ preventScroll: innerWidth >= 1200 });
+    fill(
+      this.beside,
+      detail(tx, {
+        children: node?.children.map((one) => one.tx) ?? [],
+        open: (other) => this.open(other),
+        close: () => this.close(true),
+        signal: this.signal,
+      }),
+    );
+    if (focus)
+      this.beside
+        .querySelector("h2")
+        ?.parentElement.querySelector("button")
+        ?.focus({ preventScroll: innerWidth >= 1200 });
   }
 
   close(back = false) {
@@ -139,9 +215,33 @@ class Window {
 }
 
 function key() {
-  const sample = (kind, name, open = false) => h("li", {}, s("svg", { width: 22, height: 22, viewBox: "-12 -12 24 24", "aria-hidden": "true", class: open ? "open" : null }, shape(kind)), name);
+  const sample = (kind, name, open = false) =>
+    h(
+      "li",
+      {},
+      s(
+        "svg",
+        { width: 22, height: 22, viewBox: "-12 -12 24 24", "aria-hidden": "true", class: open ? "open" : null },
+        shape(kind),
+      ),
+      name,
+    );
   return [
-    h("ul", { class: "kinds", "aria-label": "Shapes" }, Object.entries(KINDS).filter(([kind]) => kind !== "genesis").map(([kind, name]) => sample(kind, name)), sample("update", "Hollow: not confirmed yet", true)),
-    folded("How to move", h("p", {}, "Drag to move, Ctrl and the wheel (or + and −) to zoom. With the keyboard: arrows go from transaction to transaction, Shift and arrows move the drawing, Enter opens, 0 shows all. Colours tell rounds apart.")),
+    h(
+      "ul",
+      { class: "kinds", "aria-label": "Shapes" },
+      Object.entries(KINDS)
+        .filter(([kind]) => kind !== "genesis")
+        .map(([kind, name]) => sample(kind, name)),
+      sample("update", "Hollow: not confirmed yet", true),
+    ),
+    folded(
+      "How to move",
+      h(
+        "p",
+        {},
+        "Drag to move, Ctrl and the wheel (or + and −) to zoom. With the keyboard: arrows go from transaction to transaction, Shift and arrows move the drawing, Enter opens, 0 shows all. Colours tell rounds apart.",
+      ),
+    ),
   ];
 }
