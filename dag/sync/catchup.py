@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _MAX_ANCHORS = 1_000_000
 _MAX_FAILURES = 12
+_ASKED_AGAIN = 4
+"""Times that the peer in the middle of a segment is asked again for a page that did not come: another one has attached in
+another order and would have to begin anew, and on lines that lose a fifth of all messages no long segment would ever end."""
 _MAX_PAST = 64
 """Requests for pages remembered, so that a late page is no offence."""
 DENSE = 32
@@ -48,6 +51,7 @@ class Segment:
         page: a page that waits for the segments before it.
         finished: whether the peer said that this was all.
         useless: pages in a row that brought nothing new.
+        again: times the page under way was asked for again.
         tried: peers that failed at it.
     """
 
@@ -60,6 +64,7 @@ class Segment:
     page: tuple[bytes, ...] | None = None
     finished: bool = False
     useless: int = 0
+    again: int = 0
     tried: dict[str, None] = field(default_factory=dict)
 
     def restart(self) -> None:
@@ -67,7 +72,7 @@ class Segment:
         if self.peer is not None:
             self.tried[self.peer] = None
         self.peer, self.number, self.cursor, self.page = None, None, None, None
-        self.deadline, self.finished, self.useless = float("inf"), False, 0
+        self.deadline, self.finished, self.useless, self.again = float("inf"), False, 0, 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,12 @@ class CatchUp:
             return peer.name, RangeRequest(number, self._places(segment, first=place == 0), segment.until)
         return None
 
+    def arrived(self, number: int, peer: str) -> None:
+        """A page came in and waits to be served: from now on it is this node that is slow."""
+        segment = next((s for s in self._segments if s.number == number and s.peer == peer), None)
+        if segment is not None:
+            segment.deadline = float("inf")
+
     def take(self, peer: str, page: Range, now: float) -> None:
         """A page arrived.
 
@@ -171,7 +182,7 @@ class CatchUp:
             if self._asked.get(page.number) == peer:
                 return  # late, or twice by the network's doing
             raise Unsolicited(f"page {page.number} was not asked of {peer}")
-        segment.number, segment.deadline = None, float("inf")
+        segment.number, segment.deadline, segment.again = None, float("inf"), 0
         if page.transactions:
             segment.cursor = sha256(page.transactions[-1])
             segment.page = page.transactions
@@ -210,7 +221,7 @@ class CatchUp:
         self._advance(now)
 
     def expire(self, now: float) -> list[tuple[str, PeerFault]]:
-        """What ran out of time, and of whom; other peers are asked next."""
+        """What ran out of time, and of whom; the same peer is asked again in the middle of a segment, else others."""
         faults: list[tuple[str, PeerFault]] = []
         for segment in self._segments:
             peer = segment.peer
@@ -219,7 +230,10 @@ class CatchUp:
             late = segment.number is not None
             what = "sent no page in time" if late else "sent a range that does not lead to its end"
             faults.append((peer, Unanswered(f"{peer} {what}") if late else Barren(f"{peer} {what}")))
-            self._fail(segment)
+            if late and segment.cursor is not None and segment.again < _ASKED_AGAIN:
+                segment.number, segment.deadline, segment.again = None, float("inf"), segment.again + 1
+            else:
+                self._fail(segment)
         self._advance(now)
         return faults
 

@@ -142,6 +142,10 @@ class SyncMachine:
             return self._settle([self._blame(lane, error, MALFORMED, now)], now)
         if not self._lanes.admit(lane, parsed, len(message), mark):
             return [Overloaded(peer)]
+        if vouched and isinstance(parsed, Answer):
+            self._wants.arrived(parsed.number, peer)
+        elif vouched and isinstance(parsed, Range):
+            self._catchup.arrived(parsed.number, peer)
         return []
 
     @property

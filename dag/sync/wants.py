@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -152,6 +152,12 @@ class Wants:
             elif tx_id in self._ready:
                 self._ready.move_to_end(tx_id)
         return [self._start(peer, ids, now, numbers) for peer in free if (ids := tuple(chosen[peer.name]))]
+
+    def arrived(self, number: int, peer: str) -> None:
+        """An answer came in and waits to be served: from now on it is this node that is slow."""
+        asked = self._asked.get(number)
+        if asked is not None and asked.peer == peer:
+            self._asked[number] = replace(asked, deadline=float("inf"))
 
     def answered(self, number: int, peer: str) -> Asked | None:
         """A request was answered, perhaps late, perhaps twice by the network's doing; None if the peer was not asked."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from dag.sync import LedgerAccess, Send, SyncConfig, SyncMachine
 from dag.sync.messages import (
+    Announce,
     Answer,
     Frontier,
     Range,
@@ -20,11 +24,11 @@ from tests.dag.syncnet import SILENT, Net, chain
 from tests.dag.test_ledger import QUIET
 
 
-def played(rounds: int, books: list) -> list[bytes]:
+def played(rounds: int, books: list, begin: int = 0) -> list[bytes]:
     """Rounds in which each of three members approves the others' last transactions; the ids that the chain anchors."""
     last = [books[0].genesis_id] * 3
     rows, anchors = [], []
-    for number in range(rounds):
+    for number in range(begin, begin + rounds):
         for member in range(3):
             made = post((last[member - 1], last[member - 2]), QUIET, member, number)
             last[member] = made.id
@@ -107,6 +111,40 @@ def test_what_a_peer_attached_before_all_that_is_common_is_found_too():
     net.sent.clear()
     net.run(20.0)
     assert not net.sent["range-request"], "and then it is quiet"
+
+
+def test_a_long_way_through_what_is_known_is_walked_on_lines_that_lose_messages():
+    """What is missing lies behind forty known pages. A lost one is asked for again; beginning anew would never get there."""
+    books = [ledger(), ledger()]
+    played(500, books)
+    chain(books[0], 300, 3)
+    played(350, books, 500)
+    config = replace(SyncConfig(), page=16)
+    net = Net(2, books=books, config=config, loss=0.2, latency=(0.01, 0.03))
+    assert net.run(400.0, net.same)
+    assert net.sent["request"] < 100, "not one generation after the other"
+
+
+def test_an_answer_that_waits_to_be_served_is_not_late():
+    """A node that serves seldom blames nobody for its own pace."""
+    books = [ledger(), ledger()]
+    chain(books[0], 3)
+    machine = SyncMachine(LedgerAccess(books[1]), SyncConfig(), random.Random(1))
+    told = [*machine.connect("a", 0.0), *machine.connect("b", 0.0)]
+    tip = list(books[0].tangle.ids())[-1]
+    for peer in ("a", "b"):
+        machine.receive(peer, Announce((tip,)).encode(), 0.1)
+    told += machine.work(0.1)
+    ((peer, question),) = [
+        (e.peer, parse(e.message)) for e in told if isinstance(e, Send) and isinstance(parse(e.message), Request)
+    ]
+    raws = tuple(books[0].get(tx_id).raw for tx_id in question.ids)
+    machine.receive(peer, Answer(question.number, raws, ()).encode(), 0.2)
+    late = machine.tick(100.0)
+    asked = [parse(e.message) for e in late if isinstance(e, Send)]
+    assert not [message for message in asked if isinstance(message, Request)], "it is here already"
+    machine.work(100.0)
+    assert not machine.stats().held
 
 
 def test_what_a_peer_holds_and_this_node_refuses_is_not_fetched_for_ever():
