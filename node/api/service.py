@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from node.membership.book import MotionBook
     from node.membership.exchange import Exchange
     from node.planning.board import NoticeBoard
+    from node.planning.choice import Choice
+    from node.planning.orders import OrderBook
+    from node.planning.timetable import Opening
     from node.publishing.gossip import Gossip
     from node.publishing.publisher import Publisher
     from node.rounds.journal import Journal
+    from node.rounds.plan import Plan
     from node.rounds.runner import RoundRunner
     from node.storage import BlobStore
     from node.work.messages import Answered
@@ -47,6 +51,22 @@ class Asking(Protocol):
         """What a model says about an image."""
 
 
+class Plans(Protocol):
+    """Which plan is in force, and what follows from it."""
+
+    orders: OrderBook
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan in force; None where there is none, or it could not be fetched yet."""
+
+    def choice(self, view: ConsortiumView) -> Choice:
+        """Where it comes from."""
+
+    def outlook(self, view: ConsortiumView, fresh: int) -> Opening:
+        """When this hospital opens the next round."""
+
+
 class Service(Protocol):
     """A running node, as its API sees it."""
 
@@ -61,6 +81,7 @@ class Service(Protocol):
     gossip: Gossip
     motions: Exchange
     notices: NoticeBoard
+    planning: Plans
     book: MotionBook
     journal: Journal
 

@@ -10,10 +10,11 @@ from dag.transaction import Transaction, restore
 from node.cli.plan_source import PlanShelf
 from node.consortium.view import address_bytes
 from node.planning.board import NoticeBoard
-from node.planning.choice import choose, fewest_members, key_serves
+from node.planning.choice import choose
 from node.planning.orders import OrderBook
+from node.planning.outlook import Wishes, next_round
 from node.planning.progress import Progress, progress_of, usual_seconds
-from node.planning.timetable import Opening, next_opening, past_of
+from node.planning.timetable import Opening
 from node.rounds.journal import Journal
 
 if TYPE_CHECKING:
@@ -76,27 +77,16 @@ class RoundDesk:
     def next(self) -> Opening:
         """When this hospital would open the next round, and why."""
         view, plan = self.view, self.plan_in_force()
-        current = view.current
-        if current is not None and current.open:
-            return Opening(None, f"round {current.round} is open")
         if plan is None:
             return Opening(None, f"the plan in force: {choose(view, self.shelf.own).words}")
-        if len(view.members) < fewest_members(plan):
-            return Opening(None, f"it waits for {fewest_members(plan)} members, there are {len(view.members)}")
-        if not key_serves(view, plan):
-            return Opening(None, "there is no key yet that its rounds can be trained under: see `medweave keys watch`")
-        now = time.time()
-        if self.orders.wanted(current.round + 1 if current else 1):
-            return Opening(now, "asked for here")
-        if self.orders.paused:
-            return Opening(None, "this hospital opens none: `medweave round resume`")
-        if not plan.scheduled:
-            target = self.shelf.config.rounds.target
-            if view.finalised < target:
-                return Opening(now, f"{view.finalised} of {target} rounds finalised")
-            return Opening(None, "the plan in force has no timetable: `medweave round start`")
+        current = view.current
+        wishes = Wishes(
+            asked=self.orders.wanted(current.round + 1 if current else 1),
+            paused=self.orders.paused,
+            target=self.shelf.config.rounds.target,
+        )
         opened_at = self.opened_at(current) if current else None
-        return next_opening(plan, past_of(view, plan, opened_at), len(self.fresh()), now)
+        return next_round(view, plan, wishes, opened_at, len(self.fresh()), time.time())
 
     def fresh(self) -> frozenset[int]:
         """Seats of the members that have announced new data since the last finalised round, as far as this hospital has heard."""

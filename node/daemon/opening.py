@@ -10,8 +10,7 @@ from eth_utils.crypto import keccak
 
 from chain.errors import ContractReverted
 from node.learning.modelfile import model_hash
-from node.planning.choice import fewest_members, key_serves
-from node.planning.timetable import next_opening, past_of
+from node.planning.outlook import Wishes, next_round
 from node.rounds.steps.models import genesis_model
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from chain.records import Receipt
     from node.consortium.view import ConsortiumView
     from node.planning.orders import OrderBook
+    from node.planning.timetable import Opening
     from node.rounds.journal import Journal
     from node.rounds.plan import Plan
 
@@ -78,7 +78,7 @@ class RoundOpener:
             ContractReverted: The contract refuses the plan; its own error says why.
             ChainError: The chain does not answer.
         """
-        current = view.current
+        current, now = view.current, self._clock()
         if plan is None or self._me not in view.members:
             self._idle_since = None
             return
@@ -87,40 +87,15 @@ class RoundOpener:
             self._end_if_left(view)
             return
         asked = self._orders.wanted(current.round + 1 if current else 1)
-        why = "asked for here" if asked else self._due(view, plan, opened_at, fresh)
-        if not why or self._too_few(view, plan) or not self._has_key(view, plan):
+        wishes = Wishes(asked=asked, paused=self._orders.paused, target=self._target)
+        opening = next_round(view, plan, wishes, opened_at, fresh, now)
+        if not opening.due(now):
             self._idle_since = None
+            self._explain(opening)
             return
         self._idle_since = self._idle_since or time.monotonic()
         if asked or time.monotonic() - self._idle_since >= TURN_SECONDS * self._rank(view):
-            self._open(view, plan, why)
-
-    def _due(self, view: ConsortiumView, plan: Plan, opened_at: float | None, fresh: int) -> str:
-        """Why a round is to be opened now; empty: it is not."""
-        if self._orders.paused:
-            return ""
-        if not plan.scheduled:
-            return f"{view.finalised} of {self._target} rounds finalised" if view.finalised < self._target else ""
-        now = self._clock()
-        opening = next_opening(plan, past_of(view, plan, opened_at), fresh, now)
-        return opening.why if opening.due(now) else ""
-
-    def _too_few(self, view: ConsortiumView, plan: Plan) -> bool:
-        """Whether a round could not end for want of members; said once."""
-        needed, there = fewest_members(plan), len(view.members)
-        if there < needed:
-            self._say(f"no round is opened: plan {plan.name!r} waits for {needed} members, there are {there}")
-        return there < needed
-
-    def _has_key(self, view: ConsortiumView, plan: Plan) -> bool:
-        """Whether the present key is one that a round of the plan can be trained under; what is amiss is said once."""
-        serves = key_serves(view, plan)
-        if view.fitting and not serves:
-            self._say(
-                f"no round is opened: plan {plan.name!r} asks for a key that any {plan.threshold_for(len(view.members))} members open "
-                f"({plan.parameter_set}); the nodes make it where the plan is in force by vote, else `medweave keys rotate` does"
-            )
-        return serves
+            self._open(view, plan, opening.why)
 
     def _open(self, view: ConsortiumView, plan: Plan, why: str) -> None:
         if view.head is None:
@@ -167,7 +142,8 @@ class RoundOpener:
         log.info("opened: %s (%s)", what, why)
         return receipt
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
-            log.warning("%s", text)
+    def _explain(self, opening: Opening) -> None:
+        """Say why no round is opened, when that changes; a time that has not come is no news."""
+        if opening.at is None and opening.why != self._said:
+            self._said = opening.why
+            log.info("no round is opened: %s", opening.why)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from chain.votes import PlanDecision
 from node.daemon.opening import RoundOpener
 from node.errors import BadPlan
-from node.planning.choice import choose, fewest_members
+from node.planning.choice import Choice, choose, fewest_members
 from node.planning.images import ImageWatch
 from node.planning.orders import OrderBook
+from node.planning.outlook import Wishes, next_round
+from node.planning.timetable import Opening
 from node.rounds.plan import Plan
 from node.storage import StorageError
 
@@ -77,8 +79,12 @@ class PlanInForce:
                 self._obtain(motion.vote.plan)
         return self.plan
 
+    def choice(self, view: ConsortiumView) -> Choice:
+        """Where the plan in force comes from."""
+        return choose(view, self._own)
+
     def _choose(self, view: ConsortiumView) -> Plan | None:
-        choice = choose(view, self._own)
+        choice = self.choice(view)
         if choice.source == "withdrawn":
             self._say("the members withdrew every plan: `medweave plan propose` puts another to the vote")
         if choice.source == "file" or choice.digest is None:
@@ -139,6 +145,7 @@ class Planning:
     ) -> None:
         self._plans = plans
         self._waits = ""
+        self._target, self._clock = config.rounds.target, clock
         self.orders = OrderBook(home.orders)
         self.in_force = PlanInForce(home.file(config.rounds.plan), plans, store)
         self.opener = RoundOpener(me, config.rounds.target, chain, journal, self.orders, clock)
@@ -166,6 +173,24 @@ class Planning:
         """
         plan = self.in_force.look(view, live)
         self.opener.step(view, plan, self._opened_at(view), len(board.fresh(view)))
+
+    def choice(self, view: ConsortiumView) -> Choice:
+        """Where the plan in force comes from."""
+        return self.in_force.choice(view)
+
+    def outlook(self, view: ConsortiumView, fresh: int) -> Opening:
+        """When this hospital opens the next round, and why not before.
+
+        Args:
+            view: What the chain said so far.
+            fresh: Hospitals that have announced new data since the last finalised round.
+        """
+        plan, current = self.plan, view.current
+        if plan is None:
+            return Opening(None, f"the plan in force: {self.choice(view).words}")
+        asked = self.orders.wanted(current.round + 1 if current else 1)
+        wishes = Wishes(asked=asked, paused=self.orders.paused, target=self._target)
+        return next_round(view, plan, wishes, self._opened_at(view), fresh, self._clock())
 
     def key_waits(self, view: ConsortiumView) -> bool:
         """Whether there are too few members for any round, so that a first key would open nothing; said once."""

@@ -15,10 +15,13 @@ from chain.client import Chain
 from node.api.app import create_app
 from node.calling import Dialer, MemberAuth
 from node.consortium.view import ConsortiumView, fold
+from node.daemon.planning import Planning
+from node.daemon.plans import PlanBook
 from node.epochs.keeper import Keeper
 from node.epochs.vault import Vault
 from node.home import Home
 from node.membership.book import MotionBook
+from node.planning.board import NoticeBoard
 from node.publishing.gossip import Gossip
 from node.storage import FileStore
 from tests.api.access.support import access_over, bearer, config_for
@@ -109,10 +112,16 @@ def service(net, tmp_path_factory):
     chain = Chain("http://127.0.0.1:1", net.deployment)
     vault = Vault(home, "password", store, allow_minimal=True)
     view = fold(ConsortiumView(), events(net))
+    config = config_for("http://node-0")
+    plans = PlanBook(net.deployment, node.blobs, allow_minimal=True)
+    planning = Planning(home, config, 0, chain, plans, store, node.journal)
+    planning.in_force.look(view)
     return SimpleNamespace(
         me=0,
+        planning=planning,
+        notices=NoticeBoard(home.notices, net.deployment, lambda: view),
         started=time.time(),
-        config=config_for("http://node-0"),
+        config=config,
         access=access_over(view, net.deployment.consortium, "http://node-0", home.root),
         chain=chain,
         keeper=Keeper(0, chain, node.blobs, vault),

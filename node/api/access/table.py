@@ -107,6 +107,7 @@ _LEDGER = {
 }
 
 _ROUNDS = {
+    "GET /v1/plan": _rule(*_LOCAL),
     "GET /v1/rounds": _rule(*_RECORDS),
     "GET /v1/rounds/{number}": _rule(*_LOCAL),
     "GET /v1/rounds/{number}/envelope": _rule(*_RECORDS),
