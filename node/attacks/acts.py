@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("medweave.attacks")
 
 NEVER_SECONDS = 1e9
-UNBOUNDED = 10**6
+UNBOUNDED = Decimal(10**6)
 """A liar's own idea of the plan's L2 bound on an update."""
 
 
@@ -53,6 +54,7 @@ class Liar:
     def __init__(self, attack: Attack) -> None:
         self.attack = attack
         self._first: dict[int, NDArray[np.float32]] = {}
+        self._own: dict[str, bytes] = {}
 
     def carry_out(self, ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, ...]:
         """Do one effect its own way where the attack wants that; see `node.rounds.worker.carry_out`."""
@@ -69,7 +71,7 @@ class Liar:
             case do.OpenAndScore(proposal, _):
                 return self._told(state, state.proposals[proposal], carry_out(ports, state, effect))
             case _ if kind == "parasite-chain":
-                return carry_out(replace(ports, ledger=_Alone(ports.ledger)), state, effect)
+                return carry_out(replace(ports, ledger=_Alone(ports.ledger, self._own)), state, effect)
             case _:
                 return carry_out(ports, state, effect)
 
@@ -125,10 +127,11 @@ class _Poisoner:
 
 
 class _Alone:
-    """A ledger whose new transactions stand on this member's own last ones."""
+    """A ledger whose new transactions stand on this member's own last one."""
 
-    def __init__(self, ledger: Any) -> None:
+    def __init__(self, ledger: Any, own: dict[str, bytes]) -> None:
         self._ledger = ledger
+        self._own = own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
@@ -145,12 +148,12 @@ class _Alone:
         parents: tuple[bytes, bytes] | None = None,
     ) -> Transaction:
         """Attach to nobody else's tips, unless the kind needs others below it."""
-        own: bytes | None = getattr(self, "_last", None)
+        own = self._own.get("last")
         if own is not None and parents is None and approve is None:
             parents = (own, own)
         about = {"epoch": epoch, "round_number": round_number, "payload": payload, "approve": approve}
         posted: Transaction = self._ledger.post(kind, body, parents=parents, **about)
-        self._last = posted.id
+        self._own["last"] = posted.id
         return posted
 
 

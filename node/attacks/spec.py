@@ -24,7 +24,6 @@ POISONS: Final = {
 PROTOCOL: Final = {
     "inflated-size": "declares AMOUNT times as many images as it has (default 100)",
     "inflated-score": "its verdicts give full marks to every sum",
-    "equivocation": "posts two transactions under one sequence number",
     "parasite-chain": "builds on nobody's transactions but its own",
     "lying-leader": "as leader it proposes groups of its own choice",
     "withheld-share": "never opens a sum it is asked to open",
@@ -32,6 +31,9 @@ PROTOCOL: Final = {
     "malformed-ciphertext": "locks random bytes instead of ciphertexts",
 }
 """Attacks on the protocol."""
+
+MARK: Final = "attack.txt"
+"""A demo writes the attack into this file of a liar's directory; a daemon lies nowhere else."""
 
 KINDS: Final = POISONS | PROTOCOL
 """Every attack by name, with what the attacker does."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--round-seconds", type=int, default=1200, show_default=True, help="A round is aborted after this long.")
 @click.option("--no-baseline", is_flag=True, help="Do not train each hospital alone for comparison.")
 @click.option("--check-plaintext", is_flag=True, help="Also add the quantised updates in the clear and compare bits.")
+@click.option("--attack", default="", help="Hospitals that lie: KIND[:AMOUNT]@HOSPITAL[,…], such as sign-flip@3.")
 @click.option("--keep-running", is_flag=True, help="Leave the network up and print the URLs.")
 def command(
     hospitals: int,
@@ -62,6 +63,7 @@ def command(
     json_file: Path | None,
     base_port: int,
     round_seconds: int,
+    attack: str,
     *,
     no_baseline: bool,
     check_plaintext: bool,
@@ -92,6 +94,7 @@ def command(
         base_port=base_port,
         samples=samples,
         round_seconds=round_seconds,
+        attack=attack,
     )
     signal.signal(signal.SIGTERM, _stop)
     from node.demo.run import run  # torch is loaded here, after the options were checked

@@ -15,9 +15,12 @@ import tomli_w
 from chain.anvil import Anvil, dev_account
 from chain.deployment import deploy, fund
 from chain.records import Hospital
+from node.attacks.poison import poisoned_images
+from node.attacks.spec import MARK, parse_attack
 from node.demo.data import write
 from node.demo.ports import choose_ports
 from node.demo.processes import HospitalProcess, finish, stop_all, wait_until_up
+from node.images.dataset import load_saved, save
 from node.rounds.plan import Plan
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 INIT_SECONDS = 120.0
 LAST_RATE = Decimal("0.5")
 """Share of the first round's peak learning rate that the last round still uses."""
+ATTACKED_CLIP_NORM = Decimal(4)
+"""The L2 bound of a demo that is attacked: a few times what its honest updates need, so that the bound on sums says something."""
 STAKE_ETHER = 100
 """What each hospital's account is given on the demo's own chain."""
 
@@ -53,6 +58,7 @@ def plan_for(options: DemoOptions, data: DemoData) -> Plan:
         min_group=options.min_group,
         collect_seconds=options.round_seconds // 2,
         round_seconds=options.round_seconds,
+        **({"defence": "suspicion", "clip_norm": ATTACKED_CLIP_NORM} if options.attack else {}),
     )
 
 
@@ -129,6 +135,19 @@ def _hospitals(options: DemoOptions, ports: list[int]) -> tuple[HospitalProcess,
     )
 
 
+def _make_liars(options: DemoOptions, hospitals: tuple[HospitalProcess, ...]) -> None:
+    """Mark the hospitals that are to lie, and give them other training images where the attack is in these."""
+    if not options.attack:
+        return
+    attack = parse_attack(options.attack, options.hospitals)
+    for hospital in hospitals:
+        if hospital.index in attack.seats:
+            hospital.attack = (str(attack), options.hospitals)
+            (hospital.home / MARK).write_text(str(attack), encoding="utf-8")
+            images = hospital.home / "data" / "train.npz"
+            save(poisoned_images(attack, load_saved(images)), images)
+
+
 def _provision(
     options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], rpc: str
 ) -> list[Hospital]:
@@ -136,6 +155,7 @@ def _provision(
     threads = threads_for(hospitals)
     with ThreadPoolExecutor(4) as pool:
         sizes = list(pool.map(lambda h: write(data, h.index, h.home, options.seed), hospitals))
+    _make_liars(options, hospitals)
     children = [
         hospital.run(
             *("init", "--json", "--name", hospital.name, "--port", str(hospital.port), "--url", hospital.url),

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from node.attacks.spec import parse_attack
 from node.errors import BadEnvironment, BadInput
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class DemoOptions:
     """A round is aborted after this long; updates are collected in its first half."""
     samples: int = 480
     """Phantom images, where no data is given."""
+    attack: str = ""
+    """Hospitals that lie, as `node.attacks.spec` reads it; the plan's defence is then `suspicion`."""
 
     def __post_init__(self) -> None:
         """Check the options against each other."""
@@ -79,6 +82,8 @@ class DemoOptions:
             raise BadInput(f"--json {self.json}: its directory does not exist; make it first")
         if self.round_seconds < 10:
             raise BadInput(f"--round-seconds {self.round_seconds}: a round needs at least 10 seconds")
+        if self.attack:
+            parse_attack(self.attack, n)
         if self.base_port and not 1024 <= self.base_port <= 65535 - n - 1:
             raise BadInput(f"--base-port {self.base_port}: choose 1024 to {65535 - n - 1}")
 

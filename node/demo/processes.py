@@ -43,6 +43,8 @@ class HospitalProcess:
     home: Path
     url: str
     port: int
+    attack: tuple[str, int] | None = None
+    """What it does instead of what the protocol says, and of how many hospitals it is one; None: it is honest."""
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     process: subprocess.Popen[bytes] | None = None
 
@@ -54,6 +56,13 @@ class HospitalProcess:
             return {"Authorization": f"Bearer {tokens.create('demo', Role.OPERATOR, TOKEN_DAYS).secret}"}
         finally:
             tokens.close()
+
+    @property
+    def _daemon(self) -> list[str]:
+        if self.attack is None:
+            return command("node")
+        spec, hospitals = self.attack
+        return [sys.executable, "-m", "node.attacks.daemon", spec, "--hospitals", str(hospitals)]
 
     def run(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start one of our commands for this hospital, its password on an inherited pipe."""
@@ -81,7 +90,7 @@ class HospitalProcess:
             try:
                 self.process = subprocess.Popen(
                     [
-                        *command("node"),
+                        *self._daemon,
                         "--home",
                         str(self.home),
                         "--password-fd",

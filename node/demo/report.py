@@ -50,6 +50,8 @@ class RoundReport:
     """Sealed partial openings of each hospital; 0 where it was not asked to open."""
     clipped_values: int
     gas: int
+    left_out: tuple[str, ...] = ()
+    """Hospitals whose update was listed and not summed: the results of earlier rounds put them under suspicion."""
 
     @property
     def overhead_seconds(self) -> float:
@@ -137,7 +139,14 @@ def summarise(
         share_bytes=tuple(facts.get("share_bytes", 0) for facts in here),
         clipped_values=sum(t.get("clipped_values", 0) for t in trainings),
         gas=gas,
+        left_out=tuple(names.get(account, account) for account in _left_out(predicate)),
     )
+
+
+def _left_out(predicate: Mapping[str, Any]) -> list[str]:
+    """Accounts of those whose listed update is in no group."""
+    summed = {position for group in predicate["groups"] for position in group["updates"]}
+    return [update["issuer"] for position, update in enumerate(predicate["updates"]) if position not in summed]
 
 
 def _first(here: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -177,6 +186,7 @@ def show(report: DemoReport, console: Console, options: DemoOptions) -> None:
             f"{row.gas:,}",
         )
     console.print(table)
+    _show_left_out(report, console, options)
     _show_phases(report, console)
     _show_comparison(report, console)
     console.print(
@@ -191,6 +201,17 @@ def show(report: DemoReport, console: Console, options: DemoOptions) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _show_left_out(report: DemoReport, console: Console, options: DemoOptions) -> None:
+    if not options.attack:
+        return
+    console.print(f"attack: {options.attack}", style="bold red", highlight=False, soft_wrap=True)
+    for row in report.rounds:
+        if row.left_out or row.accepted < row.groups:
+            line = f"round {row.round}: {row.groups - row.accepted} of {row.groups} sums refused"
+            out = f"; listed and not summed: {', '.join(row.left_out)}" if row.left_out else ""
+            console.print(line + out, highlight=False, soft_wrap=True)
 
 
 def _change(row: RoundReport, key: str) -> str:
