@@ -17,6 +17,7 @@ from node.api.shapes_ledger import ConeShape, ConsistencyShape, LogRow, TipsShap
 from node.api.shapes_members import EpochShape, MemberShape, MembersShape, MotionShape
 from node.api.shapes_models import ModelDetailShape, ModelShape, StepShape
 from node.api.shapes_node import HealthShape, ReadyShape, StatusShape, StorageShape
+from node.api.shapes_plans import PlanShape
 from node.api.shapes_rounds import RoundDetailShape, RoundShape, VerdictShape
 from node.client.blobs import save_blob
 from node.client.errors import Malformed, WrongBytes
@@ -218,6 +219,10 @@ class NodeClient:
         return self._one("/v1/log/consistency", ConsistencyShape, {"first": first, "second": second})
 
     # ---- rounds and models -----------------------------------------------------------------------------------------
+
+    def plan(self) -> PlanShape:
+        """The plan in force at the node's hospital, and when it opens the next round."""
+        return self._one("/v1/plan", PlanShape)
 
     def rounds(
         self, *, status: Literal["open", "finalised", "aborted"] | None = None, newest: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.api.shapes_plans import PlanShape
 from node.planning.words import explain
 
 
@@ -13,6 +14,7 @@ def test_the_plan_in_force_is_explained(client, service, net):
     assert found["facts"] == explained.facts.to_json()
     assert {part["about"]: tuple(part["sentences"]) for part in found["parts"]} == dict(explained.parts)
     assert any("protects nothing" in warning for warning in found["warnings"])
+    assert PlanShape.model_validate_json(client.get("/v1/plan").content).next_round.new_data == ()
 
 
 def test_it_says_when_the_next_round_is_opened(client, service):
