@@ -13,6 +13,7 @@ import click
 
 from node.cli.keeping import backup, restore_command
 from node.cli.options import home_option, password_options, read_password
+from node.cli.plan_source import PlanShelf
 from node.cli.reader import Reader, chain_options, signing_reader
 from node.config import TESTING_VARIABLE
 from node.epochs.facts import EpochFacts, epoch_facts, status
@@ -21,7 +22,6 @@ from node.epochs.vault import share_files
 from node.epochs.verify import FALSE, UNCHECKED, VERIFIED, Examination
 from node.errors import BadInput, PeerProblem, PolicyRefusal
 from node.home import Home
-from node.rounds.plan import Plan
 from node.storage import BlobUnavailable
 
 if TYPE_CHECKING:
@@ -261,8 +261,7 @@ def _ceremony(
 ) -> int:
     if not _making(reader.view):
         config, members = home.config(), len(reader.view.members)
-        file = home.file(config.rounds.plan)
-        plan = Plan.from_toml(file) if file.exists() else None
+        plan = PlanShelf(home, reader).chosen()
         chosen = threshold or (plan.threshold_for(members) if plan else -(-2 * members // 3))
         least = config.rounds.min_threshold or members // 2 + 1
         if not least <= chosen <= members:

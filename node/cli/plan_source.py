@@ -82,6 +82,11 @@ class PlanShelf:
             )
         return plan
 
+    def chosen(self) -> Plan | None:
+        """The plan in force; None where there is none, or it is not held here yet."""
+        digest = choose(self.view, self.own).digest
+        return None if digest is None else self.plan(digest)
+
     def in_force(self) -> tuple[Plan, str]:
         """The plan in force, and where it comes from.
 

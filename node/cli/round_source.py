@@ -57,8 +57,7 @@ class RoundDesk:
 
     def plan_in_force(self) -> Plan | None:
         """The plan in force; None where there is none, or it is not held here yet."""
-        digest = choose(self.view, self.shelf.own).digest
-        return None if digest is None else self.shelf.plan(digest)
+        return self.shelf.chosen()
 
     def opened_at(self, row: RoundView) -> float | None:
         """When a round was opened, Unix seconds; None where its plan is not held here."""
