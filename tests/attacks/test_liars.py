@@ -8,6 +8,7 @@ from simnet import SimNet
 from dag.bodies import Kind, UpdateBody
 from node.attacks.acts import Liar
 from node.attacks.spec import KINDS, parse_attack
+from node.rounds import blame
 from node.rounds.statement import Statement
 from node.storage import raw_cid
 
@@ -110,3 +111,20 @@ def test_an_update_beyond_the_bound_is_refused_and_its_maker_left_out_in_time():
             break
     assert summed == {0, 2, 3, 4}
     assert len(seats) == 5
+
+
+def test_who_opens_wrongly_is_found_and_asked_no_more():
+    """The round is finished without it; which sets of openers failed names it to every honest member."""
+    net = network("wrong-share")
+    named = None
+    for _ in range(6):
+        number = net.open_round()
+        assert net.run(number).finalised
+        found = [blame.recent_suspects(node.journal, number) for node in net.nodes if node.index != LIAR]
+        if any(found):
+            named = {blame.named(each) for each in found}
+            break
+    assert named == {LIAR}
+    number = net.open_round()
+    assert net.run(number).finalised
+    assert LIAR not in statement_of(net, number).openers

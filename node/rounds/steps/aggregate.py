@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from crypto.grouping import verify_grouping
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
 from node.errors import LyingPeer, RoundProblem
+from node.rounds import blame
 from node.rounds.groups import choose_openers, draw_groups, group_seed
 from node.rounds.history import drawing, results_of
 from node.rounds.records import SumManifest
@@ -55,7 +56,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
             reveals=reveals,
             groups=groups,
             sums=sums,
-            openers=_openers(state, seed),
+            openers=_openers(ports, state, seed),
             attempt=effect.attempt,
             updates_root=updates_root,
             sums_root=sums_root,
@@ -241,18 +242,19 @@ def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Seq
     return ports.blobs.store.put(manifest.to_bytes())
 
 
-def _openers(state: RoundState, seed: bytes) -> tuple[int, ...]:
+def _openers(ports: Ports, state: RoundState, seed: bytes) -> tuple[int, ...]:
     """T members to open: those seen alive, then the rest, and last of all who was asked before and gave nothing of use.
 
     Only verified proposals ask: to a false one every honest member is silent. Where all shares of a proposal came, none of
     them malformed, and they did not open it, one is wrong and nobody can say which: who took part in fewer such failures
-    comes first.
+    comes first; so does, of later rounds, who was not among the suspects then.
     """
     threshold = state.plan.threshold_for(state.members.count) if state.plan else 1
     asking = [proposal for proposal in state.proposals.values() if proposal.id in state.verified]
     given = {proposal.id: {share.member for share in state.shares_for(proposal)} for proposal in asking}
     silence = Counter(member for p in asking for member in p.openers if member not in given[p.id])
     failures = Counter(member for p in asking if len(given[p.id]) == len(p.openers) for member in p.openers)
+    failures.update(blame.recent_suspects(ports.journal, state.facts.round))
     alive = {member for _, member, _ in state.reveals}.union(*given.values())
 
     def rank(member: int) -> tuple[int, bool, int]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, OpeningFailed
 from dag.bodies import Kind, ShareBody, VerdictBody
 from dag.ids import sha256
 from node.errors import LyingPeer, RoundProblem
 from node.learning.layouts import model_bytes
 from node.learning.modelfile import model_hash
+from node.rounds import blame
 from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from node.rounds.plan import Plan
     from node.rounds.ports import Ports
     from node.rounds.state import Event, Proposal, RoundState, Share
+
+
+log = logging.getLogger("medweave.rounds")
 
 
 def partition_digest(proposal: Proposal) -> bytes:
@@ -96,7 +101,7 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
         return ()
     started = time.monotonic()
     shares = state.shares_for(proposal)
-    sums = open_sums(ports, state, proposal, shares)
+    sums = _opened_or_noted(ports, state, proposal, shares)
     ports.journal.remember(state.facts.round, "open_seconds", time.monotonic() - started)
     started = time.monotonic()
     base = load_model(ports, state.facts.base)
@@ -116,6 +121,25 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     ids = tuple(share.id for share in shares)
     aligned = alignments(ports, state, plan, proposal, sums)
     return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, aligned)),)
+
+
+def _opened_or_noted(
+    ports: Ports, state: RoundState, proposal: Proposal, shares: tuple[Share, ...]
+) -> tuple[NDArray[np.int64], ...]:
+    """`open_sums`; which openers failed, and which then did not, is remembered: `node.rounds.blame`."""
+    number = state.facts.round
+    try:
+        sums = open_sums(ports, state, proposal, shares)
+    except OpeningFailed:
+        blame.note_failure(ports.journal, number, proposal.openers)
+        raise
+    blame.note_success(ports.journal, number, proposal.openers)
+    found = blame.recent_suspects(ports.journal, number)
+    if ports.journal.recall(number, blame.FACT) is not None:
+        name = blame.named(found)
+        said = f"member {name}" if name is not None else f"one of the members {sorted(found)}"
+        log.warning("round %d: an opening was wrong: %s sent it, if one member alone lies", number, said)
+    return sums
 
 
 def open_sums(
