@@ -40,6 +40,7 @@ def test_figures_are_the_nodes(client, figures, service):
         expected = sum(row["kind"] == kind for row in rows)
         assert value(found, "medweave_ledger_transactions", kind=str(kind)) == expected
     assert value(found, "medweave_rounds", status="finalised") == 1
+    assert value(found, "medweave_rounds", status="aborted") == value(found, "medweave_rounds", status="open") == 0
     assert value(found, "medweave_members") == 4
     assert value(found, "medweave_epoch_active") == 1
     assert value(found, "medweave_round") == 1

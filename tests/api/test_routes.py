@@ -46,12 +46,14 @@ def rows_of(client, **query):
 # ---- the ledger --------------------------------------------------------------------------------------------------------
 
 
-def test_rows_are_what_their_shape_says(client):
+def test_rows_are_what_their_shape_says(client, net):
     """Rows are written without their shape, for speed: here they are held to it, field for field."""
     rows = rows_of(client)
     for row in rows:
         assert TransactionShape.model_validate(row).model_dump(mode="json") == row
     assert {row["kind"] for row in rows} == {str(kind) for kind in Kind}
+    seats = {account.address: seat for seat, account in enumerate(net.accounts)}
+    assert [row["seat"] for row in rows] == [seats.get(row["issuer"]) for row in rows]
 
 
 def test_filters_narrow_the_list(client, net):
@@ -83,6 +85,12 @@ def test_a_filtered_list_in_pages(client, order):
     assert found == whole
     first = client.get("/v1/transactions", params={"limit": 2}).json()["next"]
     assert client.get("/v1/transactions", params=query | {"cursor": first}).status_code == 400
+
+
+def test_a_parameter_given_twice_is_refused(client):
+    answer = client.get("/v1/transactions?limit=1&kind=update&limit=2")
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert "more than once" in answer.json()["detail"]
 
 
 def test_weights_are_how_many_members_approve(client, service):
