@@ -26,7 +26,7 @@ DEEPEST: Final = 8
 LONGEST_PART: Final = 200
 
 _LEFT_OUT: Final = re.compile(
-    r"(intents|events|tokens|orders)\.sqlite|nonces[^/]*|training\.sealed|[^/]*\.log(\.\d+)?|debug/.*|blobs/incoming/.*"
+    r"(intents|events|tokens|orders)\.sqlite|nonces[^/]*|training\.sealed|(.*/)?[^/]*\.log(\.\d+)?|debug/.*|blobs/incoming/.*"
     r"|\.backup(/.*)?|(.*/)?[^/]*(\.new|\.part|\.tmp|\.lock|\.pid|-wal|-shm|-journal|\.sqlite\.format-\d+)"
     r"|secrets/epoch-\d+\.refresh-.*"
 )

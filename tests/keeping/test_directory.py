@@ -267,6 +267,18 @@ def test_ordinary_names_are_plain(name):
     assert is_taken(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokens.sqlite", "orders.sqlite", "nonces.sqlite", "logs/node.log.3", "debug/round-1.npy", "journal.sqlite-wal",
+        "ledger.sqlite.format-1", ".backup/x", "secrets/epoch-1.refresh-2.box.sealed", "blobs/incoming/x", "node.toml.new",
+    ],
+)  # fmt: skip
+def test_what_must_not_come_back_is_not_taken(name):
+    assert is_plain(name)
+    assert not is_taken(name)
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a//b", "a/..", "a\\b", "a b", "a\n", "é", "x" * 201])
 def test_other_names_are_not(name):
     assert not is_plain(name)
