@@ -153,6 +153,8 @@ def test_one_founds_and_two_join_one_after_the_other(land: Land, run: Run) -> No
     assert code == 0, err
     assert fingerprint in out
     assert json.loads(run(0, "members", "pending", "--json")[1])["requests"][0]["fingerprint"] == fingerprint
+    (row,) = httpx.get(f"{a.url}/v1/requests", trust_env=False).json()["requests"]
+    assert (row["name"], row["data_size"], row["fingerprint"]) == ("Hospital b", 16, fingerprint)
     account = verdicts(run, 1, 0)["account"]
     assert (account[0], fingerprint in account[1], "1 of 1 must" in account[2]) == ("warn", True, True)
     code, out, err = run(0, "members", "approve", fingerprint.lower().replace("-", " "))

@@ -87,6 +87,7 @@ _MEMBERSHIP = {
     "GET /v1/epochs": _rule(*_RECORDS),
     "GET /v1/epochs/{number}": _rule(*_RECORDS),
     "GET /v1/motions": _rule(*_LOCAL),
+    "GET /v1/requests": _rule(*_LOCAL),
     "POST /v1/motions": _rule(Role.MEMBER, body=MAX_MOTIONS_BYTES, quiet=True),
     "POST /v1/notices": _rule(Role.MEMBER, body=128 * KIB, quiet=True),
     "POST /v1/gossip": _rule(Role.MEMBER, body=MAX_MESSAGE_BYTES, quiet=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from node.api.asked import problems
 from node.api.bodies import read_body
 from node.api.etags import answer
-from node.api.shapes_joining import InvitationShape, RequestShape
+from node.api.shapes_joining import InvitationShape, RequestShape, RequestsShape, TakenShape
 from node.errors import BadPlan, PeerBusy
 from node.membership.invitation import Invitation
 from node.membership.request import MAX_REQUEST_BYTES
@@ -23,6 +24,8 @@ from node.version import version
 
 if TYPE_CHECKING:
     from node.api.service import Service
+
+log = logging.getLogger("medweave.membership")
 
 AT_ONCE = 2
 """Requests that are read at once: each costs a signature's recovery and a write to the disk."""
@@ -48,25 +51,43 @@ def router(service: Service) -> APIRouter:
         "/join",
         summary="A hospital's signed request to be admitted, for this member's people",
         status_code=202,
-        response_model=RequestShape,
+        response_model=TakenShape,
         responses=problems(400, 408, 413, 503),
     )
-    async def post_request(request: Request) -> RequestShape:
+    async def post_request(request: Request) -> TakenShape:
         text = await read_body(request, MAX_REQUEST_BYTES)
         if reading.locked():
             raise HTTPException(503, "this node is reading others' requests; call again later", SOON)
         async with reading:
-            return RequestShape(fingerprint=await asyncio.to_thread(_take, service, text))
+            return TakenShape(fingerprint=await asyncio.to_thread(_take, service, text))
+
+    @routes.get(
+        "/requests", summary="Hospitals that ask to be admitted, with their fingerprints", response_model=RequestsShape
+    )
+    def list_requests(request: Request) -> Response:
+        with _room(service) as room:
+            rows = tuple(map(RequestShape.of, room.waiting(service.view, time.time())))
+        return answer(request, RequestsShape(requests=rows))
 
     return routes
 
 
+def _room(service: Service) -> WaitingRoom:
+    return WaitingRoom(service.home.requests, service.chain.deployment)
+
+
 def _take(service: Service, text: bytes) -> str:
-    with WaitingRoom(service.home.requests, service.chain.deployment) as room:
+    with _room(service) as room:
+        known = {asked.hospital.account for asked in room.waiting(service.view, time.time())}
         try:
-            return room.take(text, service.view, time.time()).fingerprint
+            asked = room.take(text, service.view, time.time())
         except PeerBusy as error:
             raise HTTPException(503, str(error), LATER) from None
+    if asked.hospital.account not in known:
+        log.warning(
+            "%s asks to be admitted, fingerprint %s: medweave members pending", asked.hospital.name, asked.fingerprint
+        )
+    return asked.fingerprint
 
 
 def _plan(service: Service) -> Plan | None:
