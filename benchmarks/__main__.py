@@ -9,7 +9,20 @@ from pathlib import Path
 
 from benchmarks.harness import MEASURED, NOT_MEASURED
 
-NAMES = ("gas", "round", "sealing", "audit", "ledger", "ledger_attacks", "routing", "learning", "paper", "attacks", "api")
+NAMES = (
+    "gas",
+    "round",
+    "sealing",
+    "audit",
+    "ledger",
+    "ledger_attacks",
+    "routing",
+    "learning",
+    "paper",
+    "attacks",
+    "api",
+    "access",
+)
 """Every module here that has a `main`; a test holds this list against the folder."""
 
 
