@@ -76,14 +76,17 @@ def command(
         found = {
             "deployment": json.loads(deployment.to_json()),
             "fingerprint": consortium_fingerprint(deployment),
-            "plan": str(planned),
+            "plan": None if planned is None else str(planned),
             "members_needed": waits,
         }
         click.echo(json.dumps(found, indent=2))
         return
+    shown = "none: there are no images yet; `medweave plan new` writes one"
+    if planned is not None:
+        shown = f"{planned}: look it over (`medweave plan show`)"
     click.echo(
         f"founded {name} on chain {deployment.chain_id}\n  fingerprint  {consortium_fingerprint(deployment)}\n"
-        f"  plan         {planned}: look it over (`medweave plan show`)\n"
+        f"  plan         {shown}\n"
         f"Rounds begin with {waits} members. Next:\n  medweave node --home {home}\n"
         f"Tell the hospitals that are to join this node's URL, {config.hospital.url}, and, by another way, the fingerprint:\n"
         f"  medweave join --home DIR --to {config.hospital.url} --consortium {consortium_fingerprint(deployment)}"
@@ -147,11 +150,18 @@ def _payer(rpc: str, identity: Identity, anvil_account: int | None) -> LocalAcco
     return account
 
 
-def _write_plan(place: Home) -> Path:
-    """The plan's file: the one that is there, or a first one with the images' classes and this hospital's `min_group`."""
+def _write_plan(place: Home) -> Path | None:
+    """The plan's file: the one that is there, or a first one with the images' classes and this hospital's `min_group`.
+
+    Returns:
+        The file; None where there is none, and no images to take the classes from.
+    """
     config = place.config()
-    path = place.file(config.rounds.plan)
-    if not path.exists():
-        plan = first_plan(classes_of(place.file(config.data.train)), min_group=config.rounds.min_group)
-        path.write_text(plan_toml(plan), encoding="utf-8")
+    path, train = place.file(config.rounds.plan), place.file(config.data.train)
+    if path.exists():
+        return path
+    if not train.exists():
+        return None
+    plan = first_plan(classes_of(train), min_group=config.rounds.min_group)
+    path.write_text(plan_toml(plan), encoding="utf-8")
     return path

@@ -238,6 +238,16 @@ def test_founding_again_goes_on_and_sends_nothing(land: Land, run: Run) -> None:
     assert (code, "another" in err) == (3, True)
 
 
+def test_founding_without_images_leaves_the_plan_for_later(land: Land, run: Run) -> None:
+    site = land.sites[0]
+    assert run(0, "init", "--name", "A", "--port", str(site.port), "--rpc", land.rpc)[0] == 0
+    code, _, err = run(0, "found", "--name", "lungs", "--anvil-account", "0")
+    assert (code, "medweave data import" in err) == (3, True)
+    code, out, err = run(0, "found", "--name", "lungs", "--anvil-account", "0", "--data-size", "9")
+    assert (code, "medweave plan new" in out) == (0, True), err
+    assert not (site.home.root / "plan.toml").exists()
+
+
 def test_founding_without_funds_says_what_is_missing(land: Land, run: Run) -> None:
     init(land, run, 0)
     code, _, err = run(0, "found", "--name", "lungs")
