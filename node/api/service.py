@@ -81,7 +81,6 @@ class Service(Protocol):
     gossip: Gossip
     motions: Exchange
     notices: NoticeBoard
-    planning: Plans
     book: MotionBook
     journal: Journal
 
@@ -92,6 +91,10 @@ class Service(Protocol):
     @property
     def store(self) -> BlobStore:
         """The blob store."""
+
+    @property
+    def planning(self) -> Plans:
+        """The plan in force."""
 
     @property
     def witness(self) -> Log:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from chain.heads import HeadWatcher
 from node.daemon.supervisor import stay_alive
 from node.membership.succession import is_due
-from node.planning.choice import key_serves
 from node.provenance.envelopes import EnvelopeKeeper
 from node.rounds.worker import EXPECTED
 
@@ -112,15 +111,15 @@ class Jobs:
         parts = self._parts
 
         async def step() -> None:
-            view, plan = parts.view, parts.planning.plan
-            wanted = parts.config.membership.new_epochs or not view.active_epoch
-            if plan is not None and wanted and not parts.planning.key_waits(view):
+            view = parts.view
+            wish = parts.planning.key_wanted(view)
+            if wish is not None and (parts.config.membership.new_epochs or not view.active_epoch):
                 await asyncio.to_thread(
                     parts.keeper.open_if_due,
                     view,
-                    plan.parameter_set,
-                    plan.threshold_for(len(view.members)),
-                    present_serves=view.plan is None or key_serves(view, plan),
+                    wish.parameters,
+                    wish.openers,
+                    present_serves=wish.present_serves,
                 )
             await asyncio.to_thread(parts.keeper.step, parts.view)
 

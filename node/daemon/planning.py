@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chain.votes import PlanDecision
 from node.daemon.opening import RoundOpener
 from node.errors import BadPlan
-from node.planning.choice import Choice, choose, fewest_members
+from node.planning.choice import Choice, choose, fewest_members, key_serves
 from node.planning.images import ImageWatch
 from node.planning.orders import OrderBook
 from node.planning.outlook import Wishes, next_round
@@ -44,6 +45,19 @@ RETRY_SECONDS = 10.0
 """Between two tries to fetch a plan that no peer had."""
 
 
+@dataclass(frozen=True)
+class KeyWish:
+    """The key that a plan needs."""
+
+    parameters: str
+    """Name of the parameter set."""
+    openers: int
+    """Members that open a sum, T."""
+    present_serves: bool
+    """Whether the present key, if it fits the members, does: always, where the plan is not in force by vote. Else hospitals with plans of
+    their own would make keys in turn."""
+
+
 class PlanInForce:
     """Which plan this node goes by; call `look` from one thread at a time.
 
@@ -61,7 +75,7 @@ class PlanInForce:
         self._plans = plans
         self._said = ""
         self._again: dict[bytes, float] = {}
-        self.plan: Plan | None = self._own
+        self.plan: Plan | None = None
         """The plan in force; None: there is none, or it cannot be had."""
         if self._own is not None:
             store.put(self._own.to_bytes())
@@ -192,16 +206,23 @@ class Planning:
         wishes = Wishes(asked=asked, paused=self.orders.paused, target=self._target)
         return next_round(view, plan, wishes, self._opened_at(view), fresh, self._clock())
 
-    def key_waits(self, view: ConsortiumView) -> bool:
-        """Whether there are too few members for any round, so that a first key would open nothing; said once."""
+    def key_wanted(self, view: ConsortiumView) -> KeyWish | None:
+        """The key that rounds of the plan in force need; None where there is no plan, or nobody to train with: said once.
+
+        A plan that the members have just decided about counts from the next `step` on, not before its bytes are here.
+        """
         plan = self.plan
-        if plan is None or view.active_epoch or len(view.members) >= fewest_members(plan):
-            return False
-        text = f"no key is made: plan {plan.name!r} waits for {fewest_members(plan)} members, there are {len(view.members)}"
-        if text != self._waits:
-            self._waits = text
-            log.warning("%s", text)
-        return True
+        if plan is None or plan.digest != self.choice(view).digest:
+            return None
+        fewest = fewest_members(plan)
+        if not view.active_epoch and len(view.members) < fewest:
+            text = f"plan {plan.name!r} waits for {fewest} members, there are {len(view.members)}"
+            if text != self._waits:
+                self._waits = text
+                log.warning("no key is made: %s", text)
+            return None
+        present_serves = view.plan is None or key_serves(view, plan)
+        return KeyWish(plan.parameter_set, plan.threshold_for(len(view.members)), present_serves)
 
     def _opened_at(self, view: ConsortiumView) -> float | None:
         """When the newest round was opened; where its plan cannot be had, when it stopped collecting."""

@@ -128,3 +128,39 @@ def test_what_a_hospital_would_refuse_it_does_not_sign(tmp_path: Path, net: Plan
     assert "no file" in run("show", "--home", home, "0123", code=3)
     (tmp_path / "bad.toml").write_text('classes = ["a"]')
     assert "classes" in run("check", tmp_path / "bad.toml", code=3)
+
+
+def test_a_key_is_wanted_for_the_plan_in_force_and_no_other(tmp_path: Path, net: PlannedNet, run: Run) -> None:
+    site = net.sites[0]
+    assert site.planning.key_wanted(site.view) is None, "no plan yet"
+    homes = [s.home.root for s in net.sites]
+    classes = Plan.from_toml(_new(tmp_path, run, homes[0])).classes
+    (homes[0] / "plan.toml").write_text(plan_toml(Plan.of(PLAN | {"threshold": 3})), encoding="utf-8")
+    site.planning.close()
+    site.start()
+    assert site.planning.key_wanted(site.view) is None, "nothing was looked at yet"
+    net.daemons(1)
+    wish = site.planning.key_wanted(site.view)
+    assert wish is not None
+    assert (wish.openers, wish.present_serves) == (3, True), "its own plan replaces no key that fits the members"
+    net.make_key()
+    file, voted = write(tmp_path / "voted.toml", classes=classes, threshold=3, name="voted")
+    run("propose", "--home", homes[0], file, "--yes")
+    net.daemons()
+    run("approve", "--home", homes[1], voted.digest.hex(), "--yes")
+    for other in net.sites:
+        other.exchange.heard(net.sites[1].exchange.told())
+    net.sites[1].council.step(net.sites[1].view)
+    site.follower.look()
+    assert site.view.plan == voted.digest
+    assert site.planning.key_wanted(site.view) is None, (
+        "decided, and not looked at yet: the old plan asks for nothing any more"
+    )
+    net.daemons()
+    wish = site.planning.key_wanted(site.view)
+    assert wish is not None
+    assert (wish.openers, wish.present_serves) == (3, False), "a plan by vote gets the key it asks for"
+    net.make_key(threshold=3)
+    wish = site.planning.key_wanted(site.view)
+    assert wish is not None
+    assert wish.present_serves
