@@ -115,6 +115,25 @@ def test_a_plan_by_vote_is_what_the_next_round_trains_by(
     assert shown["here"]["training"]["steps"] > 0
 
 
+def test_a_plan_that_asks_for_more_openers_gets_its_key_by_itself(
+    hospitals: tuple[HospitalProcess, ...], tmp_path: Path
+) -> None:
+    first, second, third = hospitals
+    number = len(look(first, "round", "list")["rounds"]) + 1
+    present = Plan.of(look(first, "plan", "show")["plan"])
+    strict = Plan.of(present.model_dump() | {"name": "all three", "threshold": 3})
+    file = tmp_path / "plan.toml"
+    file.write_text(plan_toml(strict), encoding="utf-8")
+    assert "once the plan is approved the nodes make it" in say(third, "plan", "propose", str(file), "--yes")
+    until(lambda: any(row["name"] == "all three" for row in look(first, "plan", "pending")["motions"]))
+    say(first, "plan", "approve", strict.digest.hex(), "--yes")
+    until(lambda: look(second, "plan", "show")["digest"] == strict.digest.hex())
+    say(second, "round", "start", "--wait", "90")
+    assert ended(first, number)["status"] == "finalised"
+    rows = look(first, "round", "list")["rounds"]
+    assert (rows[-1]["epoch"], rows[-2]["epoch"]) == (2, 1)
+
+
 def test_a_round_that_too_many_left_is_aborted_and_the_others_go_on(hospitals: tuple[HospitalProcess, ...]) -> None:
     first, second, third = hospitals
     number = len(look(first, "round", "list")["rounds"]) + 1
