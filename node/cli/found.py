@@ -22,8 +22,10 @@ from node.errors import BadEnvironment, BadInput
 from node.home import Home, unlock_identity, write_private
 from node.membership.fingerprint import consortium_fingerprint
 from node.membership.funds import FOUNDING_GAS, ether
+from node.planning.choice import fewest_members
 from node.planning.first import classes_of, first_plan
 from node.planning.text import plan_toml
+from node.rounds.plan import Plan
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -71,7 +73,7 @@ def command(
     )
     deployment = _deployed(place, founder, name) or _deploy(place, identity, founder, name, anvil_account)
     planned = _write_plan(place)
-    waits = max(2, config.rounds.min_group)
+    waits = max(2, config.rounds.min_group) if planned is None else fewest_members(Plan.from_toml(planned))
     if as_json:
         found = {
             "deployment": json.loads(deployment.to_json()),
