@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto.parameters import parameter_set
 from crypto.sealing import chunk_bytes
+from node.planning.timetable import HOUR
 from node.rounds.groups import tolerated_colluders
 from node.sealing.quantising import plan_layout
 
@@ -170,9 +171,14 @@ def _hides(plan: Plan, facts: Facts) -> tuple[str, ...]:
 
 
 def _takes(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    ends = f"It ends as soon as everybody has posted and signed; all {plan.rounds} take"
+    if plan.every_hours:
+        whole = f"{ends} {duration((plan.rounds - 1) * plan.every_hours * HOUR)} by the timetable."
+    else:
+        whole = f"{ends} {duration(facts.most_seconds)} at the very most."
     return (
         f"A round waits up to {duration(plan.collect_seconds)} for updates and is given up after {duration(plan.round_seconds)}.",
-        f"It ends as soon as everybody has posted and signed; all {plan.rounds} take {duration(facts.most_seconds)} at the very most.",
+        whole,
         f"A leader that fails costs {duration(plan.slot_seconds)}, then the next one takes over.",
     )
 

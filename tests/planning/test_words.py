@@ -66,6 +66,7 @@ def test_a_sound_plan_is_not_warned_of():
         "epsilon: none",
         "24 h after",
         "20:00 and 06:00 UTC",
+        "all 10 take 9 days by the timetable",
         "20 min",
     ):
         assert expected in said
