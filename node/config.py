@@ -98,6 +98,12 @@ class Membership(_Section):
     propose_removal_below: int = Field(
         default=0, ge=0, le=100, description="Propose the removal of members whose reputation is below this; 0 never."
     )
+    propose_removal_after: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Propose the removal of members that suspicion left out of the sums in so many of the last 64 rounds; 0 never.",
+    )
 
 
 class Compute(_Section):

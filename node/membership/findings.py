@@ -14,11 +14,13 @@ A finding is about one member, and its evidence is the id of one ledger transact
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chain.conduct import Fault
 from chain.votes import Finding
+from node.rounds.suspicion import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,11 +40,13 @@ class Seen:
         findings: Of rounds that ended.
         refused: Proposals that it found false.
         unsound: Updates whose unlocked ciphertexts are none: a leader is right to leave them out.
+        left_out: In how many of the last `WINDOW` rounds suspicion kept each member's update out of the sums.
     """
 
     findings: tuple[Finding, ...] = ()
     refused: frozenset[bytes] = frozenset()
     unsound: frozenset[bytes] = frozenset()
+    left_out: Mapping[int, int] = field(default_factory=dict)
 
 
 def seen_in(runners: Mapping[int, RoundRunner], view: ConsortiumView, publisher: Publisher) -> Seen:
@@ -53,7 +57,18 @@ def seen_in(runners: Mapping[int, RoundRunner], view: ConsortiumView, publisher:
         tuple(finding for state, row in known for finding in findings_of(state, row, publisher)),
         frozenset(proposal for state, _ in known for proposal in state.refused if proposal in state.proposals),
         frozenset(update for state, _ in known for update, problem in state.unlocked.items() if problem),
+        _left_out(runners),
     )
+
+
+def _left_out(runners: Mapping[int, RoundRunner]) -> Mapping[int, int]:
+    """As this node derived it when it judged each round's proposal."""
+    if not runners:
+        return {}
+    newest = max(runners)
+    journal = runners[newest].ports.journal
+    noted = (journal.recall(number, "suspected") for number in range(max(1, newest - WINDOW + 1), newest + 1))
+    return Counter(seat for row in noted if row is not None for seat in row["left_out"])
 
 
 def findings_of(state: RoundState, row: RoundView, publisher: Publisher) -> Iterator[Finding]:

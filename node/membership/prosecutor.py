@@ -96,8 +96,7 @@ class Prosecutor:
         if self._settings.findings:
             for finding in seen.findings:
                 self._support(finding, view)
-        if self._settings.propose_removal_below:
-            self._propose_removals(view)
+        self._propose_removals(view, seen)
 
     def charges(self, view: ConsortiumView, seen: Seen) -> list[Charge]:
         """What this node can prove and the chain does not say yet, of others."""
@@ -154,11 +153,13 @@ class Prosecutor:
             what = finding.fault.name.lower().replace("_", " ")
             log.warning("round %d: finding: %s of %s", finding.round, what, view.hospitals[seat].name)
 
-    def _propose_removals(self, view: ConsortiumView) -> None:
-        """One motion a member below the floor; signing it is for people."""
-        low = [s for s in view.members if view.standing.reputations[s] < self._settings.propose_removal_below]
+    def _propose_removals(self, view: ConsortiumView, seen: Seen) -> None:
+        """One motion a member below the floor, or left out of the sums too often; signing it is for people."""
+        often = self._settings.propose_removal_after
+        low = {s for s in view.members if view.standing.reputations[s] < self._settings.propose_removal_below}
+        low |= {s for s, rounds in seen.left_out.items() if often and rounds >= often and s in view.members}
         moved = {motion.vote.account for motion in self._book.live() if isinstance(motion.vote, Removal)}
-        for seat in sorted(set(low) - {self._me}):
+        for seat in sorted(low - {self._me}):
             account = view.hospitals[seat].account
             others = [member for member in sorted(view.members) if member != seat]
             since = self._since.setdefault((0, -1, seat), time.monotonic())
@@ -168,4 +169,7 @@ class Prosecutor:
             removal = Removal(account=account, decision=view.decisions, deadline=deadline)
             self._council.support(removal)
             reputation = view.standing.reputations[seat]
-            log.warning("%s has a reputation of %d: its removal is proposed", view.hospitals[seat].name, reputation)
+            log.warning(
+                "%s has a reputation of %d and was left out of the sums of %d rounds: its removal is proposed",
+                *(view.hospitals[seat].name, reputation, seen.left_out.get(seat, 0)),
+            )

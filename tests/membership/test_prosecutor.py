@@ -20,8 +20,9 @@ from node.membership.charges import listed_in
 from node.membership.council import Council
 from node.membership.evidence import MAX_KEPT, Evidence
 from node.membership.exchange import Exchange
-from node.membership.findings import Seen
+from node.membership.findings import Seen, seen_in
 from node.membership.prosecutor import Prosecutor
+from node.rounds.journal import Journal
 from tests.chain.ledger import Writer, on_record, place
 from tests.chain.support import Consortium
 from tests.chain.test_conduct import past_of
@@ -218,6 +219,30 @@ def test_a_low_reputation_is_proposed_for_removal_and_no_more(consortium: Consor
     assert motion.vote.account == consortium.accounts[2].address
     assert list(watcher.book.signatures(motion)) == [consortium.accounts[0].address]
     assert watcher.follower.view.members == {0, 1, 2, 3}, "people remove members"
+
+
+def test_who_is_left_out_of_the_sums_again_and_again_is_proposed_for_removal(consortium: Consortium) -> None:
+    watcher = Watcher(consortium, 0, Held(), Evidence(":memory:"), propose_removal_after=20)
+    watcher.prosecutor._seen = lambda: Seen(left_out={2: 19})
+    watcher.step()
+    assert not list(watcher.book.live())
+    watcher.prosecutor._seen = lambda: Seen(left_out={2: 20, 7: 60})
+    for _ in range(4):
+        watcher.step()
+    (motion,) = watcher.book.live()
+    assert isinstance(motion.vote, Removal)
+    assert motion.vote.account == consortium.accounts[2].address
+
+
+def test_left_out_is_counted_over_the_last_rounds_that_this_node_judged(consortium: Consortium) -> None:
+    journal = Journal(":memory:")
+    for number, seats in ((1, [1]), (2, [1, 3]), (70, [3]), (71, [3])):
+        journal.remember(number, "suspected", {"left_out": seats, "suspicion": {}})
+    state = SimpleNamespace(facts=SimpleNamespace(round=71), refused={}, proposals={}, unlocked={})
+    runner = SimpleNamespace(state=state, ports=SimpleNamespace(journal=journal))
+    view = Watcher(consortium, 0, Held(), Evidence(":memory:")).follower.view
+    assert seen_in({71: runner}, view, Held()).left_out == {3: 2}  # type: ignore[arg-type]
+    assert seen_in({}, view, Held()).left_out == {}  # type: ignore[arg-type]
 
 
 def test_only_lists_are_kept_and_the_oldest_go(tmp_path: Path, pens: list[Writer]) -> None:

@@ -45,6 +45,7 @@ OTHER = {
     ("membership", "challenge"): False,
     ("membership", "findings"): False,
     ("membership", "propose_removal_below"): 30,
+    ("membership", "propose_removal_after"): 20,
     ("compute", "threads"): 3,
     ("compute", "nice"): 7,
     ("predict", "queue"): 3,
