@@ -23,7 +23,6 @@ VARIABLES = {
     "MEDWEAVE_PASSWORD": "Keystore password, where neither `--password-fd` nor `--password-file` is given.",
     "MEDWEAVE_TOKEN": "A person's tokens for nodes that commands read from: `URL TOKEN`, several with commas between them.",
     "MEDWEAVE_TOKEN_FILE": "File of such pairs, a line each.",
-    "MEDWEAVE_TOKEN_FILE": "File that holds the token, where `--token-file` is not given.",
     "MEDWEAVE_ANVIL": "Path of the Anvil binary, for local chains.",
     "MEDWEAVE_TESTING": "1 lets the insecure `minimal` parameters start; has no place in a real consortium.",
 }
