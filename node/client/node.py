@@ -13,11 +13,13 @@ from dag.ids import tx_id_of
 from dag.proofs.notes import MAX_NOTE_BYTES, Note
 from dag.proofs.proof import MAX_FILE_BYTES, TransactionProof
 from dag.transaction import MAX_BYTES, Transaction
+from node.api.shapes_joining import RequestsShape
 from node.api.shapes_ledger import ConeShape, ConsistencyShape, LogRow, TipsShape, TransactionShape
 from node.api.shapes_members import EpochShape, MemberShape, MembersShape, MotionShape
 from node.api.shapes_models import ModelDetailShape, ModelShape, StepShape
 from node.api.shapes_node import HealthShape, ReadyShape, StatusShape, StorageShape
 from node.api.shapes_plans import PlanShape
+from node.api.shapes_predict import PredictionShape
 from node.api.shapes_rounds import RoundDetailShape, RoundShape, VerdictShape
 from node.client.blobs import save_blob
 from node.client.errors import Malformed, WrongBytes
@@ -29,13 +31,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from pydantic import BaseModel
+
     from dag.bodies import Kind
-    from node.api.shapes import Shape
+    from node.api.shapes_audits import AuditDetailShape, AuditShape
     from node.calling import Dialer
     from node.client.news import News
     from node.client.transport import Query
 
-S = TypeVar("S", bound="Shape")
+S = TypeVar("S", bound="BaseModel")
 
 PAGE = 500
 MAX_MODEL_BYTES = 1 << 30
@@ -124,6 +128,10 @@ class NodeClient:
     def epoch(self, number: int) -> EpochShape:
         """One key epoch."""
         return self._one(f"/v1/epochs/{number:d}", EpochShape)
+
+    def requests(self) -> RequestsShape:
+        """Hospitals that ask to be admitted, with the fingerprints to compare."""
+        return self._one("/v1/requests", RequestsShape)
 
     def motions(self, state: Literal["pending", "ended"] = "pending") -> Iterator[MotionShape]:
         """What is put to the members' vote."""
@@ -309,6 +317,40 @@ class NodeClient:
             WrongBytes: The bytes are another blob's.
         """
         return save_blob(self.transport, cid, path)
+
+    # ---- asking for work -------------------------------------------------------------------------------------------
+
+    def predict(
+        self, model: str, image: bytes, *, window: str = "", target: int | None = None, saliency: bool = True
+    ) -> PredictionShape:
+        """What a model says of an image. It is an aid to research, no device for diagnosis.
+
+        Args:
+            model: The model's hash, hex.
+            image: A PNG, JPEG, DICOM or npy file's bytes.
+            window: `lung`, `mediastinum` or `LEVEL,WIDTH`, for DICOM and npy files.
+            target: The class whose saliency is drawn; the likeliest by default.
+            saliency: Whether to draw where the model looked.
+
+        Raises:
+            NodeBusy: It is asked by others; `retry_after` says when to come again.
+        """
+        path = f"/v1/models/{_safe(model)}/predict"
+        query: Query = {"window": window or None, "target": target, "saliency": saliency}
+        return self._shape(PredictionShape, path, self.transport.post(path, image, query))
+
+    def ask_audit(self, *, model: str | None = None, round: int | None = None) -> AuditShape:  # noqa: A002  (field's name)
+        """Have the node audit a model, a round, or its newest model where neither is named; follow it by its number."""
+        from node.api.shapes_audits import AuditShape  # brings the whole audit along
+
+        body = {name: value for name, value in (("model", model), ("round", round)) if value is not None}
+        return self._shape(AuditShape, "/v1/audits", self.transport.post("/v1/audits", body))
+
+    def audit(self, number: int) -> AuditDetailShape:
+        """One audit: how far it is, or its report."""
+        from node.api.shapes_audits import AuditDetailShape
+
+        return self._one(f"/v1/audits/{number:d}", AuditDetailShape)
 
     # ---- any list -------------------------------------------------------------------------------------------------
 

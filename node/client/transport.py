@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     Query = Mapping[str, str | int | bool | None]
+    Body = bytes | Mapping[str, Any]
 
 MAX_ANSWER_BYTES: Final = 16 << 20
 MAX_PROBLEM_BYTES: Final = 64 << 10
@@ -96,19 +97,20 @@ class Transport:
         """The JSON object of a safe request's answer; arguments and errors as `get`."""
         return parsed(self.url + path, self.get(path, query, also=also))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The JSON object of an answer to a request that changes something: made once.
+    def post(self, path: str, body: Body, query: Query | None = None) -> dict[str, Any]:
+        """The JSON object of an answer to a request that is no safe one: made once.
 
         Args:
             path: Below the base address.
-            body: What is sent, as JSON.
+            body: What is sent: bytes as they are, anything else as JSON.
+            query: Parameters; those that are None are left out.
 
         Raises:
             NodeUnreachable: It does not answer; whether it did as asked is not known.
             Refused: It answers with a problem.
             Malformed: The answer is none of this interface.
         """
-        with self.opened("POST", path, body=body, also=frozenset({201, 202})) as response:
+        with self.opened("POST", path, query, body=body, also=frozenset({201, 202})) as response:
             return parsed(self.url + path, self.read(response, MAX_ANSWER_BYTES))
 
     @contextmanager
@@ -119,7 +121,7 @@ class Transport:
         query: Query | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         also: frozenset[int] = frozenset(),
     ) -> Iterator[httpx.Response]:
         """One answer, its body unread; made once.
@@ -129,7 +131,7 @@ class Transport:
             path: Below the base address.
             query: Parameters; those that are None are left out.
             headers: Further headers.
-            body: What is sent, as JSON.
+            body: What is sent: bytes as they are, anything else as JSON.
             also: Statuses that are answers too, besides 200.
 
         Raises:
@@ -143,7 +145,8 @@ class Transport:
                 self.url + path,
                 params=wanted or None,
                 headers={"Accept-Encoding": "identity"} | dict(headers or {}),
-                json=None if body is None else dict(body),
+                content=body if isinstance(body, bytes) else None,
+                json=None if body is None or isinstance(body, bytes) else dict(body),
             ) as response:
                 if response.status_code != httpx.codes.OK and response.status_code not in also:
                     raise self._refusal(path, response)

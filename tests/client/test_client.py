@@ -176,6 +176,20 @@ def test_a_request_that_changes_something_is_made_once(server, node):
     assert [(asked[0], asked[3]) for asked in server.asked] == [("POST", b'{"a":1}')]
 
 
+def test_an_image_goes_as_it_is_and_a_question_as_json(server, node):
+    server.on("/v1/models/ab/predict", problem(503, **{"Retry-After": "2"}))
+    with pytest.raises(NodeBusy) as caught:
+        node.predict("ab", b"\x89PNG\r\n", saliency=False)
+    assert caught.value.retry_after == 2
+    server.on("/v1/audits", problem(404))
+    with pytest.raises(NotFound):
+        node.ask_audit(round=7)
+    assert [(method, path, body) for method, path, _, body in server.asked] == [
+        ("POST", "/v1/models/ab/predict?saliency=false", b"\x89PNG\r\n"),
+        ("POST", "/v1/audits", b'{"round":7}'),
+    ]
+
+
 def test_nobody_there():
     client = NodeClient("http://127.0.0.1:9", transport=Transport("http://127.0.0.1:9", sleep=lambda _: None))
     with pytest.raises(NodeUnreachable, match=r"127\.0\.0\.1:9"):
