@@ -80,10 +80,11 @@ def past_of(view: ConsortiumView, plan: Plan, opened_at: float | None) -> Past:
         opened_at: When the newest round was opened, Unix seconds; None before the first.
     """
     last = max((number for number, row in view.rounds.items() if row.finalised), default=0)
+    digest = plan.digest  # taken once: it is computed anew each time, and a node looks several times a second
     return Past(
         opened_at=opened_at,
         aborted=sum(row.aborted for number, row in view.rounds.items() if number > last),
-        finalised=sum(row.finalised and row.plan == plan.digest for row in view.rounds.values()),
+        finalised=sum(row.finalised and row.plan == digest for row in view.rounds.values()),
     )
 
 
