@@ -89,6 +89,7 @@ class Signed:
     """Whether `Content-Digest` is under the signature."""
 
 
+@lru_cache(maxsize=1024)
 def authority_of(url: str) -> str:
     """Host and port of a URL in the form that is signed: lower case, without the scheme's own port (RFC 9421, 2.2.3)."""
     parts = urlsplit(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ TOTAL_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 MAX_WAITING = 32
 """Most calls to one peer under way or in line; what is beyond is told to the machine as not arrived."""
+MAX_REFUSAL_BYTES = 4096
 UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError)
 """What calling a peer may raise; `ValueError` for addresses that are none."""
 
@@ -56,6 +58,7 @@ class Calls:
         self._http = dialer.async_client(httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS))
         self._lines: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,6 +88,7 @@ class Calls:
                 asyncio.timeout(TOTAL_SECONDS),
                 self._http.stream("POST", f"{peer}/v1/gossip", content=message, headers=headers) as answer,
             ):
+                await self._note_refusal(peer, answer)
                 answer.raise_for_status()
                 body = bytearray()
                 async for piece in answer.aiter_bytes(1 << 16):
@@ -96,3 +100,29 @@ class Calls:
         except UNREACHABLE as error:
             log.debug("%s: %s", peer, error)
             return Answered(arrived=False)
+
+    async def _note_refusal(self, peer: str, answer: httpx.Response) -> None:
+        """Say once why a peer does not believe who calls (a clock, an address, a seat): nothing else would show it here."""
+        if answer.status_code not in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            self._refused.pop(peer, None)
+            return
+        body = b""
+        async for piece in answer.aiter_bytes(1 << 12):
+            body += piece
+            if len(body) > MAX_REFUSAL_BYTES:
+                break
+        detail = _detail(body)
+        reason = f"{answer.status_code}{detail[:20]}"  # figures further on change with each call
+        if self._refused.get(peer) != reason:
+            self._refused[peer] = reason
+            log.warning("%s refuses what this node asks: %s", peer, detail)
+
+
+def _detail(body: bytes) -> str:
+    """What a problem document says, in one bounded line of printable characters."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    text = str(said.get("detail", "")) if isinstance(said, dict) else ""
+    return "".join(character for character in text if character.isprintable())[:300] or "it gives no reason"

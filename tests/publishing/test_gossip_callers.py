@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dag.ids import sha256
-from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE, SyncConfig
+from dag.sync import MAX_MESSAGE_BYTES, MEDIA_TYPE, Send, SyncConfig
 from dag.sync.messages import Announce, Answer, Push, Request, parse
 from node.calling import MemberAuth
 from node.errors import PeerBusy
@@ -146,3 +146,30 @@ def test_known_transactions_are_given_and_unknown_ones_named():
     answer = call(node, "POST", "/v1/gossip", content=Request(7, (bytes(32), update.id)).encode())
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert parse(answer.content) == Answer(7, (update.raw,), (bytes(32),))
+
+
+async def test_why_a_peer_refuses_is_said_once_a_reason(caplog):
+    """A wrong clock or address shows nowhere else at the hospital that has it."""
+    said = iter(
+        [
+            (401, "the request was signed +90 s from"),
+            (401, "the request was signed +91 s from"),
+            (403, "no member\n\x1b[31m" + "x" * 9000),
+            (202, ""),
+            (401, "the request was signed +90 s from"),
+        ]
+    )
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status, detail = next(said)
+        return httpx.Response(status, json={"detail": detail})
+
+    node = Node(0)
+    node.connect({url(1): httpx.MockTransport(answer)})
+    message = Announce((sha256(b"x"),)).encode()
+    arrived = [(await node.gossip._calls.call(Send(url(1), message))).arrived for _ in range(5)]
+    assert arrived == [False, False, False, True, False]
+    lines = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+    assert len(lines) == 3
+    assert "was signed +90 s" in lines[0]
+    assert all(len(line) < 400 and line.isprintable() for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import coincurve
@@ -11,10 +12,11 @@ from node.api.access.bodies import Bodies
 from node.api.access.book import AccessBook
 from node.api.access.identify import Doorkeeper
 from node.api.access.limits import Rates, UnderWay
+from node.api.access.names import Names
 from node.api.access.seen import Seen
 from node.api.access.sessions import Sessions
 from node.api.access.tokens import Tokens
-from node.calling.signatures import authority_of, normalised
+from node.calling.signatures import address_of
 from node.errors import BadEnvironment
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
     from node.home import Home
 
-LOOPBACK = "localhost"
-
 
 class Access:
     """Who may come in, and the record of who did.
@@ -36,7 +36,7 @@ class Access:
         config: Its configuration.
         consortium: The consortium's id, 32 bytes.
         view: What the chain said so far, newest knowledge at each call.
-        private_key: Signs heads of the access log, 32 bytes; None: none are signed.
+        private_key: This hospital's, 32 bytes: signs heads of the access log; None: none are signed.
         clock: Unix time in seconds.
 
     Raises:
@@ -53,11 +53,7 @@ class Access:
         clock: Callable[[], float] = time.time,
     ) -> None:
         api = config.api
-        own = authority_of(config.hospital.url)
-        scheme = config.hospital.url.partition(":")[0]
-        further = frozenset(normalised(name.strip(), scheme) for name in api.hosts.split(",") if name.strip())
-        self.hosts = frozenset({own, own.partition(":")[0], LOOPBACK, *further})
-        """What a `Host` header may name, besides addresses; with or without a port."""
+        self.names = Names(config, partial(_registered, _address(private_key), view))
         self._rates = {
             "person": api.people_per_second,
             "member": api.members_per_second,
@@ -74,7 +70,7 @@ class Access:
             self.tokens,
             self.sessions,
             self._seen,
-            frozenset({own, *further}),
+            self.names,
             consortium,
             view,
             window=api.clock_seconds,
@@ -104,3 +100,14 @@ def _signer(private_key: bytes | None) -> Callable[[bytes], bytes] | None:
         return None
     key = coincurve.PrivateKey(private_key)
     return lambda digest: bytes(key.sign_recoverable(digest, hasher=None))
+
+
+def _address(private_key: bytes | None) -> bytes:
+    return address_of(coincurve.PrivateKey(private_key).public_key.format(compressed=False)) if private_key else b""
+
+
+def _registered(account: bytes, view: Callable[[], ConsortiumView]) -> str:
+    """The URL that the chain has of an account's hospital now."""
+    known = view()
+    seat = known.seats.get(account)
+    return "" if seat is None else known.hospitals[seat].url

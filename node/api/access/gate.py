@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from node.api.access.bodies import replayed
-from node.api.access.errors import AccessError, BadCall, NotAllowed, NotSignedIn, TooMany, WrongHost
+from node.api.access.errors import AccessError, BadCall, NotAllowed, NotSignedIn, TooMany
 from node.api.access.identify import Envelope, fields_of
 from node.api.access.roles import Role
 from node.api.access.table import Router
@@ -38,7 +37,7 @@ MAX_HEADERS: Final = 64
 HASHED_ON_THE_LOOP: Final = 128 * 1024
 """A longer body is hashed in a thread."""
 CERTIFIED: Final = "medweave.certified"
-"""Key in `scope["extensions"]`: the connection showed a certificate of the members' authority (`node.api.access.tls`)."""
+"""Key in `scope["extensions"]`: the connection showed a certificate of the members' authority (`node.api.access.connections`)."""
 _SAFE_VALUE: Final = re.compile(r"(?!mw_)[A-Za-z0-9._-]{1,128}")
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -107,7 +106,7 @@ class _Visit:
     async def _admit(self, receive: Receive) -> None:
         self._check_form()
         envelope = self._envelope()
-        self._check_host(envelope)
+        self._access.names.verify_host(envelope.host)
         try:
             self._match = self._router.find(envelope.method, self._scope["path"])
             self._caller = self._access.door.identify(envelope)
@@ -154,12 +153,6 @@ class _Visit:
             client[0] if client else "local",
             CERTIFIED in (scope.get("extensions") or {}),
         )
-
-    def _check_host(self, envelope: Envelope) -> None:
-        """A name that somebody else can point at this node's address is not answered (DNS rebinding); an address is."""
-        host = envelope.host
-        if host not in self._access.hosts and _name(host) not in self._access.hosts and not _is_address(_name(host)):
-            raise WrongHost(f"this node is not {host[:80]!r}; `[api] hosts` lists further names")
 
     def _spend(self, caller: Caller, cost: float = 1.0) -> None:
         self._access.rates.spend(caller.key, self._access.rate_of(caller), cost)
@@ -222,18 +215,3 @@ class _Visit:
     def _address(self) -> str:
         client = self._scope.get("client")
         return str(client[0]) if client else "local"
-
-
-def _name(host: str) -> str:
-    """A host without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0].removeprefix("[")
-    return host.partition(":")[0]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -17,6 +17,7 @@ from node.consortium.view import address_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from node.api.access.names import Names
     from node.api.access.seen import Seen
     from node.api.access.sessions import Sessions
     from node.api.access.tokens import Token, Tokens
@@ -80,7 +81,7 @@ class Doorkeeper:
         tokens: People's tokens.
         sessions: Who is signed in.
         seen: Nonces taken.
-        authorities: Names of this node under which members may call it, in the form that is signed.
+        names: The names this node is called by.
         consortium: Its id, 32 bytes.
         view: What the chain said so far.
         window: Seconds by which another node's clock may be off.
@@ -93,7 +94,7 @@ class Doorkeeper:
         tokens: Tokens,
         sessions: Sessions,
         seen: Seen,
-        authorities: frozenset[str],
+        names: Names,
         consortium: bytes,
         view: Callable[[], ConsortiumView],
         *,
@@ -102,7 +103,7 @@ class Doorkeeper:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens, self._sessions, self._seen = tokens, sessions, seen
-        self._authorities, self._consortium, self._view = authorities, consortium, view
+        self._names, self._consortium, self._view = names, consortium, view
         self._window, self._certified, self._clock = window, certified, clock
 
     def nobody(self, envelope: Envelope) -> Caller:
@@ -153,10 +154,7 @@ class Doorkeeper:
         return Caller("person", token.name, token.role, f"token {token.id}", expires=expires, by_cookie=by_cookie)
 
     def _member(self, envelope: Envelope) -> Caller:
-        if envelope.host not in self._authorities:
-            raise NotSignedIn(
-                f"the request is signed for {envelope.host[:80]!r}, not for this node's registered address"
-            )
+        self._names.verify_audience(envelope.host)
         now = self._clock()
         try:
             signed = read(envelope.fields)

@@ -7,16 +7,11 @@ import logging
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from node.api.access.gate import CERTIFIED, MAX_HEADER_BYTES
+from node.api.access.connections import GuardedProtocol
+from node.api.access.gate import MAX_HEADER_BYTES
 from node.errors import BadConfig
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
     from node.config import Api, NodeConfig
     from node.home import Home
 
@@ -25,16 +20,6 @@ log = logging.getLogger("medweave.access")
 LINE_BYTES: Final = 2 * MAX_HEADER_BYTES
 """A request line with its headers that is longer is not even read to its end."""
 _CONNECTIONS_WAITING: Final = 256
-
-
-class CertifiedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which also tells the application whether the connection showed a certificate that was verified."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See `asyncio.Protocol`."""
-        super().connection_made(transport)
-        if transport.get_extra_info("peercert"):
-            self.app = _certified(self.app)
 
 
 def server_settings(home: Home, config: NodeConfig) -> dict[str, Any]:
@@ -49,7 +34,7 @@ def server_settings(home: Home, config: NodeConfig) -> dict[str, Any]:
         raise BadConfig("[api] tls_certificate and tls_key go together: give both or none")
     check_exposure(config)
     settings: dict[str, Any] = {
-        "http": CertifiedProtocol,
+        "http": GuardedProtocol,
         "ws": "none",
         "h11_max_incomplete_event_size": LINE_BYTES,
         "server_header": False,
@@ -92,14 +77,6 @@ def _server_context(home: Home, api: Api) -> ssl.SSLContext:
     except OSError as error:
         raise BadConfig(f"[api] tls_certificate, tls_key, tls_members_ca: {error}; PEM files are expected") from None
     return context
-
-
-def _certified(app: ASGIApp) -> ASGIApp:
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["extensions"] = {**(scope.get("extensions") or {}), CERTIFIED: {}}
-        await app(scope, receive, send)
-
-    return told
 
 
 def _is_loopback(host: str) -> bool:

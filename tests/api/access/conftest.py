@@ -33,6 +33,8 @@ class Guarded:
     http: TestClient
     member: coincurve.PrivateKey
     consortium: bytes
+    views: list[Any]
+    """What the chain said, newest last."""
     tokens: dict[Role, str] = field(default_factory=dict)
     answers: dict[str, tuple[str, httpx.Response]] = field(default_factory=dict)
     numbers: Any = field(default_factory=lambda: count(1))
@@ -82,12 +84,13 @@ class Guarded:
         return [place.content for place in read_lines(self.access.book._directory)]
 
 
-def guarded_over(service, net, **api) -> Guarded:
-    access = access_over(service.view, net.deployment.consortium, f"http://{HOST}", **api)
+def guarded_over(service, net, **more) -> Guarded:
+    views = [service.view]
+    access = access_over(lambda: views[-1], net.deployment.consortium, f"http://{HOST}", **more)
     own = SimpleNamespace(**{**vars(service), "access": access})
     http = TestClient(create_app(own), base_url=f"http://{HOST}", raise_server_exceptions=False)
     key = coincurve.PrivateKey(bytes(net.accounts[1].key))
-    return Guarded(own, access, http, key, net.deployment.consortium)
+    return Guarded(own, access, http, key, net.deployment.consortium, views)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from node.api.access.access import Access
@@ -25,11 +26,17 @@ def config_for(url: str = "http://testserver", **api) -> NodeConfig:
 
 
 def access_over(
-    view: ConsortiumView, consortium: bytes, url: str = "http://testserver", root: Path | None = None, **api
+    view: ConsortiumView | Callable[[], ConsortiumView],
+    consortium: bytes,
+    url: str = "http://testserver",
+    root: Path | None = None,
+    key: bytes | None = None,
+    **api,
 ) -> Access:
     """What the daemon makes for its port. Without a directory one is made that goes away with the object."""
+    newest = view if callable(view) else lambda: view
     kept = None if root is not None else tempfile.TemporaryDirectory(prefix="access-")
-    made = Access(Home(root or Path(kept.name)), config_for(url, **api), consortium, lambda: view, None)
+    made = Access(Home(root or Path(kept.name)), config_for(url, **api), consortium, newest, key)
     made.kept = kept
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -365,3 +366,22 @@ def test_one_member_cannot_fill_the_memory(tmp_path, monkeypatch):
         seen.take(bytes(20), b"x" * 16, 0)
     seen.take(b"o" * 20, b"x" * 16, 0)
     seen.close()
+
+
+# ---- the registered address ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_address_on_chain_counts_at_once(service, net):
+    """Members call the URL that the chain has, whatever is configured here yet."""
+    guarded = guarded_over(service, net, key=bytes(net.accounts[0].key))
+    try:
+        view = guarded.access.door._view()
+        moved = (replace(view.hospitals[0], url="https://moved.example"), *view.hospitals[1:])
+        headers = guarded.signature("GET", "/v1/members", host="moved.example")
+        assert status(guarded, "GET", "/v1/members", headers | {"Host": "moved.example"}) == 421
+        guarded.views.append(replace(view, hospitals=moved))
+        assert status(guarded, "GET", "/v1/members", headers | {"Host": "moved.example"}) == 200
+        elsewhere = guarded.signature("GET", "/v1/members", host="moved.example:8470")
+        assert status(guarded, "GET", "/v1/members", elsewhere | {"Host": "moved.example:8470"}) == 401
+    finally:
+        guarded.access.close()
