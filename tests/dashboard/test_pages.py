@@ -306,7 +306,7 @@ def test_thousands_of_transactions_can_be_moved_about_in(opened, settled):
     page.goto(f"{settled.url}/#/ledger?from=2&to=2")
     page.get_by_text("5,000 transactions").wait_for()
     assert page.locator(".node").count() < 2000, "only what is in sight is in the document"
-    before = page.locator(".dag-view > g").get_attribute("transform")
+    before = page.locator(".dag-view > g").first.get_attribute("transform")
     box = page.locator(".dag-view").bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 8)
     page.mouse.down()
