@@ -18,7 +18,6 @@ from node.api.shapes_ledger import ConeShape, ConsistencyShape, LogRow, TipsShap
 from node.api.shapes_members import EpochShape, MemberShape, MembersShape, MotionShape
 from node.api.shapes_models import ModelDetailShape, ModelShape, StepShape
 from node.api.shapes_node import HealthShape, ReadyShape, StatusShape, StorageShape
-from node.api.shapes_plans import PlanShape
 from node.api.shapes_predict import PredictionShape
 from node.api.shapes_rounds import RoundDetailShape, RoundShape, VerdictShape
 from node.client.blobs import save_blob
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from dag.bodies import Kind
     from node.api.shapes_audits import AuditDetailShape, AuditShape
+    from node.api.shapes_plans import PlanShape
     from node.calling import Dialer
     from node.client.news import News
     from node.client.transport import Query
@@ -230,6 +230,8 @@ class NodeClient:
 
     def plan(self) -> PlanShape:
         """The plan in force at the node's hospital, and when it opens the next round."""
+        from node.api.shapes_plans import PlanShape  # brings the encryption along
+
         return self._one("/v1/plan", PlanShape)
 
     def rounds(
