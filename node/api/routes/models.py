@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from node.consortium.records import ModelView
 
 MODEL_FILE = "application/octet-stream"
+
+
+CARD_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The card carries its own style, and nothing else that a browser would load or run."""
 
 
 def router(service: Service) -> APIRouter:
@@ -104,7 +110,9 @@ def router(service: Service) -> APIRouter:
             raise HTTPException(404, str(error)) from None
         except LyingPeer as error:
             raise HTTPException(503, f"what lies here contradicts the chain: {error}") from None
-        return answer(request, rendered(story, form).encode(), MEDIA_TYPES[form])
+        page = answer(request, rendered(story, form).encode(), MEDIA_TYPES[form])
+        page.headers["Content-Security-Policy"] = CARD_POLICY
+        return page
 
     _files(routes, service)
     return routes

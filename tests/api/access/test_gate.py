@@ -287,6 +287,10 @@ def test_a_route_may_set_its_own(guarded, operator):
     page = guarded.ask("GET", "/")
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert len(page.headers.get_list("content-security-policy")) == 1
+    model = guarded.ask("GET", "/v1/models", operator).json()["models"][-1]["model"]
+    card = guarded.ask("GET", f"/v1/models/{model}/card", operator)
+    assert "<style>" in card.text
+    assert "style-src 'unsafe-inline'" in card.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(
