@@ -125,7 +125,7 @@ def summarise(
     return RoundReport(
         round=row["round"],
         status=row["status"],
-        participants=len(predicate["updates"]),
+        participants=sum(len(group["updates"]) for group in predicate["groups"]),
         groups=len(predicate["groups"]),
         accepted=sum(group["accepted"] for group in predicate["groups"]),
         leader=names.get(row["leader"] or "", "-"),
