@@ -158,6 +158,10 @@ class VerdictShape(Shape):
     base_accuracy: Share = Field(description="Of the model the round trained from: the one of the round before.")
     group_accuracies: tuple[Share, ...] = Field(description="Of that model with each group's sum, in order.")
     accept: tuple[bool, ...] = Field(examples=[[True]], description="Whether it would let each group in.")
+    alignments: tuple[Share, ...] = Field(
+        default=(),
+        description="How far each group points where the member's own update points, 0 to 1; none where it does not say.",
+    )
 
     @classmethod
     def of(cls, tx: Transaction, body: VerdictBody, view: ConsortiumView) -> VerdictShape:
@@ -174,6 +178,7 @@ class VerdictShape(Shape):
             base_accuracy=body.base_ppm / PPM,
             group_accuracies=tuple(score / PPM for score in body.scores_ppm),
             accept=body.accept,
+            alignments=tuple(found / PPM for found in body.alignment_ppm),
         )
 
 

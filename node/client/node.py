@@ -154,7 +154,7 @@ class NodeClient:
         Args:
             kind: Only this kind.
             round: Only this round.
-            issuer: Only by this account, hex.
+            issuer: Only of the hospital with this account, hex, under whichever it had.
             since: Only those attached after this one, CID.
             confirmed: Only those that a quorum approves, or does not.
             newest: The last ones first.

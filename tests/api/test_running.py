@@ -59,6 +59,7 @@ def running(tmp_path_factory) -> Iterator[Running]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TESTING_VARIABLE, "1")
+        patch.setenv("MEDWEAVE_API_PEOPLE_PER_SECOND", "100000")
         with network(options, prepare(options), lambda _: None) as (hospitals, deployment, _anvil):
             token = hospitals[0].headers["Authorization"].removeprefix("Bearer ")
             yield Running(hospitals[0], token, deployment)

@@ -41,7 +41,10 @@ def router(service: Service) -> APIRouter:
         request: Request,
         kind: Kind | None = None,
         round: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,  # noqa: A002  (the field's own name)
-        issuer: Annotated[str | None, Query(max_length=42, description="Account that signed, hex.")] = None,
+        issuer: Annotated[
+            str | None,
+            Query(max_length=42, description="Only of the hospital with this account (hex), under whichever it had."),
+        ] = None,
         since: Annotated[
             str | None, Query(max_length=64, description="Only those attached after this transaction (CID or hex).")
         ] = None,
