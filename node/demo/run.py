@@ -21,7 +21,7 @@ from node.demo.memory import MemoryWatch
 from node.demo.network import network, plan_for
 from node.demo.plaintext import check
 from node.demo.processes import command, finish
-from node.demo.watch import Watcher, ask
+from node.demo.watch import Watcher, ask, client_of
 from node.errors import RoundProblem
 from node.sealing.quantising import plan_layout
 
@@ -129,12 +129,12 @@ def _play(
 
 def _collect(result: reporting.DemoReport, hospitals: Sequence[HospitalProcess], begun: float) -> list[dict[str, Any]]:
     """Ask every daemon how each round went; returns the finalised rounds' statements, oldest first."""
-    rows = ask(hospitals[0], "/v1/rounds")["rounds"]
-    models = ask(hospitals[0], "/v1/models")["models"]
-    lineage = ask(hospitals[0], f"/v1/models/{models[-1]['model']}/provenance")["lineage"] if models else []
-    statements = {step["round"]: step["statement_text"] for step in lineage if step["statement_text"]}
-    members = ask(hospitals[0], "/v1/members")["members"]
-    names = {member["account"]: member["name"] for member in members}
+    with client_of(hospitals[0]) as node:
+        rows = [row.model_dump(mode="json") for row in node.rounds()]
+        newest = next(node.models(newest=True), None)
+        lineage = list(node.provenance(newest.model)) if newest else []
+        names = {member.account: member.name for member in node.members(former=True).members}
+    statements = {step.round: step.statement_text for step in lineage if step.statement_text}
     for row in rows:
         here = [ask(hospital, f"/v1/rounds/{row['round']}")["here"] for hospital in hospitals]
         result.rounds.append(reporting.summarise(row, here, names, statements.get(row["round"])))

@@ -11,7 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from node.errors import PeerProblem, RoundProblem
+from node.client import NodeClient
+from node.client.transport import Transport
+from node.errors import RoundProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,16 +123,17 @@ def _cells(row: dict[str, Any] | None, rounds: int) -> tuple[str, str, str, str]
     return number, _doing(row), leader, f"{row['transactions']} transactions"
 
 
+def client_of(hospital: HospitalProcess) -> NodeClient:
+    """A client of a daemon, as its operator; asks once, since whoever waits for daemons asks again."""
+    token = hospital.headers["Authorization"].removeprefix("Bearer ")
+    return NodeClient(hospital.url, transport=Transport(hospital.url, token, attempts=1))
+
+
 def ask(hospital: HospitalProcess, path: str) -> dict[str, Any]:
-    """One answer of a daemon.
+    """One answer of a daemon, as it sent it.
 
     Raises:
         PeerProblem: It does not answer.
     """
-    try:
-        answer = httpx.get(f"{hospital.url}{path}", headers=hospital.headers, timeout=10.0, trust_env=False)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-    except httpx.HTTPError as error:
-        raise PeerProblem(f"{hospital.name}: {path}: {error}") from None
-    return found
+    with client_of(hospital) as node:
+        return node.transport.json(path)
