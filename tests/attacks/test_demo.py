@@ -1,0 +1,68 @@
+"""`medweave demo --attack` as a user runs it: a daemon that lies among daemons that do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from node.attacks.daemon import main
+from node.attacks.spec import MARK
+from node.cli.demo import command
+from node.demo.options import DemoOptions
+from node.errors import BadInput
+
+LIAR = "hospital-2"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_liar_is_left_out_and_the_audit_verifies(tmp_path):
+    out = tmp_path / "run"
+    small = "--hospitals 6 --threshold 4 --rounds 6 --epochs 1 --architecture cnn --image-size 32 --samples 144"
+    asked = [*small.split(), "--parameters", "minimal", "--no-baseline", "--round-seconds", "120"]
+    done = subprocess.run(
+        [sys.executable, "-m", "node.cli.main", "demo", *asked, "--attack", "scaled:100000@2", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=380,
+        check=False,
+        env={**os.environ, "MEDWEAVE_TESTING": "1"},
+    )
+    assert done.stdout.strip().splitlines()[-1] == "audit: verified", done.stdout + done.stderr
+    rounds = json.loads((out / "report.json").read_text())["rounds"]
+    assert any(row["accepted"] < row["groups"] for row in rounds), "its sums were refused"
+    assert rounds[-1]["left_out"] == [LIAR]
+    assert all(row["left_out"] in ([], [LIAR]) for row in rounds)
+    assert (out / "hospitals" / LIAR / MARK).exists()
+
+
+def test_a_daemon_lies_only_where_a_demo_said_so(tmp_path, caplog):
+    asked = ["sign-flip@1", "--hospitals", "4", "--home", str(tmp_path), "--password-fd", "0"]
+    assert main([*asked, "--parent", str(os.getppid())]) == 3
+    assert "only `medweave demo --attack`" in caplog.text
+    (tmp_path / MARK).write_text("noise:10@1")
+    assert main([*asked, "--parent", str(os.getppid())]) == 3
+    assert main([*asked, "--parent", "1"]) == 0, "whose parent is gone does nothing"
+
+
+def test_no_command_or_setting_of_a_real_node_makes_it_lie():
+    from click.testing import CliRunner
+
+    from node.cli.main import cli
+    from node.config import NodeConfig
+
+    shown = CliRunner().invoke(cli, ["node", "--help"]).output
+    assert "attack" not in shown
+    assert "attack" not in json.dumps(NodeConfig.model_json_schema()).lower()
+    assert any(option.name == "attack" for option in command.params)
+
+
+def test_the_options_are_checked_before_anything_is_started(tmp_path):
+    with pytest.raises(BadInput, match="no kind"):
+        DemoOptions(out=tmp_path / "run", attack="nonsense@1")
+    with pytest.raises(BadInput, match="from 1 to 4"):
+        DemoOptions(out=tmp_path / "run", attack="sign-flip@5")
