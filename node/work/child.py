@@ -53,7 +53,7 @@ TELL_SECONDS: Final = 0.05
 """Between two reports of how far a training is."""
 
 
-class Cancelled(Exception):  # noqa: N818 - says what happened
+class _Cancelled(Exception):  # noqa: N818 - says what happened
     """The daemon wants no answer any more."""
 
 
@@ -101,7 +101,7 @@ class Child:
     def _answer(self, message: Message) -> Message:
         try:
             return self._do(message)
-        except Cancelled:
+        except _Cancelled:
             return Failed(error=faults.CANCELLED, message="")
         except Exception as error:
             name, words = faults.described(error)
@@ -137,7 +137,7 @@ class Child:
 
     def _tell(self, step: Progress) -> None:
         if self._cancelled.is_set():
-            raise Cancelled
+            raise _Cancelled
         now = time.monotonic()
         ends_epoch = step.step * step.epochs == step.epoch * step.steps
         if ends_epoch or now - self._told >= TELL_SECONDS:
