@@ -177,7 +177,8 @@ class _Federation:
             for total, weight in zip(totals, weights, strict=True)
         ]
         long = [
-            too_long(total, self._steps, weight, scene.clip_norm) for total, weight in zip(totals, weights, strict=True)
+            too_long(total, self._steps, [self._weights[seat] for seat in group], scene.clip_norm)
+            for total, group in zip(totals, groups, strict=True)
         ]
         votes, bodies = [], []
         for seat in range(self._members):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("medweave.attacks")
 
 NEVER_SECONDS = 1e9
-UNBOUNDED = Decimal(10**6)
+UNBOUNDED = Decimal(999_999)
 """A liar's own idea of the plan's L2 bound on an update."""
 
 
@@ -63,7 +63,7 @@ class Liar:
             case do.TrainAndSeal():
                 return self._seal(ports, state, effect)
             case do.Propose() if kind == "lying-leader":
-                return carry_out(ports, _another_seed(state), effect)
+                return carry_out(ports, _one_group(state), effect)
             case do.ReleaseShare() if kind == "withheld-share":
                 return (Failed(effect, state.now + NEVER_SECONDS),)
             case do.ReleaseShare() if kind == "wrong-share":
@@ -157,8 +157,12 @@ class _Alone:
         return posted
 
 
-def _another_seed(state: RoundState) -> RoundState:
-    return replace(state, facts=replace(state.facts, seed=bytes(32)))
+def _one_group(state: RoundState) -> RoundState:
+    """A round whose plan puts everybody into one sum, in which a bad update can be told from nobody's."""
+    if state.plan is None:
+        return state
+    everybody = max(state.plan.min_group, len(state.revealed))
+    return replace(state, plan=state.plan.model_copy(update={"min_group": everybody}))
 
 
 def _other_share(keys: EpochKeys) -> EpochKeys:

@@ -25,7 +25,7 @@ PROTOCOL: Final = {
     "inflated-size": "declares AMOUNT times as many images as it has (default 100)",
     "inflated-score": "its verdicts give full marks to every sum",
     "parasite-chain": "builds on nobody's transactions but its own",
-    "lying-leader": "as leader it proposes groups of its own choice",
+    "lying-leader": "as leader it proposes one sum of all, in which nobody can be told apart",
     "withheld-share": "never opens a sum it is asked to open",
     "wrong-share": "sends well-formed openings of other values",
     "malformed-ciphertext": "locks random bytes instead of ciphertexts",

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 PPM = 1_000_000
 ALIGNMENT_STEP = 1000
 """Alignments are told in thousandths."""
-ROUNDED_UPDATES = 256
-"""Rounding that `too_long` allows for: that of as many updates as a round can have."""
 
 
 def accepted_groups(verdicts: Sequence[Verdict], groups: int) -> tuple[bool, ...]:
@@ -67,7 +65,9 @@ def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
     return score_ppm >= base_ppm - round(tolerance * PPM)
 
 
-def too_long(total: NDArray[np.int64], steps: NDArray[np.float64] | float, weight_ppm: int, clip_norm: float) -> bool:
+def too_long(
+    total: NDArray[np.int64], steps: NDArray[np.float64] | float, weights_ppm: Sequence[int], clip_norm: float
+) -> bool:
     """Whether an opened sum is longer than any sum of updates that obey the plan's bound.
 
     The triangle inequality: |Σ ωᵢ·Δᵢ| ≤ Σ ωᵢ · clip. Each update was rounded to whole steps once, which adds less than one step
@@ -76,12 +76,12 @@ def too_long(total: NDArray[np.int64], steps: NDArray[np.float64] | float, weigh
     Args:
         total: Σ round(ωᵢ·Δᵢ / step), int64 [D].
         steps: Size of one step, scalar or float64 [D].
-        weight_ppm: Σ ωᵢ in parts per million.
+        weights_ppm: ωᵢ of each update in the sum, in parts per million.
         clip_norm: The plan's L2 bound on one update.
     """
     values = total.astype(np.float64) * steps
-    rounding = ROUNDED_UPDATES * float(np.linalg.norm(np.broadcast_to(steps, total.shape)))
-    return float(np.linalg.norm(values)) > clip_norm * weight_ppm / PPM + rounding
+    rounding = len(weights_ppm) * float(np.linalg.norm(np.broadcast_to(steps, total.shape)))
+    return float(np.linalg.norm(values)) > clip_norm * sum(weights_ppm) / PPM + rounding
 
 
 def alignment(

@@ -32,8 +32,8 @@ def over_bound(
     allowed = float(plan.clip_norm) * (2 if plan.error_feedback else 1)
     steps, found = _steps(ports, state, plan), []
     for number, total in enumerate(sums):
-        weight = sum(weights[proposal.updates[position]] for position in proposal.groups[number])
-        found.append(too_long(total, steps, weight, allowed))
+        summed = [weights[proposal.updates[position]] for position in proposal.groups[number]]
+        found.append(too_long(total, steps, summed, allowed))
         if found[-1]:
             log.warning(
                 "round %d: sum %d of proposal %s… is longer than its updates may make it: refused",
