@@ -148,8 +148,7 @@ def place(request, settled):
 def test_every_page_is_fit_for_everybody(opened, place):
     """Names, roles, headings, tables, contrast in both themes; and no page is wider than a small telephone."""
     page = opened(place)
-    page.wait_for_load_state("networkidle")
-    page.locator(".waiting").first.wait_for(state="detached")
+    page.wait_for_function("!document.querySelector('.waiting')")
     light = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
     assert page.evaluate(AUDIT) == []
     for details in page.locator("main details > summary").all():
