@@ -167,7 +167,7 @@ def fill(path: str, where: str, keys: Sequence[bytes], size: int) -> list[str]:
 def _stream(start: bytes, consortium: bytes, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Signed transactions without end, as members post them: an update of each a round, acknowledgements after."""
     rng = random.Random(1)
-    under_way, newest = deque([start] * IN_FLIGHT), deque([start], maxlen=IN_FLIGHT)
+    under_way, tips, last = deque[bytes](), [start], start
     sequences = [0] * len(keys)
     weight = contribution_weight(SAMPLES, SIZE, CAP, SLOTS, SLOTS)
     number = 0
@@ -180,13 +180,16 @@ def _stream(start: bytes, consortium: bytes, keys: Sequence[bytes]) -> Iterator[
             else AcknowledgementBody(None)
         )
         payload = cid_text(cid_bytes(RAW, sha256(number.to_bytes(8, "big")))) if updates else None
-        parents = (rng.choice(newest), rng.choice(newest))
+        parents = (rng.choice(tips or [last]), rng.choice(tips or [last]))
+        tips = [tip for tip in tips if tip not in parents] if len(tips) > IN_FLIGHT else tips
         where = FIRST_ROUND + number // ROUND
         posted = sign(Unsigned(body.kind, consortium, 1, where, sequences[seat], parents, payload, body), keys[seat])
         sequences[seat] += 1
         number += 1
         under_way.append(posted.id)
-        newest.append(under_way.popleft())
+        if len(under_way) > IN_FLIGHT:
+            last = under_way.popleft()
+            tips.append(last)
         yield posted.id, posted.raw
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,7 @@ class Daemon(Parts):
         hospital = self.config.hospital
         listener = listen(hospital.host, hospital.port)
         server = ApiServer(create_app(self), **server_settings(self.home, self.config))
+        _set_aside()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         succession = asyncio.create_task(self._jobs.until_succession())
         work = [succession, *(asyncio.create_task(job) for job in self._jobs.all())]
@@ -86,6 +88,15 @@ class Daemon(Parts):
         conductor.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.close()
+        gc.unfreeze()
+
+
+def _set_aside() -> None:
+    """Keep what the node begins with out of Python's full collections of garbage: each would look at all of it, modules and
+    ledger, and let every caller wait for half a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def listen(host: str, port: int) -> socket.socket:
