@@ -92,6 +92,9 @@ class Desk:
             raise RoundProblem(f"{what} was cut short: this node is stopping")
         if number in self._parts.planning.orders.left():
             raise RoundProblem(f"{what} was cut short: round {number} was left")
+        row = self._parts.view.rounds.get(number)
+        if row is None or not row.open:
+            raise RoundProblem(f"{what} was cut short: round {number} is over")
         conductor = self._parts.conductor
         if conductor is not None and conductor.runners:
             conductor.runners[max(conductor.runners)].progress = (what, share)

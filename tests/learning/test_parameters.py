@@ -163,7 +163,7 @@ def test_layouts_of_unknown_networks_are_refused(name, classes):
 
 
 @pytest.mark.parametrize(
-    "module", ["node.rounds.worker", "node.audit", "node.learning.metrics", "node.learning.layouts"]
+    "module", ["node.daemon.service", "node.audit", "node.learning.metrics", "node.learning.layouts"]
 )
 def test_who_only_handles_vectors_never_loads_torch(module):
     """It costs a process 150 MB and seconds."""
