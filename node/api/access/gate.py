@@ -34,6 +34,8 @@ MAX_PATH_BYTES: Final = 2048
 MAX_QUERY_BYTES: Final = 4096
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 64
+RECHECK_SECONDS: Final = 5.0
+"""While an answer streams, so often at most it is looked whether the person may still have it."""
 HASHED_ON_THE_LOOP: Final = 128 * 1024
 """A longer body is hashed in a thread."""
 CERTIFIED: Final = "medweave.certified"
@@ -85,6 +87,8 @@ class _Visit:
         self._began = time.monotonic()
         self._caller: Caller | None = None
         self._match: Match | None = None
+        self._envelope: Envelope | None = None
+        self._checked, self._cut = self._began, False
         self._status, self._bytes = 0, 0
         self._request = ""
 
@@ -99,13 +103,14 @@ class _Visit:
                 await self._refuse(error, receive)
             except Exception:
                 self._status = self._status or 500
-                raise
+                if not self._cut:  # what ends a stream may come back wrapped by whoever sent it
+                    raise
             finally:
                 self._record()
 
     async def _admit(self, receive: Receive) -> None:
         self._check_form()
-        envelope = self._envelope()
+        envelope = self._envelope = self._read_envelope()
         self._access.names.verify_host(envelope.host)
         try:
             self._match = self._router.find(envelope.method, self._scope["path"])
@@ -141,7 +146,7 @@ class _Visit:
         if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
             raise BadCall(f"at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes in all are read", 431)
 
-    def _envelope(self) -> Envelope:
+    def _read_envelope(self) -> Envelope:
         scope = self._scope
         client = scope.get("client")
         return Envelope(
@@ -183,7 +188,24 @@ class _Visit:
             message = {**message, "headers": [*message["headers"], *extra]}
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))
+            if message.get("more_body"):
+                await self._check_again()
         await self._send(message)
+
+    async def _check_again(self) -> None:
+        """End a person's stream soon after the token was revoked or the session has ended."""
+        now = time.monotonic()
+        if self._envelope is None or self._caller is None or self._caller.kind != "person":
+            return
+        if now - self._checked < RECHECK_SECONDS:
+            return
+        self._checked = now
+        try:
+            self._access.door.identify(self._envelope)
+        except AccessError:
+            self._cut = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise
 
     async def _refuse(self, error: AccessError, receive: Receive) -> None:
         if self._status:  # the answer is on its way already

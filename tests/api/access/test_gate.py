@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
@@ -389,3 +390,50 @@ def test_a_new_address_on_chain_counts_at_once(service, net):
         assert status(guarded, "GET", "/v1/members", elsewhere | {"Host": "moved.example:8470"}) == 401
     finally:
         guarded.access.close()
+
+
+# ---- streams ------------------------------------------------------------------------------------------------------------
+
+
+async def streamed(guarded, headers: dict[str, str], between) -> tuple[list[bytes], bool]:
+    """What a caller gets of an answer in three pieces, and whether it was cut; `between` the first and the second."""
+    pieces: list[bytes] = []
+    whole = []
+
+    async def application(_scope, _receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        between()
+        await send({"type": "http.response.body", "body": b"2", "more_body": True})
+        await send({"type": "http.response.body", "body": b"3", "more_body": False})
+        whole.append(True)
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict) -> None:
+        if message["type"] == "http.response.body":
+            pieces.append(message["body"])
+            if not message["more_body"]:
+                pieces.append(b"end")
+
+    fields = [(b"host", b"node-0"), *((name.lower().encode(), value.encode()) for name, value in headers.items())]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/events",
+        "raw_path": b"/v1/events",
+        "query_string": b"",
+        "scheme": "http",
+    }
+    await gate.Gate(application, guarded.access)(scope | {"headers": fields, "client": ("10.0.0.7", 1)}, receive, send)
+    return pieces, not whole
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(guarded, operator, monkeypatch):
+    assert await streamed(guarded, operator, lambda: None) == ([b"1", b"2", b"3", b"end"], False)
+    monkeypatch.setattr(gate, "RECHECK_SECONDS", 0.0)
+    assert await streamed(guarded, operator, lambda: None) == ([b"1", b"2", b"3", b"end"], False)
+    revoke = partial(guarded.access.tokens.revoke, "operator here")
+    assert await streamed(guarded, operator, revoke) == ([b"1", b"", b"end"], True)
+    assert guarded.access.under_way._all == 0
