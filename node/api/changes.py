@@ -35,6 +35,7 @@ class Seen:
         progress: Of the long work under way, in steps.
         rounds: Status by round.
         epochs: State by key epoch.
+        silent: Base URLs of members that are silent.
     """
 
     view: ConsortiumView | None = None
@@ -44,6 +45,7 @@ class Seen:
     progress: float = 0.0
     rounds: Mapping[int, str] = field(default_factory=dict)
     epochs: Mapping[int, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, service: Service, before: Seen) -> Seen:
@@ -61,6 +63,7 @@ class Seen:
             progress=0.0 if runner is None else runner.progress[1] // PROGRESS_STEP * PROGRESS_STEP,
             rounds=before.rounds if same else {number: row.status for number, row in view.rounds.items()},
             epochs=before.epochs if same else _epochs(view),
+            silent=service.gossip.presence.silent,
         )
 
 
@@ -80,6 +83,10 @@ def changes(before: Seen, now: Seen, service: Service) -> Iterator[Told]:
         yield "phase", data | {"progress": round(min(1.0, max(0.0, now.progress)), 2)}
     if now.view is not before.view:
         yield from _told_by_chain(before, now, before.view, now.view)
+    for seat, hospital in now.view.present:
+        if (hospital.url in now.silent) != (hospital.url in before.silent):
+            change = "silent" if hospital.url in now.silent else "heard"
+            yield "member", {"index": seat, "name": hospital.name, "change": change}
     if now.transactions > before.transactions:
         yield from _transactions(before.transactions, now.transactions, service)
 

@@ -40,6 +40,7 @@ FIGURES: Final = {
     "medweave_event_readers": "Open event streams.",
     "medweave_warnings": "Warnings and errors in the node's log.",
     "medweave_members": "Present members of the consortium.",
+    "medweave_members_silent": "Other members of whom nothing was heard for ten seconds.",
     "medweave_member": "1 while this hospital is a member.",
     "medweave_epoch_active": "Key epoch in use; 0 before the first.",
     "medweave_epoch_fitting": "1 while the members hold the key in use.",
@@ -168,6 +169,7 @@ class _NodeFigures(Collector):
     def _chain(self) -> Iterator[Metric]:
         view = self._service.view
         yield _gauge("medweave_members", len(view.members))
+        yield _gauge("medweave_members_silent", len(self._service.gossip.presence.silent))
         yield _gauge("medweave_member", int(self._service.me in view.members))
         yield _gauge("medweave_epoch_active", view.active_epoch)
         yield _gauge("medweave_epoch_fitting", int(view.fitting))

@@ -47,6 +47,7 @@ class PeerShape(Shape):
     index: Seat
     name: Name
     url: str = Field(examples=["https://other.example.org"], description="Where it answers.")
+    silent: bool = Field(examples=[False], description="Whether nothing was heard of it for ten seconds.")
 
 
 class EpochStateShape(Shape):

@@ -11,6 +11,7 @@ from chain.heads import HeadWatcher
 from node.daemon.supervisor import stay_alive
 from node.membership.succession import is_due
 from node.provenance.envelopes import EnvelopeKeeper
+from node.publishing.presence import listen
 from node.rounds.worker import EXPECTED
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Jobs:
             self._tick(),
             stay_alive(self._doing),
             self._parts.gossip.run(),
+            listen(self._parts.gossip.presence, self._parts.dialer, self._parts.peers),
         )
         return jobs if self.heads is None else (*jobs, self.heads.run())
 

@@ -37,6 +37,7 @@ from dag.sync import (
 from node.errors import MedweaveError, PeerBusy, PeerProblem
 from node.publishing.calls import Calls
 from node.publishing.port import PublisherPort
+from node.publishing.presence import Presence
 from node.storage import StorageError
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Gossip:
             needs_check=lambda transaction: transaction.kind is Kind.UPDATE and not over(transaction.round),
         )
         self._calls = Calls(dialer)
+        self.presence = Presence()
+        """Which peers are there."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gossip")
         self._checkers = ThreadPoolExecutor(config.max_checks, thread_name_prefix="check")
         self._wake = asyncio.Event()
@@ -177,6 +180,7 @@ class Gossip:
             PeerBusy: The caller has too much waiting here.
         """
         peer = caller or ANYBODY
+        self.presence.heard(peer)
         crowded = self._callers[peer] and self._hearing + len(message) > MAX_HEARING_BYTES
         if crowded or self._callers[peer] >= MAX_CALLERS:
             raise PeerBusy(f"too many calls of {peer or 'strangers'} are waiting here; call again later")
@@ -300,6 +304,8 @@ class Gossip:
 
     async def _call(self, send: Send) -> None:
         answered = await self._calls.call(send)
+        if answered.arrived:
+            self.presence.heard(send.peer)
         if answered.body:
             self._put(Arrival(send.peer, answered.body, vouched=True))
         self._news.append(lambda now: self._machine.outcome(send, answered.arrived, now))

@@ -49,7 +49,10 @@ def test_a_round_as_it_would_have_been_followed(service, net):
     )  # fmt: skip
     empty = ConsortiumView.of(service.view.hospitals)
     before = SimpleNamespace(
-        view=empty, conductor=SimpleNamespace(runners={1: runner}), publisher=SimpleNamespace(read=lambda _: 0)
+        view=empty,
+        conductor=SimpleNamespace(runners={1: runner}),
+        publisher=SimpleNamespace(read=lambda _: 0),
+        gossip=SimpleNamespace(presence=SimpleNamespace(silent=frozenset({service.view.hospitals[0].url}))),
     )
     seen = look(before)
     told = list(changes(seen, look(service, seen), service))
@@ -58,6 +61,8 @@ def test_a_round_as_it_would_have_been_followed(service, net):
     assert (phase["round"], phase["phase"]) == (1, "done")
     assert by_name["round"] == [{"round": 1, "status": "finalised"}]
     assert by_name["epoch"] == [{"epoch": 1, "state": "active, generation 0"}]
+    first = service.view.hospitals[0]
+    assert {"index": 0, "name": first.name, "change": "heard"} in by_name["member"]
     assert [data["model"] for data in by_name["model"]][-1] == net.chain.head.hex()
     count = service.publisher.read(len)
     if count > MOST_TRANSACTIONS:

@@ -90,7 +90,11 @@ def _status(service: Service, warnings: tuple[WarningShape, ...]) -> StatusShape
         finalised=view.finalised,
         target=service.config.rounds.target,
         model=view.head.hex() if view.head else None,
-        peers=tuple(PeerShape(index=seat, name=h.name, url=h.url) for seat, h in view.present if seat != me),
+        peers=tuple(
+            PeerShape(index=seat, name=h.name, url=h.url, silent=h.url in service.gossip.presence.silent)
+            for seat, h in view.present
+            if seat != me
+        ),
         warnings=warnings,
         **service.publisher.read(_counts),
     )
