@@ -6,14 +6,17 @@ of a round, after the node has posted its update in it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import sqlite3
+import threading
 import time
-from contextlib import closing
 
 import pytest
 
+from node.client.errors import NotSignedIn
 from node.demo.data import prepare
 from node.demo.network import network
 from node.demo.options import DemoOptions
@@ -23,7 +26,7 @@ from node.errors import PeerProblem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-SECONDS = 240
+SECONDS = 300
 SKIPPED = 10**15
 """Sequence numbers of a node that was never restored are smaller."""
 
@@ -47,13 +50,13 @@ def finalised(hospital):
 
 def said(hospital, account):
     """What a hospital's ledger holds of an account: (sequence, round, kind), in order of sequence."""
-    with closing(sqlite3.connect(hospital.home / "ledger.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(hospital.home / "ledger.sqlite")) as db:
         sql = "SELECT sequence, round, kind FROM transactions WHERE issuer = ? ORDER BY sequence"
         return db.execute(sql, (bytes.fromhex(account[2:]),)).fetchall()
 
 
 def convicted(hospital):
-    with closing(sqlite3.connect(hospital.home / "ledger.sqlite")) as db:
+    with contextlib.closing(sqlite3.connect(hospital.home / "ledger.sqlite")) as db:
         return db.execute("SELECT COUNT(*) FROM evidence").fetchone()[0]
 
 
@@ -64,9 +67,38 @@ def run(hospital, *arguments):
     return json.loads(out)
 
 
-def test_a_lost_disk_is_restored_and_its_node_rejoins_without_equivocating(tmp_path):
+@pytest.fixture
+def supervisor(tmp_path, monkeypatch):
+    """Stands in systemd's place: gives what the daemons have told so far."""
+    told: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+
+        def read():
+            while (text := listener.recv(4096).decode()) != "over":
+                told.append(text)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        yield told
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"over", str(tmp_path / "notify"))
+        reader.join()
+
+
+def test_a_lost_disk_is_restored_and_its_node_rejoins_without_equivocating(tmp_path, monkeypatch, supervisor):
+    monkeypatch.setenv("MEDWEAVE_LOG_FORMAT", "json")
     options = DemoOptions(
-        out=tmp_path / "run", hospitals=4, rounds=6, samples=96, architecture="cnn", image_size=32, epochs=2
+        out=tmp_path / "run",
+        hospitals=4,
+        rounds=6,
+        samples=96,
+        architecture="cnn",
+        image_size=32,
+        epochs=2,
+        round_seconds=80,  # a round that is sat out from its beginning waits half of this for the update
     )
     with network(options, prepare(options), lambda _line: None) as (hospitals, _deployment, _anvil):
         victim, others = hospitals[1], [hospitals[0], *hospitals[2:]]
@@ -91,6 +123,9 @@ def test_a_lost_disk_is_restored_and_its_node_rejoins_without_equivocating(tmp_p
         assert 0 < len(said(victim, account)) <= lost, "what it said last is not in the backup"
         victim.start(1)
         wait_until_up([victim])
+        with pytest.raises(NotSignedIn):
+            ask(victim, "/v1/rounds")  # tokens are not in a backup: one that was revoked since would let in again
+        del victim.headers
         first = json.loads(sqlite3.connect(victim.home / "journal.sqlite").execute(
             "SELECT value FROM facts WHERE name = 'restored'"
         ).fetchone()[0])["through"]  # fmt: skip
@@ -105,6 +140,8 @@ def test_a_lost_disk_is_restored_and_its_node_rejoins_without_equivocating(tmp_p
         rows = said(others[0], account)
         heads = [convicted(hospital) for hospital in hospitals]
         log = (victim.home / "node.log").read_text()
+        passwords = [hospital.password for hospital in hospitals]
+        everything = log + "".join((h.home / "node.log").read_text() for h in others)
     assert heads == [0, 0, 0, 0], "nobody holds a proof of equivocation"
     assert len({row[0] for row in rows}) == len(rows)
     before, after = [r for r in rows if r[0] < SKIPPED], [r for r in rows if r[0] >= SKIPPED]
@@ -113,4 +150,12 @@ def test_a_lost_disk_is_restored_and_its_node_rejoins_without_equivocating(tmp_p
     assert max(row[1] for row in before) <= first < min(row[1] for row in after), "never both in one round"
     updates = [row[1] for row in rows if row[2] == "update"]
     assert len(updates) == len(set(updates))
-    assert "taking no part: this hospital was restored from a backup" in log
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert all({"time", "level", "logger", "event", "message"} <= set(line) for line in lines), "every line is an event"
+    aside = [line for line in lines if line["event"] == "round-taking-no-part"]
+    assert [line["round"] for line in aside if "this hospital was restored from a backup" in line["message"]] == [first]
+    assert {line["member"] for line in lines if line["logger"] == "medweave.rounds"} == {1}
+    assert not [password for password in passwords if password in everything]
+    assert sum(text.startswith("READY=1") for text in supervisor) == 5, "four daemons, one of them twice"
+    assert any("STATUS=round " in text for text in supervisor)
+    assert supervisor[-1].startswith(("STOPPING=1", "WATCHDOG=1"))
