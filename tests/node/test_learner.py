@@ -5,6 +5,8 @@ Trainings run in the worker process, as in a daemon.
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from decimal import Decimal
@@ -214,3 +216,24 @@ def test_a_stopping_node_waits_for_no_training(home):
     assert "stopping" in found[0]
     with pytest.raises(WorkProblem, match="stopping"):
         learner.worker.start()
+
+
+DAEMON = """
+import sys, time
+from node.work.host import Worker
+from node.work.messages import Setup
+worker = Worker("training", Setup())
+worker.check()
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_process_ends_with_its_daemon_however_that_ends():
+    daemon = subprocess.Popen([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, text=True)
+    process = psutil.Process(int(daemon.stdout.readline()))
+    assert process.is_running()
+    daemon.kill()
+    daemon.communicate()
+    gone, _ = psutil.wait_procs([process], timeout=10)
+    assert gone == [process]
