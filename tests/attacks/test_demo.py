@@ -22,7 +22,7 @@ LIAR = "hospital-2"
 @pytest.mark.timeout(400)
 def test_the_liar_is_left_out_and_the_audit_verifies(tmp_path):
     out = tmp_path / "run"
-    small = "--hospitals 6 --threshold 4 --rounds 6 --epochs 1 --architecture cnn --image-size 32 --samples 144"
+    small = "--hospitals 6 --threshold 4 --rounds 9 --epochs 1 --architecture cnn --image-size 32 --samples 144"
     asked = [*small.split(), "--parameters", "minimal", "--no-baseline", "--round-seconds", "120"]
     done = subprocess.run(
         [sys.executable, "-m", "node.cli.main", "demo", *asked, "--attack", "scaled:100000@2", "--out", str(out)],
