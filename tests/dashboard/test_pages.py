@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.dashboard.checks import AUDIT, FOCUS
 from tests.dashboard.conftest import HOSTILE, NAMES, ROUNDS
 
 pytestmark = pytest.mark.timeout(240)
+expect.set_options(timeout=15_000)
 
 REFUSED = r"Failed to load resource: the server responded with a status of 401"
 
@@ -33,7 +35,7 @@ def test_phases_arrive_without_being_asked_for(opened, network):
     stepper.first.wait_for(timeout=60_000)
     page.locator(".activity li").first.wait_for(timeout=60_000)
     told = page.locator("#announcer")
-    page.wait_for_function("document.getElementById('announcer').textContent.startsWith('Round ')")
+    expect(told).to_have_text(re.compile(r"^Round \d+: \w"), timeout=60_000)
     assert told.get_attribute("aria-live") == "polite"
     page.locator(".badge", has_text="Done").wait_for(timeout=120_000)
     assert page.locator(".stepper .over").count() == 10
@@ -148,7 +150,7 @@ def place(request, settled):
 def test_every_page_is_fit_for_everybody(opened, place):
     """Names, roles, headings, tables, contrast in both themes; and no page is wider than a small telephone."""
     page = opened(place)
-    page.wait_for_function("!document.querySelector('.waiting')")
+    expect(page.locator(".waiting")).to_have_count(0)
     light = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
     assert page.evaluate(AUDIT) == []
     for details in page.locator("main details > summary").all():
@@ -305,15 +307,14 @@ def test_thousands_of_transactions_can_be_moved_about_in(opened, settled):
     page.goto(f"{settled.url}/#/ledger?from=2&to=2")
     page.get_by_text("5,000 transactions").wait_for()
     assert page.locator(".node").count() < 2000, "only what is in sight is in the document"
-    before = page.locator(".dag-view > g").first.get_attribute("transform")
+    world = page.locator(".dag-view > g").first
+    before = world.get_attribute("transform")
     box = page.locator(".dag-view").bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 8)
     page.mouse.down()
     page.mouse.move(box["x"] + 700, box["y"] + 8, steps=10)
     page.mouse.up()
-    page.wait_for_function(
-        "(before) => document.querySelector('.dag-view > g').getAttribute('transform') !== before", arg=before
-    )
+    expect(world).not_to_have_attribute("transform", before)
     page.locator(".node").last.focus()
     page.keyboard.press("Home")
     assert page.evaluate("document.activeElement.dataset.tx").endswith("0000")
