@@ -106,6 +106,19 @@ def test_a_training_that_was_cut_goes_on_in_the_same_home(home, learner, patienc
     assert learner.worker.pid == process, "a cancelled training leaves the process alive"
 
 
+def test_a_long_training_is_cancelled_and_its_process_lives_on(learner):
+    def cut(progress):
+        raise Cut
+
+    learner.worker.start()
+    learner.worker.check()
+    process = learner.worker.pid
+    with pytest.raises(Cut):
+        learner.train(Plan.create(**LITTLE | {"epochs": 1000}, seed=9), initial("cnn", 2, 0), 3, cut)
+    assert learner.worker.pid == process
+    assert learner.score(Plan.create(**LITTLE), initial("cnn", 2, 0)).n == 12
+
+
 def test_a_killed_process_is_named_and_the_next_goes_on(home, learner):
     plan, base = Plan.create(**LITTLE, seed=5), initial("cnn", 2, 0)
 
