@@ -161,7 +161,9 @@ class Worker:
             self._send(Cancel(), CANCEL_SECONDS)
             deadline = time.monotonic() + CANCEL_SECONDS
             while isinstance(self._next(max(0.1, deadline - time.monotonic())), Told | Saved):
-                pass
+                if time.monotonic() > deadline:  # it tells, and does not listen
+                    self.end()
+                    return
 
     def _send(self, message: Message, seconds: float = SEND_SECONDS) -> None:
         channel = self._channel
