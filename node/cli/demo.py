@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 @click.option("--no-baseline", is_flag=True, help="Do not train each hospital alone for comparison.")
 @click.option("--check-plaintext", is_flag=True, help="Also add the quantised updates in the clear and compare bits.")
 @click.option("--attack", default="", help="Hospitals that lie: KIND[:AMOUNT]@HOSPITAL[,…], such as sign-flip@3.")
+@click.option(
+    "--fault", default="", help="What goes wrong: KIND[:VICTIM[:AMOUNT]]@[ROUND.]PHASE[+SECONDS], or random:SEED."
+)
 @click.option("--keep-running", is_flag=True, help="Leave the network up and print the URLs.")
 def command(
     hospitals: int,
@@ -64,6 +67,7 @@ def command(
     base_port: int,
     round_seconds: int,
     attack: str,
+    fault: str,
     *,
     no_baseline: bool,
     check_plaintext: bool,
@@ -95,6 +99,7 @@ def command(
         samples=samples,
         round_seconds=round_seconds,
         attack=attack,
+        fault=fault,
     )
     signal.signal(signal.SIGTERM, _stop)
     from node.demo.run import run  # torch is loaded here, after the options were checked

@@ -18,6 +18,8 @@ from chain.records import Hospital
 from node.attacks.poison import poisoned_images
 from node.attacks.spec import MARK, parse_attack
 from node.demo.data import write
+from node.demo.faults.spec import parse_fault
+from node.demo.faults.staging import staged
 from node.demo.ports import choose_ports
 from node.demo.processes import HospitalProcess, finish, stop_all, wait_until_up
 from node.images.dataset import load_saved, save
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from chain.deployment import Deployment
     from node.demo.data import DemoData
+    from node.demo.faults.staging import Props
     from node.demo.options import DemoOptions
 
 INIT_SECONDS = 120.0
@@ -35,12 +38,16 @@ LAST_RATE = Decimal("0.5")
 """Share of the first round's peak learning rate that the last round still uses."""
 ATTACKED_CLIP_NORM = Decimal(4)
 """The L2 bound of a demo that is attacked: a few times what its honest updates need, so that the bound on sums says something."""
+SLOTS = 20
+"""Into a round where a fault is to happen, so many leaders' slots would fit."""
 STAKE_ETHER = 100
 """What each hospital's account is given on the demo's own chain."""
 
 
 def plan_for(options: DemoOptions, data: DemoData) -> Plan:
     """The plan of all rounds of a demo run.
+
+    Where a fault is to happen, a leader's slot is short beside the round: another must take over in time.
 
     Its rates fall less than a plan's by default: a few rounds have no time to settle (`docs/spec/learning.md`).
     """
@@ -58,13 +65,17 @@ def plan_for(options: DemoOptions, data: DemoData) -> Plan:
         min_group=options.min_group,
         collect_seconds=options.round_seconds // 2,
         round_seconds=options.round_seconds,
+        **({"slot_seconds": max(2, options.round_seconds // SLOTS)} if options.fault else {}),
         **({"defence": "suspicion", "clip_norm": ATTACKED_CLIP_NORM} if options.attack else {}),
     )
 
 
 @contextmanager
 def network(
-    options: DemoOptions, data: DemoData, say: Callable[[str], None]
+    options: DemoOptions,
+    data: DemoData,
+    say: Callable[[str], None],
+    tell: Callable[[Props], None] = lambda _props: None,
 ) -> Iterator[tuple[tuple[HospitalProcess, ...], Deployment, Anvil]]:
     """A running consortium; everything is stopped on the way out, whatever happens.
 
@@ -72,12 +83,13 @@ def network(
         options: The demo's options.
         data: The hospitals' images.
         say: Told what is being done, a line each.
+        tell: Told what was made ready for the fault, if there is to be one.
 
     Raises:
         MedweaveError: Something could not be started; nothing is left running.
         ChainError: Anvil is missing or its port in use.
     """
-    with founded(options, data, say) as (hospitals, deployment, anvil):
+    with founded(options, data, say, tell) as (hospitals, deployment, anvil):
         say("starting the daemons")
         threads = threads_for(hospitals)
         try:
@@ -96,7 +108,10 @@ def threads_for(hospitals: tuple[HospitalProcess, ...]) -> int:
 
 @contextmanager
 def founded(
-    options: DemoOptions, data: DemoData, say: Callable[[str], None]
+    options: DemoOptions,
+    data: DemoData,
+    say: Callable[[str], None],
+    tell: Callable[[Props], None] = lambda _props: None,
 ) -> Iterator[tuple[tuple[HospitalProcess, ...], Deployment, Anvil]]:
     """A consortium whose daemons are not started yet: who starts them stops them.
 
@@ -104,6 +119,7 @@ def founded(
         options: The demo's options.
         data: The hospitals' images.
         say: Told what is being done, a line each.
+        tell: Told what was made ready for the fault, if there is to be one.
 
     Raises:
         MedweaveError: Something could not be started; nothing is left running.
@@ -114,12 +130,15 @@ def founded(
     say("starting Anvil")
     with Anvil(ports[0], options.out / "chain" / "state.json", log=options.out / "chain" / "anvil.log") as anvil:
         hospitals = _hospitals(options, ports[1:])
-        say(f"making keys of {len(hospitals)} hospitals, each in its own directory")
-        members = _provision(options, data, hospitals, anvil.url)
-        say("deploying the contracts")
-        deployment = _deploy(options, anvil.url, members)
-        _write_shared_files(options, data, hospitals, deployment)
-        yield hospitals, deployment, anvil
+        fault = parse_fault(options.fault, options.hospitals, options.rounds) if options.fault else None
+        with staged(fault, hospitals, ports[0]) as props:
+            tell(props)
+            say(f"making keys of {len(hospitals)} hospitals, each in its own directory")
+            members = _provision(options, data, hospitals, props.rpcs)
+            say("deploying the contracts")
+            deployment = _deploy(options, anvil.url, members)
+            _write_shared_files(options, data, hospitals, deployment)
+            yield hospitals, deployment, anvil
 
 
 def _hospitals(options: DemoOptions, ports: list[int]) -> tuple[HospitalProcess, ...]:
@@ -149,7 +168,7 @@ def _make_liars(options: DemoOptions, hospitals: tuple[HospitalProcess, ...]) ->
 
 
 def _provision(
-    options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], rpc: str
+    options: DemoOptions, data: DemoData, hospitals: tuple[HospitalProcess, ...], rpcs: tuple[str, ...]
 ) -> list[Hospital]:
     """Every hospital makes its own keys in its own process; only public facts come back."""
     threads = threads_for(hospitals)
@@ -164,7 +183,7 @@ def _provision(
             *("--threads", str(threads), "--test-data", "data/test.npz"),
             *(("--keep-quantised",) if options.check_plaintext else ()),
         )
-        for hospital in hospitals
+        for hospital, rpc in zip(hospitals, rpcs, strict=True)
     ]
     facts = finish(children, "medweave init", INIT_SECONDS)
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.attacks.spec import parse_attack
+from node.demo.faults.spec import parse_fault
 from node.errors import BadEnvironment, BadInput
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class DemoOptions:
     """A round is aborted after this long; updates are collected in its first half."""
     samples: int = 480
     """Phantom images, where no data is given."""
+    fault: str = ""
+    """What goes wrong with a machine, a link or the chain, as `node.demo.faults.spec` reads it."""
     attack: str = ""
     """Hospitals that lie, as `node.attacks.spec` reads it; the plan's defence is then `suspicion`."""
 
@@ -84,6 +87,10 @@ class DemoOptions:
             raise BadInput(f"--round-seconds {self.round_seconds}: a round needs at least 10 seconds")
         if self.attack:
             parse_attack(self.attack, n)
+        if self.fault and self.attack:
+            raise BadInput("--fault and --attack: choose one; a fault is judged among honest hospitals")
+        if self.fault:
+            parse_fault(self.fault, n, self.rounds)
         if self.base_port and not 1024 <= self.base_port <= 65535 - n - 1:
             raise BadInput(f"--base-port {self.base_port}: choose 1024 to {65535 - n - 1}")
 

@@ -45,6 +45,8 @@ class HospitalProcess:
     port: int
     attack: tuple[str, int] | None = None
     """What it does instead of what the protocol says, and of how many hospitals it is one; None: it is honest."""
+    skewed: bool = False
+    """Whether its daemon runs under a clock that can be set (`node.demo.faults.clock`)."""
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     process: subprocess.Popen[bytes] | None = None
 
@@ -58,7 +60,14 @@ class HospitalProcess:
             tokens.close()
 
     @property
+    def direct(self) -> str:
+        """Where the daemon itself answers; `url` may lead there through a proxy that a fault can cut."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def _daemon(self) -> list[str]:
+        if self.skewed:
+            return [sys.executable, "-m", "node.demo.faults.clock", "node"]
         if self.attack is None:
             return command("node")
         spec, hospitals = self.attack
@@ -160,9 +169,9 @@ def wait_until_up(hospitals: Sequence[HospitalProcess]) -> None:
             if hospital.exited() is not None:
                 raise BadEnvironment(f"{hospital.name} stopped while starting: {hospital.last_words()}")
             if time.monotonic() > deadline:
-                raise PeerProblem(f"{hospital.name} did not answer at {hospital.url} within {START_SECONDS} s")
+                raise PeerProblem(f"{hospital.name} did not answer at {hospital.direct} within {START_SECONDS} s")
             try:
-                client.get(f"{hospital.url}/v1/health").raise_for_status()
+                client.get(f"{hospital.direct}/v1/health").raise_for_status()
                 waiting.pop(0)
             except httpx.HTTPError:
                 time.sleep(0.1)

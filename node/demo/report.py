@@ -75,6 +75,8 @@ class DemoReport:
     """Peak proportional set size over all processes."""
     plaintext_check: str = "not asked for"
     audit: Mapping[str, Any] = field(default_factory=dict)
+    fault: Mapping[str, Any] | None = None
+    """What went wrong on purpose and what came of it (`node.demo.faults`); None where nothing was to."""
     run_directory: str = ""
 
     def to_json(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from node.audit.run import audit
 from node.config import TESTING_VARIABLE
 from node.demo import report as reporting
 from node.demo.data import prepare
+from node.demo.faults.playing import judge_run, play_with_fault
 from node.demo.memory import MemoryWatch
 from node.demo.network import network, plan_for
 from node.demo.plaintext import check
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from chain.deployment import Deployment
     from node.audit.report import Report
     from node.demo.data import DemoData
+    from node.demo.faults.staging import Props
     from node.demo.options import DemoOptions
     from node.demo.processes import HospitalProcess
 
@@ -68,12 +71,16 @@ def run(options: DemoOptions, console: Console) -> int:
         environment=reporting.environment(),
         run_directory=str(options.out),
     )
+    staged: list[Props] = []
     with (
         MemoryWatch() as memory,
-        network(options, data, lambda line: console.print(line, highlight=False, soft_wrap=True)) as parts,
+        network(
+            options, data, lambda line: console.print(line, highlight=False, soft_wrap=True), staged.append
+        ) as parts,
+        ExitStack() as until,
     ):
         hospitals, deployment, anvil = parts
-        verdict = _play(options, data, console, result, hospitals, deployment, anvil, memory)
+        verdict = _play(options, data, console, result, hospitals, deployment, anvil, memory, staged[0], until)
         result.total_seconds = time.monotonic() - started
         _write(options, result)
         reporting.show(result, console, options)
@@ -81,7 +88,8 @@ def run(options: DemoOptions, console: Console) -> int:
         if options.keep_running:
             _keep_running(hospitals, anvil, console)
     finalised = sum(row.status == "finalised" for row in result.rounds)
-    return 0 if verdict.verdict == "verified" and finalised >= options.rounds else 1
+    held = result.fault is None or not result.fault["wrong"]
+    return 0 if verdict.verdict == "verified" and finalised >= options.rounds and held else 1
 
 
 def _announce(options: DemoOptions, data: DemoData, console: Console) -> None:
@@ -100,15 +108,22 @@ def _play(
     data: DemoData,
     console: Console,
     result: reporting.DemoReport,
-    hospitals: Sequence[HospitalProcess],
+    hospitals: tuple[HospitalProcess, ...],
     deployment: Deployment,
     anvil: Anvil,
     memory: MemoryWatch,
+    props: Props,
+    until: ExitStack,
 ) -> Report:
     """Rounds, comparison, checks, audit; the network is still up."""
     begun = time.time()
     console.print(f"key ceremony, then {options.rounds} rounds", highlight=False, soft_wrap=True)
-    Watcher(hospitals, console, options.rounds, WAIT_SECONDS_A_ROUND * (options.rounds + 1)).wait()
+    patience = min(WAIT_SECONDS_A_ROUND, 2.0 * options.round_seconds) * (options.rounds + 1)
+    happened = None
+    if options.fault:
+        happened = play_with_fault(options, hospitals, anvil, props, console, patience, until)
+    else:
+        Watcher(hospitals, console, options.rounds, WAIT_SECONDS_A_ROUND * (options.rounds + 1)).wait()
     result.peak_bytes = memory.peak
     statements = _collect(result, hospitals, begun)
     if options.check_plaintext:
@@ -124,6 +139,10 @@ def _play(
     finish([hospitals[0].run("export", "--out", str(options.out / "model.bin"))], "medweave export", 120.0, parse=False)
     verdict = _audit(options, deployment, anvil)
     result.audit = verdict.to_json()
+    if happened is not None:
+        judged = judge_run(options, hospitals, anvil, deployment, happened, statements, verdict.verdict)
+        result.fault = judged.to_json()
+        console.print(judged.line(), highlight=False, soft_wrap=True)
     return verdict
 
 

@@ -18,9 +18,12 @@ from node.errors import RoundProblem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from node.demo.faults.injector import Injector
     from node.demo.processes import HospitalProcess
 
 PAUSE_SECONDS = 0.25
+FAULTY_SECONDS = 1.0
+"""A daemon that may have been stopped is waited for so long."""
 PLAIN_PAUSE_SECONDS = 5.0
 """Without a terminal, a line is printed this often, or when the phase changes."""
 
@@ -33,14 +36,23 @@ class Watcher:
         console: Where to show it.
         rounds: Rounds to wait for.
         deadline: Seconds after which to give up.
+        injector: Makes a fault happen meanwhile; told what is seen, and asked whose daemon may be gone.
     """
 
-    def __init__(self, hospitals: Sequence[HospitalProcess], console: Console, rounds: int, deadline: float) -> None:
+    def __init__(
+        self,
+        hospitals: Sequence[HospitalProcess],
+        console: Console,
+        rounds: int,
+        deadline: float,
+        injector: Injector | None = None,
+    ) -> None:
         self._hospitals = hospitals
         self._console = console
         self._rounds = rounds
         self._deadline = time.monotonic() + deadline
-        self._http = httpx.Client(timeout=5.0, trust_env=False)
+        self._injector = injector
+        self._http = httpx.Client(timeout=5.0 if injector is None else FAULTY_SECONDS, trust_env=False)
         self._said = ""
         self._said_at = 0.0
 
@@ -61,7 +73,10 @@ class Watcher:
         while True:
             rows = [self._status(hospital) for hospital in self._hospitals]
             show(rows)
-            if all(row is not None and self._is_over(row) for row in rows):
+            if self._injector is not None:
+                self._injector.seen(rows)
+            settled = self._injector is None or self._injector.settled
+            if settled and all(row is not None and self._is_over(row) for row in rows):
                 return
             if time.monotonic() > self._deadline:
                 raise RoundProblem(f"the rounds are not over in time; last seen: {self._line(rows)}")
@@ -69,10 +84,12 @@ class Watcher:
 
     def _status(self, hospital: HospitalProcess) -> dict[str, Any] | None:
         code = hospital.exited()
+        if code is not None and self._injector is not None and self._injector.excuses(hospital):
+            return None
         if code is not None:
             raise RoundProblem(f"{hospital.name} stopped with code {code}: {hospital.last_words()}")
         try:
-            answer = self._http.get(f"{hospital.url}/v1/status", headers=hospital.headers)
+            answer = self._http.get(f"{hospital.direct}/v1/status", headers=hospital.headers)
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except httpx.HTTPError:
@@ -126,7 +143,7 @@ def _cells(row: dict[str, Any] | None, rounds: int) -> tuple[str, str, str, str]
 def client_of(hospital: HospitalProcess) -> NodeClient:
     """A client of a daemon, as its operator; asks once, since whoever waits for daemons asks again."""
     token = hospital.headers["Authorization"].removeprefix("Bearer ")
-    return NodeClient(hospital.url, transport=Transport(hospital.url, token, attempts=1))
+    return NodeClient(hospital.direct, transport=Transport(hospital.direct, token, attempts=1))
 
 
 def ask(hospital: HospitalProcess, path: str) -> dict[str, Any]:

@@ -1,0 +1,260 @@
+"""Waits for the moment, does the fault, lifts it: on a thread beside a running demo."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import httpx
+
+from node.demo.faults.clock import set_clock
+from node.demo.faults.spec import ANVIL, CEREMONY, LEADER, MOMENTS, SEALING
+from node.errors import MedweaveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from chain.anvil import Anvil
+    from node.demo.faults.disk import Disk
+    from node.demo.faults.links import Links
+    from node.demo.faults.spec import Fault
+    from node.demo.processes import HospitalProcess
+
+LOOK_SECONDS: Final = 0.04
+"""Fewer than the fifty questions a second that a node takes from one person."""
+ENDED: Final = ("done", "aborted")
+STOP_SECONDS: Final = 20.0
+
+
+@dataclass
+class Happened:
+    """What the fault came to; times are of `time.monotonic`, None until then."""
+
+    victim: str = ""
+    """Name of the hospital, or `anvil`."""
+    seat: int | None = None
+    round: int = 0
+    phase: str = ""
+    """In which the victim was seen when it began."""
+    how: str = ""
+    """How it was done, where there are several ways."""
+    begun: float | None = None
+    lifted: float | None = None
+    finalised: int = 0
+    """Rounds that were over when it began."""
+    noticed: float | None = None
+    """Seconds from its beginning until another hospital said that the victim is silent."""
+    recovered: float | None = None
+    """Seconds from its beginning until all hospitals held the next model."""
+    exited: list[int] = field(default_factory=list)
+    """Codes with which the victim ended by itself."""
+    problem: str = ""
+    """Why it could not be done or lifted."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a fault can be done to."""
+
+    hospitals: Sequence[HospitalProcess]
+    anvil: Anvil
+    threads: int
+    """For a hospital's daemon that is started again."""
+    links: Links | None = None
+    towards: tuple[int, ...] = ()
+    """The port of the proxy before each hospital, or of each before the chain."""
+    disk: Disk | None = None
+
+
+class Injector:
+    """`with Injector(fault, stage, rounds) as injector`: the fault happens in the meantime, and is lifted at the latest at the end.
+
+    Args:
+        fault: Which.
+        stage: To what.
+        rounds: How many are played.
+    """
+
+    def __init__(self, fault: Fault, stage: Stage, rounds: int) -> None:
+        self._fault, self._stage, self._rounds = fault, stage, rounds
+        self.happened = Happened()
+        self._over = threading.Event()
+        self._away = False
+        self._thread = threading.Thread(target=self._run, name="fault", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to wait for the moment."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Wait no longer; a fault under way is lifted."""
+        self._over.set()
+        self._thread.join(STOP_SECONDS + self._fault.seconds)
+
+    def excuses(self, hospital: HospitalProcess) -> bool:
+        """Whether a hospital's process may be gone now."""
+        return self._away and hospital.index == self.happened.seat
+
+    @property
+    def settled(self) -> bool:
+        """Whether the fault is over, or cannot be done."""
+        return bool(self.happened.problem) or self.happened.lifted is not None
+
+    def seen(self, rows: Sequence[dict[str, Any] | None]) -> None:
+        """What all hospitals said of themselves at one moment; None of one that did not answer."""
+        done, now = self.happened, time.monotonic()
+        if done.begun is None:
+            return
+        if done.noticed is None and done.seat is not None:
+            others = [row for seat, row in enumerate(rows) if row is not None and seat != done.seat]
+            if any(peer["index"] == done.seat and peer["silent"] for row in others for peer in row["peers"]):
+                done.noticed = now - done.begun
+        if done.recovered is None and all(row is not None for row in rows):
+            known = [row for row in rows if row is not None]
+            wanted = min(done.finalised + 1, self._rounds)
+            if all(row["finalised"] >= wanted for row in known) and len({row["model"] for row in known}) == 1:
+                done.recovered = now - done.begun
+
+    # ---- on the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with httpx.Client(timeout=2.0, trust_env=False) as http:
+                if not self._await_moment(http):
+                    self.happened.problem = "the rounds were over before its moment came"
+                    return
+            self._over.wait(self._fault.delay)
+            self._happen()
+        except (MedweaveError, OSError) as error:
+            self.happened.problem = str(error)
+        finally:
+            self._over.wait()  # Anvil ends with the thread that started it
+
+    def _await_moment(self, http: httpx.Client) -> bool:
+        fault, hospitals = self._fault, self._stage.hospitals
+        asked = hospitals if fault.victim == LEADER else [hospitals[self._seat or 0]]
+        while not self._over.wait(LOOK_SECONDS):
+            for hospital in asked:
+                row = _status(http, hospital)
+                if row is not None and self._is_time(row):
+                    self._note(row, hospital)
+                    return True
+        return False
+
+    @property
+    def _seat(self) -> int | None:
+        victim = self._fault.victim
+        return int(victim.removeprefix("member-")) - 1 if victim.startswith("member-") else None
+
+    def _is_time(self, row: dict[str, Any]) -> bool:
+        fault, current = self._fault, row["round"]
+        if fault.moment == CEREMONY:
+            return bool(row["epoch"]["doing"]) or current is not None
+        if current is None or current["round"] < fault.round:
+            return False
+        if fault.victim == LEADER and not current["leader"]:
+            return False
+        if current["round"] > fault.round or current["phase"] in ENDED:
+            return True
+        if fault.moment == SEALING and current["phase"] == "train":
+            return str(current["doing"]).startswith("sealing")
+        wanted = "train" if fault.moment == SEALING else fault.moment
+        return MOMENTS.index(current["phase"]) >= MOMENTS.index(wanted)
+
+    def _note(self, row: dict[str, Any], hospital: HospitalProcess) -> None:
+        done, current = self.happened, row["round"]
+        chain = self._fault.victim == ANVIL
+        done.victim, done.seat = (ANVIL, None) if chain else (hospital.name, hospital.index)
+        done.finalised = row["finalised"]
+        done.round = current["round"] if current else 0
+        done.phase = current["phase"] if current else CEREMONY
+        if self._fault.moment == SEALING and current and str(current["doing"]).startswith(SEALING):
+            done.phase = SEALING
+
+    def _happen(self) -> None:
+        begin, lift = self._deeds()
+        self._away = True
+        try:
+            self.happened.begun = time.monotonic()
+            begin()
+            self._over.wait(self._fault.seconds)
+        finally:
+            lift()
+            self._away = False
+            self.happened.lifted = time.monotonic()
+
+    def _deeds(self) -> tuple[Callable[[], None], Callable[[], None]]:
+        """How to begin the fault and how to lift it."""
+        kind, stage = self._fault.kind, self._stage
+        if self.happened.seat is None:
+            return _chain_deeds(kind, stage.anvil)
+        victim = stage.hospitals[self.happened.seat]
+        if kind == "clock":
+            return (lambda: set_clock(victim.home, self._fault.amount)), (lambda: set_clock(victim.home, 0.0))
+        if stage.links is not None:
+            return self._link_deeds(victim, stage.links)
+        if stage.disk is not None:
+            self.happened.how = stage.disk.how
+            return self._disk_deeds(victim, stage.disk)
+        if kind == "pause":
+            return (lambda: _signal(victim, signal.SIGSTOP)), (lambda: _signal(victim, signal.SIGCONT))
+        ending = signal.SIGKILL if kind == "kill" else signal.SIGTERM
+        return (lambda: _end(victim, ending)), (lambda: victim.start(stage.threads))
+
+    def _link_deeds(self, victim: HospitalProcess, links: Links) -> tuple[Callable[[], None], Callable[[], None]]:
+        towards = self._stage.towards[victim.index]
+        return (lambda: links.break_off(self._fault.kind, towards, _pid(victim))), links.mend
+
+    def _disk_deeds(self, victim: HospitalProcess, disk: Disk) -> tuple[Callable[[], None], Callable[[], None]]:
+        def lift() -> None:
+            code = victim.exited()
+            disk.clear(None if code is not None else _pid(victim))
+            if code is not None:  # as its supervisor would
+                self.happened.exited.append(code)
+                victim.start(self._stage.threads)
+
+        return (lambda: disk.fill(_pid(victim))), lift
+
+
+def _chain_deeds(kind: str, anvil: Anvil) -> tuple[Callable[[], None], Callable[[], None]]:
+    def kill() -> None:
+        if anvil.pid is not None:
+            os.kill(anvil.pid, signal.SIGKILL)
+        anvil.stop()
+
+    if kind == "pause":
+        pid = anvil.pid or 0
+        return (lambda: os.kill(pid, signal.SIGSTOP)), (lambda: os.kill(pid, signal.SIGCONT))
+    return (kill if kind == "kill" else anvil.stop), anvil.start
+
+
+def _pid(hospital: HospitalProcess) -> int:
+    if hospital.process is None:
+        raise ProcessLookupError(f"{hospital.name} was never started")
+    return hospital.process.pid
+
+
+def _signal(hospital: HospitalProcess, number: signal.Signals) -> None:
+    """To the daemon and the processes it started: they are one group."""
+    os.killpg(_pid(hospital), number)
+
+
+def _end(hospital: HospitalProcess, number: signal.Signals) -> None:
+    os.kill(_pid(hospital), number)
+    if hospital.process is not None:
+        hospital.process.wait(STOP_SECONDS)
+
+
+def _status(http: httpx.Client, hospital: HospitalProcess) -> dict[str, Any] | None:
+    try:
+        answer = http.get(f"{hospital.direct}/v1/status", headers=hospital.headers)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    return found
