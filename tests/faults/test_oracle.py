@@ -1,0 +1,144 @@
+"""The oracle sees what it is there to see: each thing that may be wrong, made wrong once."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from node.demo.faults import oracle
+from node.demo.faults.injector import Happened, Injector, Stage
+from node.demo.faults.oracle import Played, _View
+from node.demo.faults.spec import Fault, parse_fault
+
+KILL = parse_fault("kill:member-2:18@2.train", 4, 5)
+HEAD = bytes([7]) * 32
+
+
+def update(issuer: str, number: int, name: str) -> Any:
+    return SimpleNamespace(issuer=issuer, round=number, hex=name, kind="update")
+
+
+def view(name: str = "one", **changes: Any) -> _View:
+    usual = {
+        "model": HEAD.hex(),
+        "rounds": ((1, "finalised", HEAD.hex()),),
+        "transactions": frozenset({"a", "b"}),
+        "updates": (update("0xA", 1, "a"), update("0xB", 1, "b")),
+    }
+    return _View(name, **(usual | changes))
+
+
+def predicate(issuers: tuple[str, ...], groups: tuple[tuple[int, ...], ...] = ((0, 1),)) -> Any:
+    updates = [SimpleNamespace(issuer=issuer) for issuer in issuers]
+    return SimpleNamespace(round=1, updates=updates, groups=[SimpleNamespace(updates=group) for group in groups])
+
+
+def played(tmp_path: Any, happened: Happened | None = None, fault: Fault = KILL, predicates: Any = ()) -> Played:
+    (tmp_path / "node.log").write_text("all is well")
+    hospital: Any = SimpleNamespace(name="one", home=tmp_path)
+    chain: Any = SimpleNamespace(models=SimpleNamespace(head=lambda: HEAD))
+    happened = happened or Happened(recovered=9.0, noticed=10.0)
+    return Played([hospital], chain, "", 5, fault, happened, predicates, "verified")
+
+
+def test_a_fault_that_came_back_and_was_noticed_in_time_is_well(tmp_path: Any) -> None:
+    assert list(oracle._happened(played(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    ("happened", "word"),
+    [
+        (Happened(recovered=9.0, noticed=None), "reported silent never"),
+        (Happened(recovered=9.0, noticed=15.2), "after 15.2 s"),
+        (Happened(recovered=None, noticed=9.0), "never came back"),
+        (Happened(problem="no pid"), "could not be done: no pid"),
+    ],
+)
+def test_what_did_not_come_back_or_went_unnoticed_is_told(tmp_path: Any, happened: Happened, word: str) -> None:
+    assert word in " ".join(oracle._happened(played(tmp_path, happened)))
+
+
+def test_hospitals_that_agree_with_each_other_and_the_chain_are_well(tmp_path: Any) -> None:
+    assert list(oracle._agreed(played(tmp_path), [view("one"), view("two")])) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"model": "00" * 32}, "has model"),
+        ({"rounds": ()}, "different rounds"),
+        ({"transactions": frozenset({"a"})}, "lacks 1 transactions"),
+    ],
+)
+def test_a_hospital_that_says_something_else_is_told(tmp_path: Any, changes: dict[str, Any], word: str) -> None:
+    assert word in " ".join(oracle._agreed(played(tmp_path), [view("one"), view("two", **changes)]))
+
+
+def test_everything_counted_once_is_well(tmp_path: Any) -> None:
+    assert list(oracle._counted(played(tmp_path, predicates=[predicate(("0xa", "0xb"))]), [view()])) == []
+
+
+@pytest.mark.parametrize(
+    ("counted", "updates", "word"),
+    [
+        (predicate(("0xa", "0xa")), None, "counted twice"),
+        (predicate(("0xa", "0xc")), None, "the ledger lacks it"),
+        (predicate(("0xa", "0xb"), ((0, 1), (1,))), None, "in two sums"),
+        (predicate(("0xa",), ((0,),)), (update("0xA", 1, "a"), update("0xA", 1, "b")), "posted two updates"),
+    ],
+)
+def test_what_is_counted_twice_or_lost_is_told(tmp_path: Any, counted: Any, updates: Any, word: str) -> None:
+    seen = view() if updates is None else view(updates=updates)
+    assert word in " ".join(oracle._counted(played(tmp_path, predicates=[counted]), [seen]))
+
+
+def test_a_hospital_that_forgot_what_it_said_is_told(tmp_path: Any) -> None:
+    run = played(tmp_path)
+    (tmp_path / "node.log").write_text(f"a peer has a transaction of this hospital that {oracle.FORGOTTEN}: …")
+    assert "had lost what it posted" in " ".join(oracle._counted(run, [view()]))
+
+
+def row(finalised: int, model: str = "m", silent: tuple[int, ...] = ()) -> dict[str, Any]:
+    peers = [{"index": seat, "silent": seat in silent} for seat in range(3)]
+    return {"finalised": finalised, "model": model, "peers": peers}
+
+
+def test_what_is_seen_after_a_fault_gives_its_times() -> None:
+    stage: Any = Stage((), SimpleNamespace(), 1)
+    injector = Injector(KILL, stage, 5)
+    done = injector.happened
+    injector.seen([row(1), row(1), row(1)])
+    assert (done.noticed, done.recovered) == (None, None), "nothing has happened yet"
+    done.begun, done.seat, done.finalised = time.monotonic() - 3, 1, 1
+    injector.seen([row(2), None, row(2)])
+    assert (done.noticed, done.recovered) == (None, None)
+    injector.seen([row(2, silent=(1,)), None, row(2)])
+    assert done.noticed == pytest.approx(3, abs=1)
+    injector.seen([row(2), row(2, "other"), row(2)])
+    assert done.recovered is None, "not all hold the same model"
+    injector.seen([row(2), row(2), row(2)])
+    assert done.recovered == pytest.approx(3, abs=1)
+
+
+def test_the_moment_comes_or_is_made_up_for_in_a_later_phase() -> None:
+    stage: Any = Stage((), SimpleNamespace(), 1)
+
+    def is_time(text: str, number: int, phase: str, *, leader: bool = False, doing: str = "") -> bool:
+        status = {
+            "epoch": {"doing": ""},
+            "round": {"round": number, "phase": phase, "leader": leader, "doing": doing},
+        }
+        return Injector(parse_fault(text, 4, 5), stage, 5)._is_time(status)
+
+    assert not is_time("kill@2.propose", 2, "train")
+    assert not is_time("kill@2.propose", 1, "done")
+    assert is_time("kill@2.propose", 2, "propose")
+    assert is_time("kill@2.propose", 2, "sign")
+    assert is_time("kill@2.propose", 3, "train"), "the round was over too soon"
+    assert not is_time("kill:leader@2.train", 2, "train")
+    assert is_time("kill:leader@2.train", 2, "train", leader=True)
+    assert not is_time("kill@2.sealing", 2, "train", doing="training 100%")
+    assert is_time("kill@2.sealing", 2, "train", doing="sealing 12%")
