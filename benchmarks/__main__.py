@@ -22,6 +22,7 @@ NAMES = (
     "attacks",
     "api",
     "access",
+    "faults",
     "soak",
 )
 """Every module here that has a `main`; a test holds this list against the folder."""
