@@ -1,7 +1,8 @@
 """What a round costs beyond training: chain, ledger and threshold encryption together, against averaging in the clear.
 
 Four hospitals as processes, three rounds, a network of 529,347 parameters on synthetic images of 64x64 pixels, tiny
-training. Every repeat runs `medweave demo` and then `benchmarks.plain` on the same images, plan and seed.
+training. Every repeat runs `medweave demo` and then `benchmarks.plain` on the same images, plan and seed; with `--peers` also
+Flower's deployment engine and NVFlare's provisioned job under homomorphic encryption (`benchmarks.peers`).
 
     overhead   a round after the first, from the end of the round before it, less the slowest member's training
     upload     one hospital's sealed update, manifest included
@@ -23,6 +24,7 @@ from rich.console import Console
 from benchmarks import harness, plain, sealed
 from benchmarks.errors import NotMeasured
 from benchmarks.harness import Result, Row, Target, median, spread
+from benchmarks.peers import flower, nvflare
 from benchmarks.severity import severities
 from node.demo.data import prepare, write
 from node.demo.network import plan_for
@@ -31,7 +33,7 @@ from node.images.dataset import save
 from node.learning.parameters import layout_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.plain import PlainRun
     from benchmarks.sealed import SealedRun
@@ -49,6 +51,12 @@ FLOAT_BYTES: Final = 4
 MOST_OVERHEAD_SECONDS: Final = 4.0
 MOST_UPLOAD_MB: Final = 7.0
 MOST_PEAK_GB: Final = 2.5
+
+LATER: Final = "a round after the first"
+PEERS: Final[Mapping[str, Callable[[Path, Path, int, int], PlainRun]]] = {
+    "Flower 1.41, SuperLink and SuperNodes, updates in the clear": flower.run,
+    "NVFlare 2.9, provisioned, CKKS, one key at all clients": nvflare.run,
+}
 
 PHASE_NAMES: Final = {
     "begin": "open the round",
@@ -134,14 +142,19 @@ def run_plain(directory: Path) -> PlainRun:
     return plain.from_json(done.stdout)
 
 
-def measure(repeats: int) -> Result:
-    """Run both sides in turn.
+def measure(repeats: int, *, peers: bool = False) -> Result:
+    """Run all sides in turn.
+
+    Args:
+        repeats: How often each.
+        peers: Whether other systems run too; the first time, they are installed.
 
     Raises:
         NotMeasured: One of them did not run to its end.
     """
     console = Console(stderr=True)
     networks, averagings = [], []
+    others: dict[str, list[PlainRun]] = {name: [] for name in PEERS} if peers else {}
     with tempfile.TemporaryDirectory(prefix="medweave-benchmark-") as name:
         task = lay_out(Path(name))
         for number in range(1, repeats + 1):
@@ -149,10 +162,19 @@ def measure(repeats: int) -> Result:
                 networks.append(sealed.run(task.demo_arguments, task.directory / f"run-{number}", ROUNDS))
             with console.status(f"repeat {number} of {repeats}: averaging in the clear"):
                 averagings.append(run_plain(task.directory / "plain"))
-    return summarise(task, networks, averagings)
+            for place, (peer, runs) in enumerate(others.items()):
+                with console.status(f"repeat {number} of {repeats}: {peer}"):
+                    out = task.directory / f"peer-{place}-{number}"
+                    runs.append(PEERS[peer](task.directory / "plain", out, HOSPITALS, ROUNDS))
+    return summarise(task, networks, averagings, others)
 
 
-def summarise(task: Task, networks: Sequence[SealedRun], averagings: Sequence[PlainRun]) -> Result:
+def summarise(
+    task: Task,
+    networks: Sequence[SealedRun],
+    averagings: Sequence[PlainRun],
+    others: Mapping[str, Sequence[PlainRun]] | None = None,
+) -> Result:
     """Tables and targets from the repeats; rounds after the first only."""
     later = [row for run in networks for row in run.rounds[1:]]
     clear = [row for run in averagings for row in run.rounds[1:]]
@@ -162,7 +184,7 @@ def summarise(task: Task, networks: Sequence[SealedRun], averagings: Sequence[Pl
     peak, clear_peak = max(run.peak_bytes for run in networks), max(run.peak_bytes for run in averagings)
     rows = [
         Row(
-            "a round after the first",
+            LATER,
             "medweave",
             spread("overhead", overhead)
             | {
@@ -172,17 +194,8 @@ def summarise(task: Task, networks: Sequence[SealedRun], averagings: Sequence[Pl
                 "test_accuracy": median(run.test_accuracy for run in networks),
             },
         ),
-        Row(
-            "a round after the first",
-            "averaging in the clear",
-            spread("overhead", clear_overhead)
-            | {
-                "training_seconds": median(row.training_seconds for row in clear),
-                "upload_bytes": clear_upload,
-                "peak_bytes": clear_peak,
-                "test_accuracy": median(run.test_accuracy for run in averagings),
-            },
-        ),
+        _clear(LATER, "averaging in the clear", averagings),
+        *(_clear(LATER, name, runs) for name, runs in (others or {}).items()),
         Row(
             "medweave as a multiple of averaging in the clear",
             "medians",
@@ -192,6 +205,7 @@ def summarise(task: Task, networks: Sequence[SealedRun], averagings: Sequence[Pl
                 "peak_ratio": peak / clear_peak,
             },
         ),
+        *(_multiple(name, runs, median(overhead), upload, peak) for name, runs in (others or {}).items()),
         *_phases(later),
         *_steps(later),
         Row(
@@ -212,6 +226,26 @@ def summarise(task: Task, networks: Sequence[SealedRun], averagings: Sequence[Pl
         Target("runs whose audit verified", sum(run.verified for run in networks), "", "==", len(networks)),
     )
     return Result(tuple(rows), targets, _notes(task, len(networks)))
+
+
+def _clear(table: str, name: str, runs: Sequence[PlainRun]) -> Row:
+    """What the baseline or a peer came to."""
+    later = [row for run in runs for row in run.rounds[1:]]
+    figures = {
+        "training_seconds": median(row.training_seconds for row in later),
+        "upload_bytes": max(row.upload_bytes for row in later),
+        "peak_bytes": max(run.peak_bytes for run in runs),
+        "test_accuracy": median(run.test_accuracy for run in runs),
+    }
+    return Row(table, name, spread("overhead", [row.wall_seconds - row.training_seconds for row in later]) | figures)
+
+
+def _multiple(name: str, runs: Sequence[PlainRun], overhead: float, upload: int, peak: int) -> Row:
+    """A peer's figures divided by ours: above 1, ours is the smaller."""
+    theirs = _clear("", name, runs).figures
+    ratios = {"overhead": (overhead, "seconds"), "upload": (upload, "bytes"), "peak": (peak, "bytes")}
+    found = {f"{what}_ratio": float(theirs[f"{what}_{unit}"] or 0) / ours for what, (ours, unit) in ratios.items()}
+    return Row("peers as a multiple of medweave", name, found)
 
 
 def _phases(later: Sequence[sealed.SealedRound]) -> list[Row]:
@@ -244,8 +278,10 @@ def _notes(task: Task, repeats: int) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    options = harness.parser(__doc__ or "").parse_args(arguments)
-    return harness.run(lambda: measure(options.repeats), options.json)
+    parser = harness.parser(__doc__ or "")
+    parser.add_argument("--peers", action="store_true", help="also Flower and NVFlare, installed below .cache/peers")
+    options = parser.parse_args(arguments)
+    return harness.run(lambda: measure(options.repeats, peers=options.peers), options.json)
 
 
 if __name__ == "__main__":
