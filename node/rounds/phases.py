@@ -38,9 +38,12 @@ _DOING = {
 
 
 def phase(state: RoundState) -> str:
-    """The first phase that is not over; `done` after the last, `aborted` where the chain aborted the round."""
-    if state.ending is not None and not state.ending.finalised:
-        return "aborted"
+    """The first phase that is not over; `done` after the last, `aborted` where the chain aborted the round.
+
+    Once the chain has ended a round only the model is left to adopt: a hospital that came late may never see the rest.
+    """
+    if state.ending is not None:
+        return "aborted" if not state.ending.finalised else "done" if state.adopted else "adopt"
     return next((name for name, over in PHASES if not over(state)), "done")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_EACH: Final = 100_000
 """Nonces of one member in one generation."""
+FULL_SECONDS: Final = 5.0
+"""After which to ask again a node whose disk is full."""
 _MARK_BYTES: Final = 36
 """Account (20 bytes) and nonce (16)."""
 
@@ -54,7 +56,7 @@ class Seen:
         Raises:
             NotSignedIn: It was taken before.
             TooMany: This member has sent too many to remember.
-            OSError: It cannot be written.
+                Or the disk is full: what cannot be remembered is not answered.
         """
         if not 0 <= now - self._turned <= 2 * self._window:
             self._turn(now)
@@ -63,13 +65,26 @@ class Seen:
             raise NotSignedIn("this signed request was sent before; sign each one anew")
         if self._counts[account] >= MAX_EACH:
             raise TooMany("this member sends more signed requests than can be remembered", 429, self._window)
-        self._file.write(mark)
+        self._write(mark)
         self._marks.add(mark)
         self._counts[account] += 1
 
     def close(self) -> None:
         """Close the file; what is in it is read again at the next start."""
         self._file.close()
+
+    def _write(self, mark: bytes) -> None:
+        """Append a mark whole, or nothing of it."""
+        place = self._file.tell()
+        try:
+            written, reason = self._file.write(mark), "part of it was written"
+        except OSError as error:
+            written, reason = 0, error.strerror or str(error)
+        if written != len(mark):
+            self._file.truncate(place)
+            self._file.seek(place)
+            problem = f"this node cannot write down that the request was used ({reason}): its operator must make room"
+            raise TooMany(problem, 503, FULL_SECONDS)
 
     def _turn(self, now: float) -> None:
         self._file.close()

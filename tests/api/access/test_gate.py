@@ -438,3 +438,30 @@ async def test_a_stream_ends_when_its_token_is_revoked(guarded, operator, monkey
     revoke = partial(guarded.access.tokens.revoke, "operator here")
     assert await streamed(guarded, operator, revoke) == ([b"1", b"", b"end"], True)
     assert guarded.access.under_way._all == 0
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_on_a_full_disk_no_signed_request_is_taken_and_none_is_half_remembered(tmp_path, room):
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, mark):
+            if room == 0:
+                raise OSError(28, "No space left on device")
+            return self.file.write(mark[:room])
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    seen = Seen(tmp_path, 60, 1000)
+    seen.take(bytes(20), bytes(16), 1000)
+    real = seen._file
+    seen._file = Full(real)
+    with pytest.raises(TooMany, match="must make room") as refused:
+        seen.take(bytes(20), bytes([1]) * 16, 1000)
+    assert refused.value.status == 503
+    seen._file = real
+    seen.take(bytes(20), bytes([2]) * 16, 1000)
+    seen.close()
+    assert (tmp_path / "nonces.newer").read_bytes() == bytes(36) + bytes(20) + bytes([2]) * 16
