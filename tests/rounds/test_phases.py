@@ -12,7 +12,7 @@ ME = 3
 def test_a_hospital_that_missed_the_signatures_is_done_once_it_holds_the_model(played) -> None:
     state = replace(played.nodes[ME].runner.state, sendable_at=None)
     assert (state.adopted, phase(state), describe(state)) == (True, "done", "done")
-    late = replace(state, adopted=False, scores=None, sealed=None, mine_posted=False)
+    late = replace(state, adopted=False, scores=None, sealed=None)
     assert (phase(late), describe(late)) == ("adopt", "adopting")
     assert phase(replace(late, ending=replace(late.ending, finalised=False))) == "aborted"
 
