@@ -23,6 +23,7 @@ NAMES = (
     "api",
     "access",
     "faults",
+    "scale",
     "soak",
 )
 """Every module here that has a `main`; a test holds this list against the folder."""
