@@ -189,6 +189,12 @@ class Api(_Section):
         pattern=r"^[A-Za-z0-9.:, _-]{0,2000}$",
         description="Further names under which callers may address the node, with commas between them.",
     )
+    proxies: str = Field(
+        default="",
+        pattern=r"^[0-9A-Fa-f.:/, ]{0,2000}$",
+        description="Addresses or networks of proxies, with commas between them, whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed.",
+    )
     people_per_second: float = Field(
         default=50, gt=0, le=100_000, description="Requests a second that a person's token may make, on average."
     )

@@ -67,6 +67,7 @@ OTHER = {
     ("api", "tls_members_ca"): "tls/members.pem",
     ("api", "plain_elsewhere"): True,
     ("api", "hosts"): "node.example, 10.0.0.7:8470",
+    ("api", "proxies"): "127.0.0.1, 10.1.0.0/16",
     ("api", "people_per_second"): 7.5,
     ("api", "members_per_second"): 700.0,
     ("api", "strangers_per_second"): 0.5,

@@ -39,17 +39,26 @@ class Bodies:
             raise BadCall(f"at most {most} bytes are accepted here", 413)
         body = bytearray()
         try:
+            return await self._gather(receive, body, most)
+        finally:
+            self._held -= len(body)
+
+    async def _gather(self, receive: Receive, body: bytearray, most: int) -> bytes:
+        """Read into `body`; what is in it counts as held from the piece on with which it came."""
+        try:
             async with asyncio.timeout(BODY_SECONDS + most / SLOWEST_BYTES):
                 more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise BadCall("the caller went away before its message was whole")
-                    body += message.get("body", b"")
+                    piece = message.get("body", b"")
+                    body += piece
+                    self._held += len(piece)
                     more = message.get("more_body", False)
                     if len(body) > most:
                         raise BadCall(f"at most {most} bytes are accepted here", 413)
-                    if self._held + len(body) > MAX_BYTES_AT_ONCE:
+                    if self._held > MAX_BYTES_AT_ONCE:
                         raise TooMany("too many messages are being read; come again later", 503, 2)
         except TimeoutError:
             raise BadCall("the message did not arrive in time", 408) from None

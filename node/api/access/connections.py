@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS: Final = 10.0
 """For a request's line and headers: a caller that sends a byte a second (Slowloris) is cut off."""
+STALLED_SECONDS: Final = 60.0
+"""An answer of which nothing could be sent for so long is given up: its caller does not read."""
 MAX_CONNECTIONS: Final = 1024
 MAX_CONNECTIONS_EACH: Final = 256
 """From one address."""
@@ -44,6 +46,27 @@ class GuardedProtocol(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._silent_since = None
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`: what was sent waits for the caller to read."""
+        super().pause_writing()
+        self._wait(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        super().resume_writing()
+        self._stalled.cancel()
+
+    def _wait(self, unsent: int) -> None:
+        """Look in a while whether anything was read meanwhile; a slow reader of much is fine."""
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self._give_up, unsent)
+
+    def _give_up(self, unsent: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < unsent:
+            self._wait(left)
+        else:
+            self.transport.abort()
 
     def _look(self) -> None:
         """Cut off whoever has begun a request and does not come to its end of headers."""

@@ -52,6 +52,7 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),
 )
 """Set where a route does not set its own."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -109,17 +110,17 @@ class _Visit:
                 self._record()
 
     async def _admit(self, receive: Receive) -> None:
-        self._check_form()
-        envelope = self._envelope = self._read_envelope()
-        self._access.names.verify_host(envelope.host)
         try:
+            self._check_form()
+            envelope = self._envelope = self._read_envelope()
+            self._access.names.verify_host(envelope.host)
             self._match = self._router.find(envelope.method, self._scope["path"])
             self._caller = self._access.door.identify(envelope)
         except AccessError as error:
-            self._caller = self._access.door.nobody(envelope)
+            self._caller = self._access.door.nobody(self._address())
             if isinstance(error, TooMany):
                 raise
-            self._spend(self._caller)  # whoever guesses is slowed down
+            self._spend(self._caller)  # whoever guesses is slowed down, and so is whoever would fill the log
             raise
         caller, rule = self._caller, self._match.rule
         self._spend(caller, rule.cost)
@@ -129,7 +130,7 @@ class _Visit:
                     "credentials are needed here: a token (`medweave token create`) or a member's signature"
                 )
             raise NotAllowed(f"{caller.role} may not do this; it takes {', '.join(sorted(rule.who))}")
-        with self._access.under_way.one(caller.key):
+        with self._access.under_way.one(caller.key, known=caller.kind != "nobody"):
             body = await self._access.bodies.read(receive, envelope.fields.get("content-length"), rule.body)
             await self._check_body(envelope, body)
             self._scope.setdefault("state", {})["caller"] = caller
@@ -145,6 +146,8 @@ class _Visit:
             raise BadCall(f"at most {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} of query are read", 414)
         if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
             raise BadCall(f"at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes in all are read", 431)
+        if {b"content-length", b"transfer-encoding"} <= {name.lower() for name, _ in headers}:
+            raise BadCall("the message has two lengths, Content-Length and Transfer-Encoding; send one of them")
 
     def _read_envelope(self) -> Envelope:
         scope = self._scope
@@ -220,7 +223,7 @@ class _Visit:
     def _record(self) -> None:
         caller, match = self._caller, self._match
         who, role = (caller.name, str(caller.role)) if caller else (self._address(), str(Role.ANYONE))
-        route = match.route if match else f"{self._scope['method'][:10]} (none)"
+        route = match.route if match else f"{_known(self._scope['method'])} (none)"
         status = self._status or 499  # nginx's number for a caller that went away
         quiet = status < 400 and match is not None and match.rule.quiet
         if quiet or status == 429:
@@ -237,3 +240,8 @@ class _Visit:
     def _address(self) -> str:
         client = self._scope.get("client")
         return str(client[0]) if client else "local"
+
+
+def _known(method: str) -> str:
+    """A method as the log names it: one that a caller made up would make a line of its own for each."""
+    return method if method in _METHODS else "other"

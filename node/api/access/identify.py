@@ -106,9 +106,9 @@ class Doorkeeper:
         self._names, self._consortium, self._view = names, consortium, view
         self._window, self._certified, self._clock = window, certified, clock
 
-    def nobody(self, envelope: Envelope) -> Caller:
+    def nobody(self, address: str) -> Caller:
         """A caller of whom nothing is known but where it calls from."""
-        return Caller("nobody", envelope.address, Role.ANYONE, f"address {network_of(envelope.address)}")
+        return Caller("nobody", address, Role.ANYONE, f"address {network_of(address)}")
 
     def identify(self, envelope: Envelope) -> Caller:
         """Who calls.
@@ -126,8 +126,8 @@ class Doorkeeper:
             return self._member(envelope)
         if "authorization" in fields:
             return self._bearer(fields["authorization"])
-        secret = cookie_in(fields["cookie"]) if "cookie" in fields else None
-        return self.nobody(envelope) if secret is None else self._browser(secret, envelope)
+        secret = cookie_in(fields["cookie"], secure=envelope.scheme == "https") if "cookie" in fields else None
+        return self.nobody(envelope.address) if secret is None else self._browser(secret, envelope)
 
     def _bearer(self, field: str) -> Caller:
         if not field.lower().startswith(_SCHEME):
@@ -185,4 +185,7 @@ def _same_origin(envelope: Envelope) -> bool:
     if site is not None and site != "same-origin":
         return False
     scheme, _, host = envelope.fields.get("origin", "").partition("://")
-    return scheme in {"http", "https"} and normalised(host, scheme) == envelope.host
+    sure = scheme == "https" or (
+        scheme == "http" and envelope.scheme == "http"
+    )  # over TLS a page without it is another's
+    return sure and normalised(host, scheme) == envelope.host

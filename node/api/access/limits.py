@@ -21,6 +21,8 @@ MAX_UNDER_WAY: Final = 512
 """Requests of all callers."""
 MAX_UNDER_WAY_EACH: Final = 64
 """Requests of one caller."""
+MAX_STRANGERS: Final = 128
+"""Requests of all callers without credentials: many addresses that send slowly leave room for people and members."""
 
 
 class Rates:
@@ -63,25 +65,33 @@ class UnderWay:
 
     def __init__(self) -> None:
         self._each: Counter[str] = Counter()
-        self._all = 0
+        self._all, self._strangers = 0, 0
 
     @contextmanager
-    def one(self, key: str) -> Iterator[None]:
+    def one(self, key: str, *, known: bool = True) -> Iterator[None]:
         """Count a request while it lasts.
+
+        Args:
+            key: Whose it is.
+            known: Whether that is a person or a member.
 
         Raises:
             TooMany: 429 where this caller has too many under way, 503 where all together have.
         """
         if self._all >= MAX_UNDER_WAY:
             raise TooMany(f"{MAX_UNDER_WAY} requests are under way; come again later", 503, 1)
+        if not known and self._strangers >= MAX_STRANGERS:
+            raise TooMany(f"{MAX_STRANGERS} requests without credentials are under way; come again later", 503, 1)
         if self._each[key] >= MAX_UNDER_WAY_EACH:
             raise TooMany(f"{MAX_UNDER_WAY_EACH} requests of this caller are under way; come again later", 429, 1)
         self._each[key] += 1
         self._all += 1
+        self._strangers += not known
         try:
             yield
         finally:
             self._all -= 1
+            self._strangers -= not known
             self._each[key] -= 1
             if not self._each[key]:
                 del self._each[key]
@@ -94,5 +104,7 @@ def network_of(address: str) -> str:
     except ValueError:
         return address
     if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:  # as a port that listens on both sees IPv4 callers (RFC 4291, 2.5.5.2)
+            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address

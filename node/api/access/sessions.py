@@ -79,13 +79,19 @@ class Sessions:
         self._open.pop(digest_of(secret), None)
 
 
-def cookie_in(header: str) -> str | None:
-    """The session's secret in a `Cookie` header."""
+def cookie_in(header: str, *, secure: bool) -> str | None:
+    """The session's secret in a `Cookie` header.
+
+    Args:
+        header: Its value.
+        secure: Whether the node is reached over TLS: then the name with the prefix counts alone, for a neighbouring host, or
+            whoever answers for this name without TLS, can plant a cookie of the other name, with a session of its own.
+    """
     try:
         jar = SimpleCookie(header)
     except CookieError:
         return None
-    morsel = jar.get(SECURE_NAME) or jar.get(NAME)
+    morsel = jar.get(SECURE_NAME if secure else NAME)
     return morsel.value if morsel else None
 
 

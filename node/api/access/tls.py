@@ -40,6 +40,8 @@ def server_settings(home: Home, config: NodeConfig) -> dict[str, Any]:
         "server_header": False,
         "backlog": _CONNECTIONS_WAITING,
         "timeout_keep_alive": 30,
+        "proxy_headers": bool(api.proxies),  # else whoever calls from this machine could say to be anybody
+        "forwarded_allow_ips": _proxies(api.proxies),
     }
     if api.tls_certificate:
         context = _server_context(home, api)
@@ -62,6 +64,18 @@ def check_exposure(config: NodeConfig) -> None:
             "[api] tls_certificate and tls_key, or plain_elsewhere = true where something in front encrypts"
         )
     log.warning("serving without TLS on %s, as [api] plain_elsewhere says: tokens can be read on the way", host)
+
+
+def _proxies(listed: str) -> list[str]:
+    found = [name.strip() for name in listed.split(",") if name.strip()]
+    for name in found:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            raise BadConfig(
+                f"[api] proxies: {name!r} is no address and no network, such as 127.0.0.1 or 10.0.0.0/8"
+            ) from None
+    return found
 
 
 def _server_context(home: Home, api: Api) -> ssl.SSLContext:

@@ -68,7 +68,7 @@ def router(service: Service) -> APIRouter:
 
 
 def _headers(cid: str) -> dict[str, str]:
-    return {"ETag": f'"{cid}"', "Cache-Control": "public, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
+    return {"ETag": f'"{cid}"', "Cache-Control": "private, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
 
 
 def _body(service: Service, cid: str, wanted: slice, headers: dict[str, str], status: int) -> Response:

@@ -51,7 +51,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.delete("/session", status_code=204, summary="Sign out: the session ends, the cookie goes away")
     def delete_session(request: Request) -> Response:
-        secret = cookie_in(request.headers.get("cookie", ""))
+        secret = cookie_in(request.headers.get("cookie", ""), secure=request.url.scheme == "https")
         if secret is not None:
             service.access.sessions.end(secret)
         gone = set_cookie("", 0, secure=request.url.scheme == "https")

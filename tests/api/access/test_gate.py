@@ -182,7 +182,8 @@ def test_a_caller_with_too_much_under_way_is_refused(guarded, operator, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("address", "network"), [("10.0.0.7", "10.0.0.7"), ("2001:db8::1", "2001:db8::/64"), ("local", "local")]
+    ("address", "network"),
+    [("10.0.0.7", "10.0.0.7"), ("::ffff:10.0.0.7", "10.0.0.7"), ("2001:db8::1", "2001:db8::/64"), ("local", "local")],
 )
 def test_an_ipv6_caller_has_one_bucket_for_all_its_addresses(address, network):
     assert network_of(address) == network

@@ -172,9 +172,10 @@ def test_the_cookie_is_for_no_script_and_no_other_site(secure, name):
     header = set_cookie("abc", 60, secure=secure)
     assert header.startswith(f"{name}=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Strict")
     assert ("Secure" in header) == secure
-    assert cookie_in(header.partition(";")[0]) == "abc"
+    assert cookie_in(header.partition(";")[0], secure=secure) == "abc"
+    assert cookie_in(header.partition(";")[0], secure=not secure) is None, "nobody plants one from the other side"
 
 
 @pytest.mark.parametrize("header", ["", "a=b", "\x00", "=;=", "medweave_session", "x" * 5000])
 def test_a_cookie_header_that_names_no_session_is_none(header):
-    assert cookie_in(header) is None
+    assert cookie_in(header, secure=False) is None
