@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from chain.heads import HeadWatcher
@@ -23,6 +24,8 @@ log = logging.getLogger("medweave")
 
 TICK_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+PASSING = (*EXPECTED, sqlite3.OperationalError, OSError)
+"""What a job survives: on a full disk every store fails, and works again once there is room."""
 HOUSE_SECONDS = 1.0
 """Between two looks whether a head of the log is to be signed, or ciphertexts are to be deleted."""
 WATCHED_POLL_SECONDS = 5.0
@@ -183,7 +186,7 @@ class Jobs:
                 if asyncio.iscoroutine(result):
                     await result
                 pause, said = shortest, ""
-            except EXPECTED as error:
+            except PASSING as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("%s: %s", what, said)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-from node.errors import BadConfig, PolicyRefusal
+from node.errors import BadConfig, BadEnvironment, PolicyRefusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,7 @@ class Journal:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -68,7 +69,7 @@ class Journal:
             PolicyRefusal: Something else was promised before, in this run or one that crashed.
         """
         with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO promises VALUES (?, ?, ?)", (round_number, subject, value))
+            self._write("INSERT OR IGNORE INTO promises VALUES (?, ?, ?)", (round_number, subject, value))
             row = self._db.execute(
                 "SELECT value FROM promises WHERE round = ? AND subject = ?", (round_number, subject)
             ).fetchone()
@@ -88,7 +89,7 @@ class Journal:
     def remember(self, round_number: int, name: str, value: Any) -> None:
         """Store a JSON fact about a round, replacing an older one of the same name."""
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (round_number, name, json.dumps(value)))
+            self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (round_number, name, json.dumps(value)))
 
     def recall(self, round_number: int, name: str) -> Any | None:
         """A JSON fact about a round, or None."""
@@ -107,7 +108,7 @@ class Journal:
     def keep_model(self, model: bytes, epoch: int, round_number: int, sealed: str) -> None:
         """Note under which CID a model lies sealed in the blob store."""
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)", (model, epoch, round_number, sealed))
+            self._write("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?)", (model, epoch, round_number, sealed))
 
     def model(self, model: bytes) -> tuple[int, int, str] | None:
         """(epoch, round, CID of the sealed bytes) of a model by hash, or None."""
@@ -118,7 +119,7 @@ class Journal:
     def keep_lost(self, round_number: int, data: bytes) -> None:
         """Note what a round's update has lost to rounding and clipping, until it is known whether the update counted."""
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO lost VALUES (0, ?, ?)", (round_number, data))
+            self._write("INSERT OR REPLACE INTO lost VALUES (0, ?, ?)", (round_number, data))
 
     def lost(self, *, counted: bool) -> tuple[int, bytes] | None:
         """(round, data) of what the last counted update has lost, or of the one that may still count."""
@@ -130,17 +131,28 @@ class Journal:
         """The update that might still count did, and what it lost takes the place of what was lost before; or it did not."""
         with self._lock:
             if counted:
-                self._db.execute("UPDATE OR REPLACE lost SET counted = 1 WHERE counted = 0")
+                self._write("UPDATE OR REPLACE lost SET counted = 1 WHERE counted = 0")
             else:
-                self._db.execute("DELETE FROM lost WHERE counted = 0")
+                self._write("DELETE FROM lost WHERE counted = 0")
 
     def forget_lost(self) -> None:
         """Let go of what updates have lost: it is of an older time than the model that is trained from."""
         with self._lock:
-            self._db.execute("DELETE FROM lost")
+            self._write("DELETE FROM lost")
 
     def models(self) -> list[tuple[bytes, int, int, str]]:
         """Every model held, oldest round first: (hash, epoch, round, CID)."""
         with self._lock:
             rows = self._db.execute("SELECT hash, epoch, round, sealed FROM models ORDER BY round").fetchall()
         return [(bytes(r[0]), r[1], r[2], r[3]) for r in rows]
+
+    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        """One durable change, or none.
+
+        Raises:
+            BadEnvironment: The disk takes nothing more.
+        """
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise BadEnvironment(f"{self._path}: cannot be written ({error}): make room on its disk") from error
