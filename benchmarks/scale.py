@@ -4,7 +4,7 @@ Sizes are exact (`crypto`'s formats); unit costs are measured here on one core: 
 529,347 parameters is sealed, added, opened and combined, transactions are verified, rounds are run on a local chain. The
 rest is counting, as the protocol stands (docs/spec):
 
-    updates    every member fetches, checks and adds every update: it recomputes the sums
+    updates    every member fetches, hashes, unlocks, checks and adds every update: it recomputes the sums
     openings   each of T = two thirds of the members opens every sum; every member fetches and combines them all
     ledger     every member receives and verifies every transaction, 8.5 a member and round
     gas        a round's three transactions; each signature of a quorum costs
@@ -16,6 +16,7 @@ the sums and waiting are not in it. The contracts take at most 256 members: what
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 import time
@@ -32,6 +33,7 @@ from benchmarks.harness import Result, Row, Target, median
 from benchmarks.streams import ceremony, restrict
 from chain.errors import ChainError
 from crypto.ceremony import Dealer
+from crypto.locking import UpdateLock, locked_bytes
 from crypto.opening import Opener, partial_bytes
 from crypto.parameters import STANDARD
 from crypto.sealing import Sealer, chunk_bytes
@@ -73,8 +75,12 @@ class Units:
     """Chunks of a vector."""
     seal: float
     """Seconds: encrypt one update."""
+    unlock: float
+    """Seconds: decrypt the envelope of one update, whose key its sender revealed."""
     add: float
     """Seconds: parse, check and add one update."""
+    digest: float
+    """Seconds: SHA-256 over one byte of a blob that arrived."""
     partial: float
     """Seconds: one member's opening of one sum."""
     combine: float
@@ -89,7 +95,7 @@ class Units:
     @property
     def update_bytes(self) -> int:
         """One sealed update."""
-        return self.chunks * chunk_bytes(STANDARD)
+        return self.chunks * locked_bytes(STANDARD)
 
     @property
     def share_bytes(self) -> int:
@@ -127,7 +133,9 @@ def load_of(units: Units, members: int, groups: int) -> Load:
     transactions = TRANSACTIONS_A_MEMBER * members
     seconds = (
         units.seal
-        + members * units.add
+        + members * (units.unlock + units.add)
+        + (members - 1) * units.update_bytes * units.digest
+        + groups * openers * units.share_bytes * units.digest
         + groups * units.partial * openers / members
         + groups * openers * units.combine
         + transactions * units.verify
@@ -155,6 +163,8 @@ def measure_units(repeats: int) -> Units:
     return Units(
         chunks=chunks,
         seal=whole * median([small.seal, large.seal]),
+        unlock=whole * median([small.unlock, large.unlock]),
+        digest=_digest_seconds(repeats),
         add=whole * (large.total - small.total) / (10 - 4),
         partial=whole * median([small.partial, large.partial]),
         combine=whole * (large.combine - small.combine) / (7 - 3),
@@ -169,6 +179,7 @@ class _Crypto:
     """Seconds for the sample of chunks, with as many updates as members."""
 
     seal: float
+    unlock: float
     total: float
     partial: float
     combine: float
@@ -183,11 +194,14 @@ def _crypto(members: int, threshold: int, repeats: int) -> _Crypto:
     updates = [
         [bytes(bytearray(chunk)) for chunk in sealed] for _ in range(members)
     ]  # as cold as updates of others are
+    lock = UpdateLock.from_reveal(bytes(32), bytes(20), 1, 1)
+    locked = [lock.lock(place, chunk) for place, chunk in enumerate(sealed)]
     openers = [Opener(key, range(threshold)) for key in keys[:threshold]]
     sums = list(add_stream(updates, STANDARD))
     partials = {k: list(open_stream(opener, sums)) for k, opener in enumerate(openers)}
     return _Crypto(
         seal=_best(lambda: list(sealer.seal(values)), repeats),
+        unlock=_best(lambda: [lock.unlock(place, chunk) for place, chunk in enumerate(locked)], repeats),
         total=_best(lambda: list(add_stream(updates, STANDARD)), repeats),
         partial=_best(lambda: list(open_stream(openers[0], sums)), repeats),
         combine=_best(lambda: list(combine_stream(sums, partials, STANDARD, members)), repeats),
@@ -202,6 +216,11 @@ def _best(work: Callable[[], object], repeats: int) -> float:
         work()
         found.append(time.perf_counter() - started)
     return min(found)
+
+
+def _digest_seconds(repeats: int) -> float:
+    data = bytes(chunk_bytes(STANDARD))
+    return _best(lambda: hashlib.sha256(data).digest(), repeats) / len(data)
 
 
 def _verify_seconds(repeats: int, count: int = 200) -> float:
@@ -259,16 +278,17 @@ def _named(members: int) -> str:
     return f"{members:,}" + ("" if members <= MOST_MEMBERS else " *")
 
 
-def _unit_figures(units: Units, gas: float) -> dict[str, float]:
+def _unit_figures(units: Units, gas: float) -> dict[str, float | int]:
     return {
         "seal_ms": 1e3 * units.seal,
+        "unlock_ms": 1e3 * units.unlock,
         "add_ms": 1e3 * units.add,
         "partial_ms": 1e3 * units.partial,
         "combine_ms": 1e3 * units.combine,
         "verify_ms": 1e3 * units.verify,
         "update_bytes": float(units.update_bytes),
         "share_bytes": float(units.share_bytes),
-        "gas_a_member": gas,
+        "gas_a_member": round(gas),
     }
 
 

@@ -7,20 +7,33 @@ import pytest
 from benchmarks import scale as bench
 from benchmarks.gas import Cost
 from benchmarks.scale import Units, load_of
+from crypto.locking import locked_bytes
 from crypto.opening import partial_bytes
 from crypto.parameters import STANDARD
-from crypto.sealing import chunk_bytes
 
-UNITS = Units(2, seal=1.0, add=0.1, partial=0.3, combine=0.01, verify=0.001, dealing_fixed=1000.0, dealing_member=10.0)
+UNITS = Units(
+    chunks=2,
+    seal=1.0,
+    unlock=0.2,
+    add=0.1,
+    digest=1e-6,
+    partial=0.3,
+    combine=0.01,
+    verify=0.001,
+    dealing_fixed=1000.0,
+    dealing_member=10.0,
+)
 
 
 def test_three_hospitals_are_counted_by_hand():
     """T = 2: each fetches two updates; of two openings a sum it made two thirds of one on average, and fetches the rest."""
     load = load_of(UNITS, 3, groups=1)
-    assert load.updates_bytes == 2 * 2 * chunk_bytes(STANDARD)
+    assert load.updates_bytes == 2 * 2 * locked_bytes(STANDARD)
     assert load.openings_bytes == pytest.approx(4 / 3 * 2 * partial_bytes(STANDARD))
     assert load.ledger_bytes == pytest.approx(2 * 8.5 * 379)
-    assert load.seconds == pytest.approx(1.0 + 0.3 + 2 / 3 * 0.3 + 0.02 + 3 * 8.5 * 0.001)
+    hashed = 4 * locked_bytes(STANDARD) + 4 * partial_bytes(STANDARD)
+    parts = (1.0, 3 * 0.3, 2 / 3 * 0.3, 2 * 0.01, 3 * 8.5 * 0.001, hashed * 1e-6)
+    assert load.seconds == pytest.approx(sum(parts))
     assert load.ceremony_bytes == 2 * (1000 + 30)
     assert load.bytes == load.updates_bytes + load.openings_bytes + load.ledger_bytes
 
@@ -55,7 +68,8 @@ def test_what_grows_faster_than_the_logarithm_is_said_to_miss():
 def test_unit_costs_are_of_real_things(monkeypatch):
     monkeypatch.setattr(bench, "SAMPLE_CHUNKS", 1)
     found = bench._crypto(2, 2, 1)
-    assert min(found.seal, found.total, found.partial, found.combine) > 0
+    assert min(found.seal, found.unlock, found.total, found.partial, found.combine) > 0
+    assert 0 < bench._digest_seconds(1) < 1e-6
     assert bench._verify_seconds(1, count=3) > 0
     few, more = bench._dealing_bytes(2), bench._dealing_bytes(6)
     assert few < more < few + 4 * 1000, "the public part and one share, whatever N; the header names all members"
