@@ -137,6 +137,20 @@ def test_the_summary_compares_both_sides(task):
     json.dumps(result.to_json({}), allow_nan=False)
 
 
+def test_peers_stand_beside_and_are_divided_by_ours(task):
+    network = sealed.read(report(3), [[facts(95.0 + 5 * k, 0.1)] for k in range(3)], 3)
+    clear = PlainRun((PlainRound(9.0, 0.5, 2), PlainRound(0.6, 0.5, 2)), 500, 0.5)
+    peer = PlainRun((PlainRound(99.0, 0.5, 2), PlainRound(12.5, 0.5, 24)), 2000, 0.25)
+    result = bench.summarise(task, [network], [clear], {"a peer": [peer]})
+    rows = {(row.table, row.name): row.figures for row in result.rows}
+    ours, theirs = (rows["a round after the first", name] for name in ("medweave", "a peer"))
+    assert theirs["overhead_seconds"] == 12.0, "the first round does not count"
+    ratios = rows["peers as a multiple of medweave", "a peer"]
+    assert ratios["overhead_ratio"] == pytest.approx(12.0 / ours["overhead_seconds"])
+    assert ratios["upload_ratio"] == 24 / ours["upload_bytes"]
+    assert ratios["peak_ratio"] == 2000 / ours["peak_bytes"]
+
+
 def test_targets_can_be_missed(task):
     slow = {target.name: target.holds for target in summarised(task, step=0.5, verdict="falsified").targets}
     assert slow == {
