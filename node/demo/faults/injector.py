@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
+from chain.errors import ChainError
 from node.demo.faults.clock import set_clock
 from node.demo.faults.spec import ANVIL, CEREMONY, LEADER, MOMENTS, SEALING
 from node.errors import MedweaveError
@@ -88,6 +90,8 @@ class Injector:
 
     def __enter__(self) -> Self:
         """Begin to wait for the moment."""
+        for hospital in self._stage.hospitals:
+            _ = hospital.headers  # tokens are made now: not by two threads at once, and not on a disk that is full
         self._thread.start()
         return self
 
@@ -130,8 +134,8 @@ class Injector:
                     return
             self._over.wait(self._fault.delay)
             self._happen()
-        except (MedweaveError, OSError) as error:
-            self.happened.problem = str(error)
+        except (MedweaveError, ChainError, OSError, subprocess.TimeoutExpired) as error:
+            self.happened.problem = f"{type(error).__name__}: {error}"
         finally:
             self._over.wait()  # Anvil ends with the thread that started it
 
