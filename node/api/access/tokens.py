@@ -183,9 +183,13 @@ class Tokens:
         rows = [(used, name) for name, used in tuple(self._used.items())]
         if rows:
             with self._lock:
-                self._file.execute("BEGIN IMMEDIATE")
-                self._file.executemany("UPDATE tokens SET used = ? WHERE id = ?", rows)
-                self._file.execute("COMMIT")
+                try:
+                    self._file.execute("BEGIN IMMEDIATE")
+                    self._file.executemany("UPDATE tokens SET used = ? WHERE id = ?", rows)
+                    self._file.execute("COMMIT")
+                finally:
+                    if self._file.in_transaction:  # a full disk leaves it open, and everybody else locked out
+                        self._file.execute("ROLLBACK")
             for used, name in rows:
                 if self._used.get(name) == used:
                     del self._used[name]

@@ -131,6 +131,22 @@ def test_a_busy_file_loses_no_use(tokens, tmp_path):
     other.close()
 
 
+def test_a_use_that_cannot_be_written_down_locks_nobody_out(tokens, tmp_path):
+    created = tokens.create("x", Role.OPERATOR)
+    tokens.note_use(created.token)
+    full = "CREATE TEMP TRIGGER full BEFORE UPDATE ON tokens BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+    tokens._file.execute(full)
+    with pytest.raises(sqlite3.Error, match="disk is full"):
+        tokens.flush()
+    other = sqlite3.connect(tmp_path / "tokens.sqlite", isolation_level=None, timeout=0.1)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("ROLLBACK")
+    other.close()
+    tokens._file.execute("DROP TRIGGER full")
+    tokens.flush()
+    assert tokens.all()[0].used is not None
+
+
 # ---- sessions -------------------------------------------------------------------------------------------------------
 
 
