@@ -142,7 +142,8 @@ def show(
         raise click.UsageError("WHAT and --active name two plans: give one")
     file = Path(what) if what is not None and Path(what).is_file() else None
     if file is None and home is None:
-        raise click.UsageError("give a file, or --home DIR for a digest or the plan in force")
+        missing = "" if what is None else f"there is no file {what[:80]!r}; "
+        raise click.UsageError(f"{missing}give a file, or --home DIR for a digest or the plan in force")
     shelf = PlanShelf(Home(home)) if home else None
     plan, where = (Plan.from_toml(file), str(file)) if file else _found(shelf, what)
     if as_toml:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,10 +235,15 @@ def show(home: Path, number: int, *, as_json: bool) -> None:
         return
     for name, value in found.items():
         if name not in {"here", "progress"}:
-            shown = ", ".join(value) if isinstance(value, list) else value
+            shown = _time(value) if name in {"collect_by", "finalise_by"} else value
+            shown = ", ".join(value) if isinstance(value, list) else shown
             click.echo(f"{name.replace('_', ' '):<12} {shown if shown not in (None, '') else '-'}")
     for step in found["progress"]["steps"]:
         click.echo(f"{step['name']:<12} {', '.join(step['there']) or '-'}")
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _known(desk: RoundDesk, number: int) -> RoundView:

@@ -215,7 +215,11 @@ class Plan(BaseModel):
         """
         try:
             fields = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        except FileNotFoundError:
+            raise BadPlan(f"{path}: there is no such file; `medweave plan new --out FILE` writes one") from None
+        except OSError as e:
+            raise BadPlan(f"{path}: cannot be read: {e.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
             raise BadPlan(f"{path}: cannot be read as TOML ({e})") from None
         return cls.of(fields)
 

@@ -52,6 +52,13 @@ def test_what_lies_beyond_is_416(client, url, asked):
     answer = client.get(url, headers={"Range": asked})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{SIZE}"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "etag" not in answer.headers, "the refusal is not the blob, and no cache may keep it as such"
+
+
+def test_no_shared_cache_keeps_what_took_credentials(client, url):
+    """RFC 9111, 3.5: `public` would let a proxy hand it to callers without any."""
+    assert client.get(url).headers["cache-control"] == "private, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,10 @@ def test_a_key_is_wanted_for_the_plan_in_force_and_no_other(tmp_path: Path, net:
     wish = site.planning.key_wanted(site.view)
     assert wish is not None
     assert wish.present_serves
+
+
+@pytest.mark.parametrize("what", ["check", "show"])
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path, run: Run, what: str) -> None:
+    said = run(what, tmp_path / "missing.toml", code=3 if what == "check" else 2)
+    assert "there is no" in said
+    assert "Errno" not in said

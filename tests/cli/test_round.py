@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_watching_says_who_is_missing_and_ends_with_the_round(net: PlannedNet, r
     assert "aborted" in run("watch", "1", "--home", home, code=1)
     assert "no round 7" in run("watch", "7", "--home", home, code=3)
     shown = json.loads(run("show", "1", "--home", home, "--json"))
+    assert re.search(r"finalise by\s+20\d\d-\d\d-\d\dT[\d:]{8}Z\n", run("show", "1", "--home", home))
     assert (shown["status"], shown["members"]) == ("aborted", ["Hospital 0", "Hospital 1", "Hospital 2"])
 
 

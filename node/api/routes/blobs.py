@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from node.api.asked import answers, problems
 from node.api.etags import has_it
+from node.api.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,7 @@ def router(service: Service) -> APIRouter:
         response_class=StreamingResponse,
         responses=answers(_BYTES, "The whole blob.")
         | {206: {"description": "The range asked for.", "content": {_BYTES: {}}}}
-        | {416: {"description": "No byte of the range is there."}}
-        | problems(400, 404, 503),
+        | problems(400, 404, 416, 503),
     )
     def get_blob(
         cid: str,
@@ -50,7 +50,7 @@ def router(service: Service) -> APIRouter:
         if wanted is None:
             return _body(service, cid, slice(0, size), headers, 200)
         if wanted.start >= wanted.stop:
-            return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+            return problem(416, f"the blob has {size} bytes", {"Content-Range": f"bytes */{size}"})
         headers["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
         return _body(service, cid, wanted, headers, 206)
 
