@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dag.bodies import AcknowledgementBody, CheckpointBody, Kind, ProposalBody
 from dag.closing import closers_of
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dag.proposing import ProposalBasis
     from dag.store.sqlite import Store
     from dag.transaction import Transaction
+
+MAX_ROUNDS: Final = 64
+"""Rounds whose updates' approvals are told with each of their transactions: those under way, and more."""
 
 
 class Publisher:
@@ -274,10 +277,18 @@ class Publisher:
 
     def _tell(self, transaction: Transaction) -> None:
         if transaction.kind is Kind.UPDATE:
-            self._updates.setdefault(transaction.round, {})[transaction.id] = None
+            self._know(transaction)
         tangle, seats = self._ledger.tangle, set(self._members.values())
         approvals = {
             update: sum(1 << member for member in seats if tangle.approved_by(update, member))
             for update in self._updates.get(transaction.round, ())
         }
         self._attached(transaction, approvals)
+
+    def _know(self, update: Transaction) -> None:
+        """Have an update's approvals told; rounds whose updates came longest ago give way, or a node would grow for ever."""
+        updates = self._updates.pop(update.round, {})
+        updates[update.id] = None
+        self._updates[update.round] = updates
+        while len(self._updates) > MAX_ROUNDS:
+            del self._updates[next(iter(self._updates))]

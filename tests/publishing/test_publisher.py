@@ -14,7 +14,7 @@ from dag.errors import UnknownTransaction, WrongRound
 from dag.transaction import Transaction
 from node.audit.cone import Cone
 from node.rounds.groups import group_seed
-from tests.dag.support import blob, proposal_body, secret, update_body
+from tests.dag.support import blob, context, proposal_body, secret, update_body
 from tests.publishing.support import acknowledge, post_update, publisher
 
 MEMBERS = 4
@@ -159,6 +159,24 @@ def test_children_that_waited_are_told_after_their_parents():
     for row in reversed(rows):
         book.receive_many((row.raw,))
     assert heard == [row.id for row in rows]
+
+
+def test_approvals_are_told_of_the_rounds_under_way_and_of_no_more_than_a_few(monkeypatch):
+    """A node that runs for years hears of ever more rounds."""
+    monkeypatch.setattr("node.publishing.publisher.MAX_ROUNDS", 2)
+    told = {}
+    book = publisher(
+        0, attached=lambda tx, approvals: told.update({tx.round: len(approvals)}), ctx=lambda: context(rounds=4)
+    )
+    for number in (1, 2, 3):
+        payload = blob(f"manifest of round {number}")
+        book.post(Kind.UPDATE, update_body(0), epoch=1, round_number=number, payload=payload)
+    for number in (1, 2, 3):
+        book.post(Kind.ACKNOWLEDGEMENT, AcknowledgementBody(None), epoch=1, round_number=number)
+    assert told == {1: 0, 2: 1, 3: 1}
+    book.replay(1)
+    assert told == {1: 1, 2: 1, 3: 1}, "what is asked for again is told whole"
+    assert len(book._updates) == 2
 
 
 def test_replaying_after_a_restart_ends_with_the_same_approvals(tmp_path):
