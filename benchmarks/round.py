@@ -54,8 +54,8 @@ MOST_PEAK_GB: Final = 2.5
 
 LATER: Final = "a round after the first"
 PEERS: Final[Mapping[str, Callable[[Path, Path, int, int], PlainRun]]] = {
-    "Flower 1.41, SuperLink and SuperNodes, updates in the clear": flower.run,
-    "NVFlare 2.9, provisioned, CKKS, one key at all clients": nvflare.run,
+    "Flower 1.41, in the clear": flower.run,
+    "NVFlare 2.9, CKKS": nvflare.run,
 }
 
 PHASE_NAMES: Final = {
