@@ -134,7 +134,7 @@ class Member:
         tangle, me = self.node.ledger.tangle, self.node.index
         if not self.world.chain.round or not self.is_waiting():
             return
-        unseen = next((tx_id for tx_id in self.unconfirmed if not tangle.approved_by(tx_id, me)), None)
+        unseen = self._unseen()
         if unseen is None and not self._news:
             return
         self._news = False
@@ -151,6 +151,16 @@ class Member:
             round_=self.world.chain.round,
         )
         self.node.post(QUIET, parents=parents)
+
+    def _unseen(self) -> bytes | None:
+        """Something unconfirmed that this member has not approved, by lot.
+
+        Were it the oldest, all would take up the same one, unaware of each other for as long as news travels, and the others
+        would wait their turn: a thousand members took hours.
+        """
+        tangle, me = self.node.ledger.tangle, self.node.index
+        unseen = [tx_id for tx_id in self.unconfirmed if not tangle.approved_by(tx_id, me)]
+        return self.rng.choice(unseen) if unseen else None
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
