@@ -330,7 +330,9 @@ def test_no_text_in_a_path_is_a_server_error(client, route, text):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fields=st.dictionaries(
-        st.sampled_from(["kind", "round", "cursor", "limit", "since", "issuer", "order", "confirmed"]), st.text(max_size=20) | st.integers().map(str), max_size=4
+        st.sampled_from(["kind", "round", "cursor", "limit", "since", "issuer", "order", "confirmed"]),
+        st.text(max_size=20) | st.integers().map(str),
+        max_size=4,
     )
 )
 def test_no_query_is_a_server_error(client, fields):

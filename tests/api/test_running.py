@@ -75,8 +75,8 @@ def followed(running) -> list:
             for event in node.events():
                 told.append(event)
                 done = any(one.name == "phase" and one.data["phase"] == "done" for one in told)
-                if done and any(one.name == "model" and one.data["round"] == 1 for one in told):
-                    return
+                if done and any(one.name == "model" and one.data["round"] == 1 for one in told) and _verdicts(told):
+                    return  # one look tells phases before transactions, and a quick round ends within one look
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -87,6 +87,10 @@ def followed(running) -> list:
             time.sleep(0.1)
     thread.join(timeout=10)
     return told
+
+
+def _verdicts(told: list) -> bool:
+    return any(event.name == "transaction" and event.data["kind"] == "verdict" for event in told)
 
 
 def test_the_round_was_told_as_it_went(running, followed):
