@@ -48,6 +48,11 @@ class Network:
     def url(self) -> str:
         return self.hospital.url
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no page may show: everybody's tokens, the keystore's password."""
+        return (*self.tokens.values(), self.hospital.password)
+
     def get(self, path: str, role: str = "operator") -> Any:
         answer = httpx.get(f"{self.url}/v1/{path}", headers=self.header(role), timeout=20.0, trust_env=False)
         answer.raise_for_status()
