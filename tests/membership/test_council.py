@@ -138,7 +138,7 @@ def test_of_two_motions_with_one_number_the_second_is_void(nodes: list[Node], co
 
 
 def test_a_motion_that_came_too_late_ends(nodes: list[Node], consortium: Consortium) -> None:
-    nodes[0].council.support(removal(consortium, deadline=int(time.time()) - 100))
+    nodes[0].council.support(removal(consortium, deadline=nodes[0].chain.now() - 100))
     rounds_of(nodes[:1])
     assert nodes[0].ended == ["expired before a quorum had signed"]
 
