@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
+from node.demo.interrupt import install
 from node.demo.options import DemoOptions
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 @click.command("demo")
@@ -101,12 +97,7 @@ def command(
         attack=attack,
         fault=fault,
     )
-    signal.signal(signal.SIGTERM, _stop)
+    install()
     from node.demo.run import run  # torch is loaded here, after the options were checked
 
     return run(options, Console())
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends the demo like Ctrl-C: everything it started is stopped on the way out."""
-    raise KeyboardInterrupt

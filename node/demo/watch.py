@@ -13,6 +13,7 @@ from rich.text import Text
 
 from node.client import NodeClient
 from node.client.transport import Transport
+from node.demo import interrupt
 from node.errors import RoundProblem
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Watcher:
 
     def _until_over(self, show: Any) -> None:
         while True:
+            interrupt.look()
             rows = [self._status(hospital) for hospital in self._hospitals]
             show(rows)
             if self._injector is not None:
