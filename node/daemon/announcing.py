@@ -6,14 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import httpx
-
-from node.errors import BadMotion
+from node.calling.swapping import swap
 from node.planning.notices import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx
     from eth_account.signers.local import LocalAccount
 
     from node.planning.board import NoticeBoard
@@ -25,7 +24,6 @@ log = logging.getLogger("medweave.plans")
 CALL_SECONDS = 5.0
 EVERY_SECONDS = 30.0
 """Between two calls of peers where nothing is new here."""
-_PIECE_BYTES = 1 << 16
 
 
 class Announcer:
@@ -77,26 +75,6 @@ class Announcer:
 
     def _exchange(self) -> bool:
         """Tell each peer what is known here and hear what it knows; whether anything was new."""
-        message, new = self._board.told(), False
+        urls = (f"{peer}/v1/notices" for peer in self._peers())
         with self._client() as http:
-            for peer in self._peers():
-                try:
-                    new = self._board.heard(_post(http, f"{peer}/v1/notices", message)) or new
-                except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                    log.debug("%s: %s", peer, error)
-                except BadMotion as error:
-                    log.warning("from %s: %s", peer, error)
-        return new
-
-
-def _post(http: httpx.Client, url: str, message: bytes) -> bytes:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    with http.stream("POST", url, content=message, headers=headers) as answer:
-        answer.raise_for_status()
-        body = bytearray()
-        for piece in answer.iter_bytes(_PIECE_BYTES):
-            body += piece
-            if len(body) > MAX_MESSAGE_BYTES:
-                msg = f"answers more than {MAX_MESSAGE_BYTES} bytes"
-                raise ValueError(msg)
-    return bytes(body)
+            return swap(http, urls, self._board.told(), self._board.heard, MAX_MESSAGE_BYTES)

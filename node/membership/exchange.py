@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import httpx
-
 from node.calling import Dialer
+from node.calling.swapping import swap
 from node.errors import BadMotion
 from node.membership.motion import MAX_MESSAGE_BYTES, pack, unpack
 
@@ -24,7 +23,6 @@ log = logging.getLogger("medweave.membership")
 CALL_SECONDS = 5.0
 MAX_REMEMBERED = 65_536
 """Signatures whose signer is known, so that hearing of them again costs nothing."""
-_PIECE_BYTES = 1 << 16
 
 
 class Exchange:
@@ -96,26 +94,5 @@ class Exchange:
         Returns:
             Whether anything was new.
         """
-        message, new = self.told(), False
         with self._dialer.client(CALL_SECONDS) as http:
-            for peer in peers:
-                try:
-                    new = self.heard(_post(http, f"{peer}/v1/motions", message)) or new
-                except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                    log.debug("%s: %s", peer, error)
-                except BadMotion as error:
-                    log.warning("from %s: %s", peer, error)
-        return new
-
-
-def _post(http: httpx.Client, url: str, message: bytes) -> bytes:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    with http.stream("POST", url, content=message, headers=headers) as answer:
-        answer.raise_for_status()
-        body = bytearray()
-        for piece in answer.iter_bytes(_PIECE_BYTES):
-            body += piece
-            if len(body) > MAX_MESSAGE_BYTES:
-                msg = f"answers more than {MAX_MESSAGE_BYTES} bytes"
-                raise ValueError(msg)
-    return bytes(body)
+            return swap(http, (f"{peer}/v1/motions" for peer in peers), self.told(), self.heard, MAX_MESSAGE_BYTES)
