@@ -121,24 +121,3 @@ def test_what_is_seen_after_a_fault_gives_its_times() -> None:
     assert done.recovered is None, "not all hold the same model"
     injector.seen([row(2), row(2), row(2)])
     assert done.recovered == pytest.approx(3, abs=1)
-
-
-def test_the_moment_comes_or_is_made_up_for_in_a_later_phase() -> None:
-    stage: Any = Stage((), SimpleNamespace(), 1)
-
-    def is_time(text: str, number: int, phase: str, *, leader: bool = False, doing: str = "") -> bool:
-        status = {
-            "epoch": {"doing": ""},
-            "round": {"round": number, "phase": phase, "leader": leader, "doing": doing},
-        }
-        return Injector(parse_fault(text, 4, 5), stage, 5)._is_time(status)
-
-    assert not is_time("kill@2.propose", 2, "train")
-    assert not is_time("kill@2.propose", 1, "done")
-    assert is_time("kill@2.propose", 2, "propose")
-    assert is_time("kill@2.propose", 2, "sign")
-    assert is_time("kill@2.propose", 3, "train"), "the round was over too soon"
-    assert not is_time("kill:leader@2.train", 2, "train")
-    assert is_time("kill:leader@2.train", 2, "train", leader=True)
-    assert not is_time("kill@2.sealing", 2, "train", doing="training 100%")
-    assert is_time("kill@2.sealing", 2, "train", doing="sealing 12%")

@@ -54,6 +54,7 @@ def play_with_fault(
     options: DemoOptions,
     hospitals: tuple[HospitalProcess, ...],
     anvil: Anvil,
+    deployment: Deployment,
     props: Props,
     console: Console,
     seconds: float,
@@ -65,6 +66,7 @@ def play_with_fault(
         options: The demo's options.
         hospitals: Their daemons, running.
         anvil: The chain.
+        deployment: Its contracts.
         props: What was made ready for the fault.
         console: Where to show the rounds.
         seconds: After which to give up.
@@ -78,7 +80,8 @@ def play_with_fault(
     """
     fault = parse_fault(options.fault, len(hospitals), options.rounds)
     console.print(f"fault: {fault}", highlight=False, soft_wrap=True)
-    stage = Stage(hospitals, anvil, threads_for(hospitals), props.links, props.towards, props.disk)
+    chain = Chain(anvil.url, deployment)
+    stage = Stage(hospitals, anvil, threads_for(hospitals), props.links, props.towards, props.disk, props.ipfs, chain)
     injector = until.enter_context(Injector(fault, stage, options.rounds))
     Watcher(hospitals, console, options.rounds, seconds, injector).wait()
     return injector.happened
