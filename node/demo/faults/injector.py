@@ -14,6 +14,7 @@ from chain.errors import ChainError
 from node.demo.faults.clock import set_clock
 from node.demo.faults.moments import Lookout
 from node.demo.faults.spec import BESIDES, IPFS
+from node.demo.watch import client_of
 from node.errors import MedweaveError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from node.demo.processes import HospitalProcess
 
 STOP_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 90.0
+"""So long after a fault all must have the next model: a round and a half of the benchmark's."""
 
 
 @dataclass
@@ -110,6 +113,14 @@ class Injector:
         """Whether the fault is over, or cannot be done."""
         return bool(self.happened.problem) or self.happened.lifted is not None
 
+    @property
+    def followed(self) -> bool:
+        """Whether nothing is left to see of it: it is over, and all have the next model or had long enough to get it."""
+        done = self.happened
+        if done.recovered is not None or done.lifted is None:
+            return self.settled
+        return time.monotonic() - done.lifted > PATIENCE_SECONDS
+
     def seen(self, rows: Sequence[dict[str, Any] | None]) -> None:
         """What all hospitals said of themselves at one moment; None of one that did not answer."""
         done, now = self.happened, time.monotonic()
@@ -119,11 +130,23 @@ class Injector:
             others = [row for seat, row in enumerate(rows) if row is not None and seat != done.seat]
             if any(peer["index"] == done.seat and peer["silent"] for row in others for peer in row["peers"]):
                 done.noticed = now - done.begun
-        if done.recovered is None and all(row is not None for row in rows):
-            known = [row for row in rows if row is not None]
+        known = [row for row in rows if row is not None]
+        if done.recovered is None and len(known) == len(rows):
             wanted = min(done.finalised + 1, self._rounds)
-            if all(row["finalised"] >= wanted for row in known) and len({row["model"] for row in known}) == 1:
+            if all(row["finalised"] >= wanted for row in known) and self._all_hold(wanted):
                 done.recovered = now - done.begun
+
+    def _all_hold(self, count: int) -> bool:
+        """Whether every hospital has the model of the so-manieth finalised round, and not only heard of it on the chain."""
+        try:
+            for hospital in self._stage.hospitals:
+                with client_of(hospital) as node:
+                    models = [model for model in node.models() if model.round]
+                if not models[count - 1].held:
+                    return False
+        except (MedweaveError, IndexError):
+            return False
+        return True
 
     # ---- on the thread -----------------------------------------------------------------------------------------------
 

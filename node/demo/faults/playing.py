@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.client import Chain
 from node.demo.faults.injector import Happened, Injector, Stage
-from node.demo.faults.oracle import Played, judge
+from node.demo.faults.oracle import Played, exceptions, judge
 from node.demo.faults.spec import parse_fault
 from node.demo.network import threads_for
 from node.demo.watch import Watcher
@@ -35,10 +35,13 @@ class Judged:
     happened: Happened
     wrong: tuple[str, ...]
     """Everything that did not hold."""
+    exceptions: tuple[str, ...] = ()
+    """What the hospitals logged with a traceback."""
 
     def to_json(self) -> dict[str, Any]:
         """For the demo's report."""
-        return {"fault": self.fault, "wrong": list(self.wrong), **asdict(self.happened)}
+        found = {"wrong": list(self.wrong), "exceptions": list(self.exceptions)}
+        return {"fault": self.fault, **found, **asdict(self.happened)}
 
     def line(self) -> str:
         """In one line, for people."""
@@ -102,4 +105,4 @@ def judge_run(
     wrong = judge(
         Played(hospitals, Chain(anvil.url, deployment), anvil.url, options.rounds, fault, happened, predicates, audit)
     )
-    return Judged(str(fault), happened, tuple(wrong))
+    return Judged(str(fault), happened, tuple(wrong), tuple(exceptions(hospitals)))
