@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dag.bodies import (
     AcknowledgementBody,
     CheckpointBody,
+    Kind,
     ProposalBody,
     ShareBody,
     UpdateBody,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from node.rounds.plan import Plan
     from node.rounds.state import Event, Proposal, RoundState
 
+_KINDS = {kind: number for number, kind in enumerate(Kind)}
 MAX_ATTEMPT = 255
 """Largest slot number a proposal can carry; later slots share it."""
 ACKNOWLEDGEMENTS = 16
@@ -121,8 +123,10 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
     taken: dict[str, Any] = {}
     if issuer is None or tx.round != state.facts.round or tx.epoch != state.facts.epoch:
         return taken
+    bit = 1 << (_KINDS[tx.kind] * len(state.members.addresses) + issuer)
+    again = bool(state.heard & bit)
     match tx.body:
-        case UpdateBody() as body if tx.payload and not _known(state.updates, tx.id):
+        case UpdateBody() as body if tx.payload and not (again and _known(state.updates, tx.id)):
             seen = ev.UpdateSeen(tx.id, issuer, body.weight_ppm, body.samples, body.commitment, tx.payload)
             taken["updates"] = (*state.updates, seen)
             taken["unapproved"] = (*state.unapproved, tx.id)
@@ -142,24 +146,28 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
                 taken["locked"] = tuple(sorted(fresh.union(state.locked)))
         case ProposalBody() as body:
             taken["proposals"] = MappingProxyType({**state.proposals, tx.id: _proposal(tx.id, issuer, body)})
-        case ShareBody() as body if tx.payload and body.member == issuer and not _known(state.shares, tx.id):
+        case ShareBody() as body if (
+            tx.payload and body.member == issuer and not (again and _known(state.shares, tx.id))
+        ):
             taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
-        case VerdictBody() as body if not _known(state.verdicts, tx.id):
+        case VerdictBody() as body if not (again and _known(state.verdicts, tx.id)):
             verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept)
             taken["verdicts"] = (*state.verdicts, verdict)
             if issuer == state.members.me:
                 taken["judged"] = (*state.judged, verdict)
-        case CheckpointBody() as body if not _known(state.checkpoints, tx.id):
+        case CheckpointBody() as body if not (again and _known(state.checkpoints, tx.id)):
             signed = (body.outcome_signature, body.statement_signature)
             point = ev.Checkpoint(tx.id, issuer, body.proposal, body.model, body.statement, *signed)
             taken["checkpoints"] = (*state.checkpoints, point)
         case _:
             pass
+    if taken and not again:
+        taken["heard"] = state.heard | bit
     return taken
 
 
 def _known(seen: tuple[Any, ...], tx_id: bytes) -> bool:
-    return tx_id in [item.id for item in seen]
+    return any(item.id == tx_id for item in seen)
 
 
 def _proposal(tx_id: bytes, leader: int, body: ProposalBody) -> Proposal:

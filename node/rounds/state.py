@@ -94,7 +94,7 @@ class SealedUpdate:
     parameter_set: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UpdateSeen:
     """An update transaction in the ledger. Its locked ciphertexts were fetched before the ledger took it."""
 
@@ -132,7 +132,7 @@ class Anchor:
     sums_root: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Share:
     """A share transaction in the ledger."""
 
@@ -157,7 +157,7 @@ class Scores:
     """How far each sum points where this hospital's own update points; empty where it is not stated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A verdict transaction in the ledger."""
 
@@ -167,7 +167,7 @@ class Verdict:
     accept: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint transaction: one member's signatures under an outcome and under its statement."""
 
@@ -208,6 +208,8 @@ class RoundState:
     """Unix time in seconds of the last tick."""
     plan: Plan | None = None
     sealed: SealedUpdate | None = None
+    heard: int = 0
+    """Bits of those who said something, one a kind and member: what nobody has said need not be looked for."""
     updates: tuple[UpdateSeen, ...] = ()
     approvals: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
     """Per update id, the bitmask of members whose transactions approve it."""
