@@ -59,9 +59,8 @@ class Hospital:
     """Seconds."""
     waiting: deque[Effect] = field(default_factory=deque)
     busy: int = 0
-    approvals: dict[bytes, int] = field(default_factory=dict)
-    """Of each update it has, the issuer and this member: of the others' a machine reads nothing."""
     unapproved: set[bytes] = field(default_factory=set)
+    """Updates it has and does not approve yet. A machine is told of each once that it does: it reads no other approval."""
 
     @property
     def me(self) -> int:
@@ -293,14 +292,13 @@ class World:
 
     def _tell(self, hospital: Hospital, posted: Transaction) -> None:
         me, issuer = hospital.me, hospital.state.members.index(posted.issuer)
-        if isinstance(posted.body, UpdateBody) and issuer is not None:
-            hospital.approvals[posted.id] = 1 << issuer
+        approvals: dict[bytes, int] = {}
+        if isinstance(posted.body, UpdateBody):
             hospital.unapproved.add(posted.id)
         if issuer == me:
-            for update in [known for known in hospital.unapproved if self.ledger.approves(me, known)]:
-                hospital.approvals[update] |= 1 << me
-                hospital.unapproved.remove(update)
-        self._feed(hospital, (Attached(posted, hospital.approvals),))
+            approvals = {known: 1 << me for known in hospital.unapproved if self.ledger.approves(me, known)}
+            hospital.unapproved -= approvals.keys()
+        self._feed(hospital, (Attached(posted, approvals),))
 
     def _tell_resting(self) -> None:
         """Who rests fetches the statement and the model, from one of those who made it."""
