@@ -153,7 +153,7 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
         ):
             taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
         case VerdictBody() as body if not (again and _known(state.verdicts, tx.id)):
-            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept)
+            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept, body.alignment_ppm)
             taken["verdicts"] = (*state.verdicts, verdict)
             if issuer == state.members.me:
                 taken["judged"] = (*state.judged, verdict)
