@@ -130,7 +130,8 @@ def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
     found: dict[int, int] = {}
     for result in history:
         whole = [_aligned(group) for group in result.groups if not group.broken]
-        for seat, said in zip(result.issuers, opposing(whole), strict=False):
+        spoken = opposing(whole) if len(whole) > 1 else (0,) * len(result.issuers)
+        for seat, said in zip(result.issuers, spoken, strict=True):
             before = found.get(seat, 0)
             found[seat] = min(MOST_OWN, max(0, before - before // HALF_LIFE + said))
     return found

@@ -37,11 +37,11 @@ def told(chance: random.Random, groups, liars) -> dict[int, VerdictBody]:
     """One round's verdicts by seat: noisy, some of lies, some without alignments, some of sums beyond the bound."""
     found = {}
     share = [sum(-1 if seat in liars else 1 for seat in group) / len(group) for group in groups]
-    long = chance.random() < 0.1
+    long = len(groups) if chance.random() < 0.1 else int(chance.random() < 0.2)
     for seat in range(sum(map(len, groups))):
         way = -1 if seat in liars else 1
         aligned = tuple(500_000 + 1000 * round(max(-450, min(450, way * 70 * s + chance.gauss(0, 30)))) for s in share)
-        scores = tuple(0 if long and k == 0 else chance.randrange(500_000, 700_000) for k in range(len(groups)))
+        scores = tuple(0 if k < long else chance.randrange(500_000, 700_000) for k in range(len(groups)))
         accept = tuple(score >= 520_000 for score in scores)
         found[seat] = VerdictBody(bytes(32), scores, 600_000, accept, 16, () if chance.random() < 0.1 else aligned)
     return found

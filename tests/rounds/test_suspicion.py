@@ -11,13 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rounds.groups import draw_groups
-from node.rounds.readings import alignments, credible, opposing, trimmed_mean
+from node.rounds.readings import (
+    FAR,
+    LEAST_GAP,
+    LEAST_NOISE,
+    MOST_AGAINST,
+    MOST_FOR,
+    alignments,
+    credible,
+    opposing,
+    trimmed_mean,
+)
 from node.rounds.suspicion import (
     BROKEN,
     CAP,
+    DIFFERENCE,
     FLOOR,
     HALF_LIFE,
+    LEAST_SPREAD,
     MAX_SETS,
+    MOST_OWN,
     PRIOR,
     REFUSED,
     WINDOW,
@@ -125,7 +138,7 @@ def test_colluding_verdicts_do_not_turn_the_suspicion_round():
                 groups.append(
                     GroupResult(group.members, True, False, group.gains_ppm, (*group.alignments_ppm[:7], lie, lie, lie))
                 )
-            lied.append(RoundResult(tuple(groups)))
+            lied.append(RoundResult(tuple(groups), result.issuers))
         suspects = {seat for seat, value in suspicion(lied, MEMBERS).items() if value >= FLOOR}
         wrongly, found = wrongly + len(suspects - liars), found + len(suspects & liars)
     assert wrongly <= 1
@@ -183,6 +196,8 @@ def test_it_is_pinned():
     history = played({1, 4, 7}, 8, 11, pull=1)
     assert suspicion(history, MEMBERS) == PINNED
     assert (PRIOR, BROKEN, REFUSED, CAP, FLOOR, HALF_LIFE, WINDOW) == (2000, 4000, 500, 8000, 2000, 16, 64)
+    assert (LEAST_SPREAD, DIFFERENCE, MOST_OWN, FAR, LEAST_GAP) == (50, 3, 8000, 3, 100)
+    assert (LEAST_NOISE, MOST_AGAINST, MOST_FOR) == (50, 3000, 500)
 
 
 PINNED = {0: -16042, 1: 5262, 2: -14481, 3: -10768, 4: 1365, 5: -6254, 6: -11281, 7: 7098, 8: -8127, 9: -8494}
@@ -340,7 +355,7 @@ def test_own_evidence_is_forgotten_and_lays_up_no_credit():
     honest, lying = played({1}, 20, 5, pull=1), [turned(result, {1}) for result in played({1}, 8, 6, pull=1)]
     late = own_evidence([*honest, *lying])[1]
     assert late == own_evidence(lying)[1] > 0
-    silent = RoundResult(lying[0].groups, ())
+    silent = simple([g.members for g in lying[0].groups])
     assert own_evidence([*lying, silent])[1] == late, "who states nothing stays where it was"
     reformed = [own_evidence([*lying, *honest[:n]])[1] for n in range(21)]
     assert reformed[0] > 0 == reformed[-1]

@@ -131,12 +131,10 @@ def _own(past):
 
 def _against(told):
     rows = list(told.values())
-    if not rows or len(rows[0]) < 2:
-        return {}
-    y = _levels(_believed(rows))
+    y = _levels(_believed(rows)) if rows and len(rows[0]) > 1 else []
     length = isqrt(sum(a * a for a in y))
     if not length:
-        return {}
+        return dict.fromkeys(told, 0)
     rows = [[value // 100 for value in row] for row in rows]
     t = [sum(a * b for a, b in zip(row, y, strict=True)) // length for row in rows]
     beside = sorted(
