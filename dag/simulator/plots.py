@@ -44,7 +44,7 @@ def draw(scenario: Scenario, samples: Sequence[Sample], title: str) -> str:
         title: what stands above it.
     """
     height = _TOP + len(_CURVES) * (_HEIGHT + _GAP)
-    width = _LEFT + _WIDTH + 30
+    width = _LEFT + _WIDTH + 44
     last = max(scenario.minutes, samples[-1].minute)
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
