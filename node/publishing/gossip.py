@@ -126,6 +126,8 @@ class Gossip:
         self._wake = asyncio.Event()
         self._inbox: deque[Arrival] = deque()
         self._news: deque[Callable[[float], list[Effect]]] = deque()
+        self._spread: deque[bytes] = deque()
+        """What enough peers have and the outbox still lists."""
         self._announce = self._chain_news = True
         self._connected: frozenset[str] = frozenset()
         self._marks = count(1)
@@ -243,8 +245,14 @@ class Gossip:
             return [], LONGEST_PAUSE_SECONDS
         for effect in effects:
             if isinstance(effect, Spread):
-                for tx_id in effect.ids:
-                    self._publisher.sent(tx_id)
+                self._spread.extend(effect.ids)
+        try:
+            while self._spread:
+                self._publisher.sent(self._spread[0])
+                self._spread.popleft()
+        except StoreError as error:
+            # A full disk: they are crossed out at a later turn, or announced again after a restart.
+            effects.append(Stuck(error))
         return effects, 0.0 if self._machine.pending else self._machine.next_deadline() - time.monotonic()
 
     def _tell_news(self, now: float) -> list[Effect]:

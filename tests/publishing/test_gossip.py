@@ -321,6 +321,27 @@ async def test_a_full_disk_is_waited_out(monkeypatch):
     assert len(refused) == 2
 
 
+async def test_what_was_told_is_crossed_out_once_the_disk_has_room(monkeypatch):
+    """A full disk keeps the outbox from growing shorter: that must not end the exchange, nor with it the daemon."""
+    first, second = pair(NO_FRONTIER)
+    refused = []
+    sent = first.book.sent
+
+    def full(tx_id):
+        if len(refused) < 2:
+            refused.append(tx_id)
+            raise StoreFailed("the disk is full")
+        sent(tx_id)
+
+    monkeypatch.setattr(first.book, "sent", full)
+    async with running(first, second):
+        row = await asyncio.to_thread(acknowledge, first.book)
+        assert await until(lambda: second.has(row) and len(refused) == 1)
+        again = await asyncio.to_thread(acknowledge, first.book)
+        assert await until(lambda: second.has(again) and not first.book.outbox())
+    assert refused == [row.id, row.id]
+
+
 NONSENSE = [b"\xff" * 10, b"\xa0", Push((b"no transaction",)).encode(), Range(9, (), more=False).encode()]
 
 
