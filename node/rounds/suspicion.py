@@ -231,7 +231,7 @@ def _misfit(
 
 def variance(stated: Sequence[Sequence[int]], best: int) -> int:
     """s², in ten-thousandths squared: of the verdicts' noise, and of honest hospitals that differ, the more the higher the best level."""
-    chance, honest = 3 * noise(stated) // 5, max(0, best) // DIFFERENCE
+    chance, honest = noise(stated), max(0, best) // DIFFERENCE
     return LEAST_SPREAD * LEAST_SPREAD + chance * chance + honest * honest
 
 

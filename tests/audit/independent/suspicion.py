@@ -104,7 +104,7 @@ def _misfit(rows, groups, hit, pull):
     f = [(len(group) - pull * count) * 840 // len(group) for group, count in zip(groups, hit, strict=True)]
     along = max(0, sum(a * b for a, b in zip(f, y, strict=True)))
     rest = sum(a * a for a in y) - along * along // max(1, sum(a * a for a in f))
-    variance = 50**2 + (3 * _noise(rows) // 5) ** 2 + (max(0, *y) // 3) ** 2
+    variance = 50**2 + _noise(rows) ** 2 + (max(0, *y) // 3) ** 2
     return min(8000, 1000 * rest // (2 * variance))
 
 
