@@ -13,11 +13,14 @@ contract KeyEpochs is IKeyEpochs {
     IHospitalRegistry public immutable registry;
 
     /// @inheritdoc IKeyEpochs
-    uint256 public active;
-    /// @inheritdoc IKeyEpochs
     uint256 public latest;
 
     uint64 private constant MAX_SECONDS = 1 days;
+    uint256 private constant EVERYBODY = type(uint256).max;
+    uint256 private constant COHORT = 1 << 255;
+
+    /// @dev The epoch in force, with the bit COHORT where a cohort holds it: a round opens without a second look.
+    uint256 private _active;
 
     mapping(uint256 epoch => Epoch) private _epochs;
     mapping(bytes32 boxKey => bool) private _announced;
@@ -33,25 +36,24 @@ contract KeyEpochs is IKeyEpochs {
 
     /// @inheritdoc IKeyEpochs
     function open(bytes32 parameterSet, uint8 threshold, uint64 deadline) external returns (uint256 epoch) {
-        registry.indexOf(msg.sender);
-        _requireNoneRunning();
-        if (parameterSet == bytes32(0)) revert EmptyDigest();
-        uint256 members = registry.memberCount();
-        if (threshold == 0 || threshold > members) revert BadThreshold(threshold, members);
-        _requireDeadline(deadline);
-        epoch = ++latest;
-        Epoch storage e = _epochs[epoch];
-        e.parameterSet = parameterSet;
-        e.threshold = threshold;
-        e.status = Status.Running;
-        e.deadline = deadline;
-        e.holders = registry.memberSet();
-        emit EpochOpened(epoch, parameterSet, threshold, deadline, msg.sender);
+        (epoch,) = _open(parameterSet, threshold, deadline, registry.memberSet());
+    }
+
+    /// @inheritdoc IKeyEpochs
+    function openCohort(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 holders)
+        external
+        returns (uint256 epoch)
+    {
+        if (holders == 0 || holders & ~registry.memberSet() != 0) revert BadCohort(holders);
+        Epoch storage e;
+        (epoch, e) = _open(parameterSet, threshold, deadline, holders);
+        e.cohort = true;
+        emit CohortChosen(epoch, holders);
     }
 
     /// @inheritdoc IKeyEpochs
     function refresh(uint64 deadline) external returns (uint256 epoch) {
-        epoch = active;
+        epoch = active();
         _requireNoneRunning();
         Epoch storage e = _epochs[epoch];
         if (e.threshold < 2 || e.generation == type(uint16).max) revert NothingToRefresh(epoch);
@@ -100,7 +102,7 @@ contract KeyEpochs is IKeyEpochs {
     /// @inheritdoc IKeyEpochs
     function confirm(uint256 epoch, bytes32 jointKey) external {
         // A member that is late still puts on record which key it derived, until a refresh begins anew.
-        bool late = active == epoch && _epochs[epoch].refreshes == 0 && jointKey != bytes32(0);
+        bool late = active() == epoch && _epochs[epoch].refreshes == 0 && jointKey != bytes32(0);
         Epoch storage e = late ? _epochs[epoch] : _running(epoch, jointKey);
         uint256 index = _indexOfHolder(epoch, e);
         if (!e.tested.has(index)) revert NotTested(epoch, msg.sender);
@@ -110,8 +112,8 @@ contract KeyEpochs is IKeyEpochs {
         emit Confirmed(epoch, msg.sender, jointKey);
         if (e.refreshing) {
             if (jointKey == e.jointKey && votes == e.holders) _switch(epoch, e);
-        } else if (e.status == Status.Running && votes.count() >= e.threshold && votes.count() >= registry.quorum()) {
-            _activate(epoch, jointKey);
+        } else if (e.status == Status.Running && votes.count() >= e.threshold && votes.count() >= _quorum(e)) {
+            _activate(epoch, e, jointKey);
         }
     }
 
@@ -125,7 +127,7 @@ contract KeyEpochs is IKeyEpochs {
         e.complained = complained;
         _accused[epoch][e.refreshes][msg.sender] = accused.with(offenderIndex);
         emit Complained(epoch, msg.sender, offender, evidence);
-        if (complained.count() >= registry.quorum()) _abort(epoch, e);
+        if (complained.count() >= _quorum(e)) _abort(epoch, e);
     }
 
     /// @inheritdoc IKeyEpochs
@@ -141,12 +143,57 @@ contract KeyEpochs is IKeyEpochs {
         return _epochs[epoch];
     }
 
-    function _activate(uint256 epoch, bytes32 jointKey) private {
-        if (active != 0) _epochs[active].status = Status.Superseded;
-        _epochs[epoch].status = Status.Active;
-        _epochs[epoch].jointKey = jointKey;
-        active = epoch;
+    /// @inheritdoc IKeyEpochs
+    function active() public view returns (uint256) {
+        return _active & ~COHORT;
+    }
+
+    /// @inheritdoc IKeyEpochs
+    function inForce() external view returns (uint256 epoch, uint256 cohort) {
+        epoch = active();
+        cohort = epoch == _active ? EVERYBODY : _epochs[epoch].holders;
+    }
+
+    /// @inheritdoc IKeyEpochs
+    function cohortOf(uint256 epoch) external view returns (uint256) {
+        return _cohort(_epochs[epoch]);
+    }
+
+    function _open(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 holders)
+        private
+        returns (uint256 epoch, Epoch storage e)
+    {
+        registry.indexOf(msg.sender);
+        _requireNoneRunning();
+        if (parameterSet == bytes32(0)) revert EmptyDigest();
+        if (threshold == 0 || threshold > holders.count()) revert BadThreshold(threshold, holders.count());
+        _requireDeadline(deadline);
+        epoch = ++latest;
+        e = _epochs[epoch];
+        e.parameterSet = parameterSet;
+        e.threshold = threshold;
+        e.status = Status.Running;
+        e.deadline = deadline;
+        e.holders = holders;
+        emit EpochOpened(epoch, parameterSet, threshold, deadline, msg.sender);
+    }
+
+    function _activate(uint256 epoch, Epoch storage e, bytes32 jointKey) private {
+        uint256 before = active();
+        if (before != 0) _epochs[before].status = Status.Superseded;
+        e.status = Status.Active;
+        e.jointKey = jointKey;
+        _active = e.cohort ? epoch | COHORT : epoch;
         emit EpochActivated(epoch, jointKey);
+    }
+
+    /// @dev Who takes part, as a set to count a quorum among: all, also those who joined since, where no cohort was chosen.
+    function _cohort(Epoch storage e) private view returns (uint256) {
+        return e.cohort ? e.holders : EVERYBODY;
+    }
+
+    function _quorum(Epoch storage e) private view returns (uint256) {
+        return registry.quorumOf(_cohort(e));
     }
 
     /// @dev The new generation is in force: every holder has seen its self-test pass.
@@ -181,7 +228,7 @@ contract KeyEpochs is IKeyEpochs {
 
     function _requireNoneRunning() private view {
         if (_epochs[latest].status == Status.Running) revert CeremonyRunning(latest);
-        if (_epochs[active].refreshing) revert CeremonyRunning(active);
+        if (_epochs[active()].refreshing) revert CeremonyRunning(active());
     }
 
     function _requireDeadline(uint64 deadline) private view {
