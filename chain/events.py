@@ -93,6 +93,14 @@ class EpochOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CohortChosen(Event):
+    """The ceremony that was just opened is among the members in the bitmap ``holders`` alone, and so are its rounds."""
+
+    epoch: int
+    holders: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefreshOpened(Event):
     """The ``refresh``-th refresh of an epoch's shares began, to make ``generation``; ``deadline`` in Unix seconds."""
 
@@ -291,6 +299,7 @@ EVENTS: tuple[type[Event], ...] = (
     DataSizeChanged,
     UrlChanged,
     EpochOpened,
+    CohortChosen,
     RefreshOpened,
     Announced,
     Committed,

@@ -12,15 +12,14 @@ contract KeyEpochs is IKeyEpochs {
     /// @notice The members.
     IHospitalRegistry public immutable registry;
 
+    /// @dev The epoch in force, with the bit COHORT where a cohort holds it: a round opens without a second look.
+    uint256 private _active;
     /// @inheritdoc IKeyEpochs
     uint256 public latest;
 
     uint64 private constant MAX_SECONDS = 1 days;
     uint256 private constant EVERYBODY = type(uint256).max;
     uint256 private constant COHORT = 1 << 255;
-
-    /// @dev The epoch in force, with the bit COHORT where a cohort holds it: a round opens without a second look.
-    uint256 private _active;
 
     mapping(uint256 epoch => Epoch) private _epochs;
     mapping(bytes32 boxKey => bool) private _announced;
