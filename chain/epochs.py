@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from chain.contract import DeployedContract
 from chain.records import (
+    MAX_MEMBERS,
     Epoch,
     Receipt,
     checked_address,
     checked_digest,
     checked_integer,
     from_abi,
-    members_bitmap,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 class KeyEpochs(DeployedContract):
@@ -39,19 +36,19 @@ class KeyEpochs(DeployedContract):
         checked_integer("deadline", deadline, 0, 2**64 - 1)
         return self._send("open", checked_digest("parameter_set", parameter_set), threshold, deadline)
 
-    def open_cohort(self, parameter_set: bytes, threshold: int, deadline: int, holders: Collection[int]) -> Receipt:
-        """Starts a ceremony among some of the members; the rounds of its epoch are theirs alone.
+    def open_cohort(self, parameter_set: bytes, threshold: int, deadline: int, size: int) -> Receipt:
+        """Starts a ceremony among a cohort, which the contract draws (``chain.cohort``); its epoch's rounds are theirs alone.
 
         Args:
             parameter_set: The encryption parameters' id, 32 bytes (16, then zeros).
             threshold: How many of them will open a sum together, 1 to their number.
             deadline: Unix seconds by which it must be complete, at most a day ahead.
-            holders: Indices of those who take part; members check that they were drawn (``chain.cohort``).
+            size: How many take part, ``smallest_cohort()`` to all; who, the event CohortDrawn tells.
         """
         checked_integer("threshold", threshold, 0, 255)
         checked_integer("deadline", deadline, 0, 2**64 - 1)
-        bitmap = members_bitmap(holders)
-        return self._send("openCohort", checked_digest("parameter_set", parameter_set), threshold, deadline, bitmap)
+        checked_integer("size", size, 0, MAX_MEMBERS)
+        return self._send("openCohort", checked_digest("parameter_set", parameter_set), threshold, deadline, size)
 
     def refresh(self, deadline: int) -> Receipt:
         """Starts a refresh of the active epoch's shares; its number is then in the event RefreshOpened.
@@ -155,6 +152,14 @@ class KeyEpochs(DeployedContract):
             epoch: Its id.
         """
         return from_abi(Epoch, self._call("get", _epoch(epoch)))
+
+    def smallest_cohort(self) -> int:
+        """The fewest members a cohort may have, for good; 0 where there are no cohorts."""
+        return int(self._call("smallestCohort"))
+
+    def rounds(self) -> str:
+        """The address of the rounds whose seed draws cohorts."""
+        return str(self._call("rounds"))
 
     def registry(self) -> str:
         """The address of the registry whose members take part."""

@@ -236,18 +236,14 @@ class WrongCohort(ChainError):
     Attributes:
         epoch: Its key epoch.
         holders: The seats it is among.
-        expected: The seats that the draw gives; None where none can be held yet.
+        expected: The seats that the draw gives.
     """
 
-    def __init__(self, epoch: int, holders: frozenset[int], expected: frozenset[int] | None) -> None:
+    def __init__(self, epoch: int, holders: frozenset[int], expected: frozenset[int]) -> None:
         self.epoch, self.holders, self.expected = epoch, holders, expected
-        why = (
-            "no round was finalised before it, so nobody can be drawn"
-            if expected is None
-            else f"the draw of {len(holders)} gives seats {sorted(expected)}"
-        )
         super().__init__(
-            f"epoch {epoch}: its key ceremony is among seats {sorted(holders)}, and {why}: take no part, and ask its opener why"
+            f"epoch {epoch}: its key ceremony is among seats {sorted(holders)}, the rounds' seed draws {sorted(expected)}: the "
+            "contract never does that, so ask another endpoint what the chain says"
         )
 
 

@@ -93,10 +93,11 @@ class EpochOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CohortChosen(Event):
-    """The ceremony that was just opened is among the members in the bitmap ``holders`` alone, and so are its rounds."""
+class CohortDrawn(Event):
+    """The ceremony that was just opened is among the members in the bitmap ``holders`` alone, drawn by ``seed``."""
 
     epoch: int
+    seed: bytes
     holders: int
 
 
@@ -299,7 +300,7 @@ EVENTS: tuple[type[Event], ...] = (
     DataSizeChanged,
     UrlChanged,
     EpochOpened,
-    CohortChosen,
+    CohortDrawn,
     RefreshOpened,
     Announced,
     Committed,

@@ -12,7 +12,7 @@ from eth_utils.address import to_checksum_address
 from chain.errors import BadArgument, MalformedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from _typeshed import DataclassInstance
 
@@ -75,7 +75,7 @@ class Epoch:
         generation: How often its shares were refreshed; only shares of one generation open together.
         refreshes: How many refreshes were opened, whatever became of them.
         refreshing: Whether one is running.
-        cohort: Whether ``holders`` were chosen; if not, they are all the members there were.
+        cohort: Whether ``holders`` were drawn; if not, they are all the members there were.
         holders: Who takes part: the members when the ceremony was opened, or a cohort of them.
         announced: Who announced its key, in the ceremony or the last refresh, as all sets below.
         committed: Who committed to its dealing.
@@ -230,21 +230,6 @@ def bitmap_members(bitmap: int) -> frozenset[int]:
         bitmap: As the contracts store it: bit i stands for the member with index i, 0 to 255.
     """
     return frozenset(index for index in range(MAX_MEMBERS) if bitmap >> index & 1)
-
-
-def members_bitmap(members: Iterable[int]) -> int:
-    """The bitmap of these member indices.
-
-    Args:
-        members: 0 to 255 each.
-
-    Raises:
-        BadArgument: One is not.
-    """
-    bitmap = 0
-    for index in members:
-        bitmap |= 1 << checked_integer("members", index, 0, MAX_MEMBERS - 1)
-    return bitmap
 
 
 def checked_digest(field: str, value: object) -> bytes:

@@ -105,7 +105,7 @@ def standings(events: Iterable[Event]) -> dict[int, Standing]:
     standing = Standing()
     for event in events:
         standing = follow(standing, event)
-        if isinstance(event, ev.CohortChosen):
+        if isinstance(event, ev.CohortDrawn):
             cohorts[event.epoch] = bitmap_members(event.holders)
         elif isinstance(event, ev.RoundOpened):
             found[event.round] = standing.among(cohorts.get(event.epoch, standing.members))

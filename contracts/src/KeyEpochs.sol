@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Bitmap} from "./Bitmap.sol";
 import {IHospitalRegistry} from "./interfaces/IHospitalRegistry.sol";
 import {IKeyEpochs} from "./interfaces/IKeyEpochs.sol";
+import {ITrainingRounds} from "./interfaces/ITrainingRounds.sol";
 
 /// @title The key ceremonies of a consortium
 contract KeyEpochs is IKeyEpochs {
@@ -11,6 +12,10 @@ contract KeyEpochs is IKeyEpochs {
 
     /// @notice The members.
     IHospitalRegistry public immutable registry;
+    /// @inheritdoc IKeyEpochs
+    ITrainingRounds public immutable rounds;
+    /// @inheritdoc IKeyEpochs
+    uint256 public immutable smallestCohort;
 
     /// @dev The epoch in force, with the bit COHORT where a cohort holds it: a round opens without a second look.
     uint256 private _active;
@@ -20,6 +25,7 @@ contract KeyEpochs is IKeyEpochs {
     uint64 private constant MAX_SECONDS = 1 days;
     uint256 private constant EVERYBODY = type(uint256).max;
     uint256 private constant COHORT = 1 << 255;
+    bytes32 private constant DRAW = keccak256("medweave/cohort");
 
     mapping(uint256 epoch => Epoch) private _epochs;
     mapping(bytes32 boxKey => bool) private _announced;
@@ -29,8 +35,12 @@ contract KeyEpochs is IKeyEpochs {
     mapping(uint256 epoch => mapping(uint256 refresh => mapping(address member => uint256 offenders))) private _accused;
 
     /// @param registry_ The members.
-    constructor(IHospitalRegistry registry_) {
+    /// @param rounds_ Where the rounds will be, which refuse to be anywhere else.
+    /// @param smallestCohort_ The fewest members a cohort may have; 0 if there are to be none, ever.
+    constructor(IHospitalRegistry registry_, ITrainingRounds rounds_, uint256 smallestCohort_) {
         registry = registry_;
+        rounds = rounds_;
+        smallestCohort = smallestCohort_;
     }
 
     /// @inheritdoc IKeyEpochs
@@ -39,15 +49,20 @@ contract KeyEpochs is IKeyEpochs {
     }
 
     /// @inheritdoc IKeyEpochs
-    function openCohort(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 holders)
+    function openCohort(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 size)
         external
         returns (uint256 epoch)
     {
-        if (holders == 0 || holders & ~registry.memberSet() != 0) revert BadCohort(holders);
+        uint256 members = registry.memberCount();
+        if (smallestCohort == 0 || size < smallestCohort || size > members) {
+            revert BadCohort(size, smallestCohort, members);
+        }
+        bytes32 seed = rounds.seed();
+        uint256 holders = _draw(seed, members, size);
         Epoch storage e;
         (epoch, e) = _open(parameterSet, threshold, deadline, holders);
         e.cohort = true;
-        emit CohortChosen(epoch, holders);
+        emit CohortDrawn(epoch, seed, holders);
     }
 
     /// @inheritdoc IKeyEpochs
@@ -156,6 +171,23 @@ contract KeyEpochs is IKeyEpochs {
     /// @inheritdoc IKeyEpochs
     function cohortOf(uint256 epoch) external view returns (uint256) {
         return _cohort(_epochs[epoch]);
+    }
+
+    /// @dev The first `size` places of a shuffle (Fisher and Yates) of the members, lined up by ascending index.
+    function _draw(bytes32 seed, uint256 members, uint256 size) private view returns (uint256 holders) {
+        uint256[] memory line = new uint256[](members);
+        uint256 set = registry.memberSet();
+        bytes32 consortium = registry.consortium();
+        uint256 end = 0;
+        for (uint256 index = 0; end < members; index++) {
+            if (set.has(index)) line[end++] = index;
+        }
+        for (uint256 place = 0; place < size; place++) {
+            // The bias of the modulus is below 2^-248.
+            uint256 behind = uint256(keccak256(abi.encode(DRAW, consortium, seed, place))) % (members - place);
+            (line[place], line[place + behind]) = (line[place + behind], line[place]);
+            holders = holders.with(line[place]);
+        }
     }
 
     function _open(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 holders)

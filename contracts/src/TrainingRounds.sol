@@ -64,6 +64,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     /// @param models_ The lineage; its writer must be this contract.
     constructor(IHospitalRegistry registry_, IKeyEpochs epochs_, IModelLedger models_) Conduct(registry_) {
         if (models_.writer() != address(this)) revert NotLedgerWriter(models_.writer());
+        if (address(epochs_.rounds()) != address(this)) revert NotDrawnFrom(address(epochs_.rounds()));
         epochs = epochs_;
         models = models_;
         seed = keccak256(abi.encode(registry_.consortium()));

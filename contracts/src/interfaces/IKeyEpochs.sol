@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ITrainingRounds} from "./ITrainingRounds.sol";
+
 /// @title The key ceremonies of a consortium
 /// @notice Orders the ceremony that makes one joint encryption key (CRY-1, CRY-2), the refreshes that renew its members'
 ///         shares, and says which key and which generation of shares are in force.
@@ -27,8 +29,8 @@ interface IKeyEpochs {
     /// @param generation How often the shares were refreshed; only shares of one generation open together.
     /// @param refreshes How many refreshes were opened, whatever became of them.
     /// @param refreshing Whether one is running.
-    /// @param cohort Whether `holders` were chosen; if not, they are all the members there were.
-    /// @param holders Who takes part: the members when the ceremony was opened, or those its opener named.
+    /// @param cohort Whether `holders` were drawn; if not, they are all the members there were.
+    /// @param holders Who takes part: the members when the ceremony was opened, or a cohort drawn from them.
     /// @param announced Who announced its key for this ceremony, or for the last refresh, as all sets below.
     /// @param committed Who committed to its dealing.
     /// @param dealt Who published its dealing.
@@ -58,8 +60,9 @@ interface IKeyEpochs {
     event EpochOpened(
         uint256 indexed epoch, bytes32 parameterSet, uint8 threshold, uint64 deadline, address indexed opener
     );
-    /// @notice The ceremony that was just opened is among these members alone; a bitmap over the registry's indices.
-    event CohortChosen(uint256 indexed epoch, uint256 holders);
+    /// @notice The ceremony that was just opened is among these members alone, a bitmap over the registry's indices; `seed`
+    ///         is the rounds' seed that drew them.
+    event CohortDrawn(uint256 indexed epoch, bytes32 seed, uint256 holders);
     /// @notice A refresh of the active epoch's shares began, the epoch's `refresh`-th; it is to make `generation`.
     event RefreshOpened(
         uint256 indexed epoch, uint32 refresh, uint16 generation, uint64 deadline, address indexed opener
@@ -93,8 +96,8 @@ interface IKeyEpochs {
     error CeremonyExpired(uint256 epoch, uint64 deadline);
     /// @notice The ceremony's time is not over yet.
     error CeremonyNotExpired(uint256 epoch, uint64 deadline);
-    /// @notice The bitmap names somebody who is no member, or nobody.
-    error BadCohort(uint256 holders);
+    /// @notice A cohort has `smallest` to `members` members; where `smallest` is 0 this consortium has none.
+    error BadCohort(uint256 size, uint256 smallest, uint256 members);
     /// @notice The threshold must be 1 to the number of those who take part.
     error BadThreshold(uint256 threshold, uint256 members);
     /// @notice The deadline lies in the past, or more than a day ahead.
@@ -121,15 +124,18 @@ interface IKeyEpochs {
     /// @return epoch The new epoch's id.
     function open(bytes32 parameterSet, uint8 threshold, uint64 deadline) external returns (uint256 epoch);
 
-    /// @notice Starts a ceremony among some of the members, who also are the members of every round of its epoch. Members
-    ///         only, of the cohort or not, and only while none is running. Which members, nodes and auditors check: they
-    ///         recompute the draw from the rounds' seed.
+    /// @notice Starts a ceremony among a cohort: members drawn here and now, who also are the members of every round of its
+    ///         epoch. Members only, of the cohort or not, and only while none is running.
+    /// @dev All members are lined up by ascending index. For k = 0, 1, … the member that stands
+    ///      keccak256(abi.encode(keccak256("medweave/cohort"), consortium, seed, k)) mod (N - k) places behind place k changes
+    ///      places with the one there; the first `size` are the cohort. The seed is the rounds', so there is one draw until
+    ///      the next round ends, and a larger cohort holds the smaller ones.
     /// @param parameterSet The encryption parameters' id.
     /// @param threshold How many of them will open a sum together.
     /// @param deadline Unix seconds by which the ceremony must be complete, at most a day ahead.
-    /// @param holders Bitmap of those who take part: members, at least one.
+    /// @param size How many take part: `smallestCohort` to all.
     /// @return epoch The new epoch's id.
-    function openCohort(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 holders)
+    function openCohort(bytes32 parameterSet, uint8 threshold, uint64 deadline, uint256 size)
         external
         returns (uint256 epoch);
 
@@ -171,6 +177,12 @@ interface IKeyEpochs {
 
     /// @notice Whose the rounds of an epoch are: a bitmap, with all bits set where they are all members'.
     function cohortOf(uint256 epoch) external view returns (uint256);
+
+    /// @notice The rounds whose seed draws cohorts.
+    function rounds() external view returns (ITrainingRounds);
+
+    /// @notice The fewest members a cohort may have, for good; 0 where there are no cohorts.
+    function smallestCohort() external view returns (uint256);
 
     /// @notice The last epoch opened; 0 before the first.
     function latest() external view returns (uint256);

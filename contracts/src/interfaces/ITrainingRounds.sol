@@ -96,6 +96,8 @@ interface ITrainingRounds {
 
     /// @notice The constructor was given a model ledger that obeys another contract.
     error NotLedgerWriter(address writer);
+    /// @notice The constructor was given key epochs that draw cohorts by another contract's seed.
+    error NotDrawnFrom(address rounds);
     /// @notice There is no genesis model yet.
     error NoGenesis();
     /// @notice The genesis model was recorded before.
