@@ -34,6 +34,18 @@ class ComplaintView:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """How a cohort was drawn (`chain.cohort`)."""
+
+    candidates: tuple[int, ...]
+    """Seats of all members when the ceremony was opened, ascending."""
+    seed: bytes
+    """What the contract says it drew by."""
+    left_behind: bytes | None
+    """The seed that the rounds before left behind; None before the first round, when it follows from the consortium's id."""
+
+
+@dataclass(frozen=True)
 class EpochView:
     """A key epoch and its ceremony, or one refresh of its shares, which takes the same steps.
 
@@ -48,7 +60,7 @@ class EpochView:
     deadline: int
     """Unix seconds until which the ceremony may run."""
     members: tuple[bytes, ...] = ()
-    """Who takes part: the members when the ceremony was opened, by ascending seat. Position here is the number of dealer and
+    """Who takes part: the members when the ceremony was opened, or a cohort of them, by ascending seat. Position here is the number of dealer and
     opener in the encryption."""
     seats: tuple[int, ...] = ()
     """Their seats in the registry, in the same order; seats of former members are missing in between."""
@@ -58,6 +70,8 @@ class EpochView:
     dealings: Mapping[bytes, bytes] = field(default_factory=_none)
     reports: Mapping[bytes, bytes] = field(default_factory=_none)
     confirmations: Mapping[bytes, bytes] = field(default_factory=_none)
+    drawn: Draw | None = None
+    """How those who take part were drawn; None where they are all the members there were."""
     joint_key: bytes | None = None
     """Digest of the joint key once the epoch, or the generation a refresh makes, is active."""
     running: bool = True
@@ -120,7 +134,10 @@ class RoundView:
     ended_in: int | None = None
     next_seed: bytes | None = None
     standing: Standing = field(default_factory=Standing)
-    """How the members stood when it was opened: who takes part, by which accounts, and the weights of its leaders' ranking."""
+    """How the members stood when it was opened: who takes part, by which accounts, and the weights of its leaders' ranking. Where a
+    cohort holds the epoch's key, its members alone are the round's."""
+    resting: frozenset[int] = frozenset()
+    """Seats of the consortium's members that are not of the round's cohort."""
     sizes: tuple[int, ...] = ()
     """Declared data sizes when it was opened, by seat."""
 

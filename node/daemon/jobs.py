@@ -124,6 +124,7 @@ class Jobs:
                     view,
                     wish.parameters,
                     wish.openers,
+                    cohort=wish.cohort,
                     present_serves=wish.present_serves,
                 )
             await asyncio.to_thread(parts.keeper.step, parts.view)
