@@ -25,6 +25,7 @@ from node.daemon.learner import WorkerLearner
 from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
 from node.daemon.pruner import Pruner
+from node.daemon.resting import Resting
 from node.daemon.roster import Seats
 from node.daemon.witness import LogWitness, fetch_head
 from node.epochs.keeper import Keeper
@@ -47,6 +48,7 @@ from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
 from node.rounds.restored import forgot, last_forgotten
+from node.sealing.models import own_key
 from node.storage.opening import open_store
 
 if TYPE_CHECKING:
@@ -108,6 +110,16 @@ class Parts:
         self._plan()
         self.learner.worker.check()
         self.inference = Inference(home, config)
+        self.own_models = own_key(identity.derive)
+        self.resting = Resting(
+            self.me,
+            identity,
+            self.dialer,
+            self.blobs,
+            self.publisher,
+            self.journal,
+            lambda number: self.plans.size(self.view, number),
+        )
 
     # ---- what others ask -------------------------------------------------------------------------------------------
 
