@@ -1,7 +1,7 @@
 """Hospitals that learn alone, together and in one place, in this process: what `learning` and `paper` compare.
 
-Every arm trains with the same settings from the same initial model and passes over its images equally often; who is alone
-trains as suits it, without the breaks that rounds are. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
+Every arm trains with the same settings from the same initial model and passes over its images equally often, unless its
+caller asks for fewer epochs; who is alone trains as suits it, without the breaks that rounds are. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
 quantises, packs, encrypts under a joint key of the `standard` parameters, adds, and opens with T of N members' shares,
 by the product's own code; chain, ledger, gossip and processes are left out, and no update is ever refused.
 """

@@ -1,9 +1,10 @@
 """Learning alone, together and in one place on the same patients, with and without sealing; Flower beside it if asked.
 
     python -m benchmarks.learning [--data F] [--hospitals 4] [--rounds 30] [--seeds 3] [--folds K] [--peer flower]
-                                  [--out DIR] [--json F]
+                                  [--equal-steps] [--out DIR] [--json F]
 
-Every arm passes over its images equally often. Without --data, synthetic phantoms are drawn. Figures are those of the last
+Every arm passes over its images equally often; --equal-steps adds one place that takes only as many steps of descent as
+each hospital does, so many times fewer passes as there are hospitals. Without --data, synthetic phantoms are drawn. Figures are those of the last
 round's model on test images whose patients nobody trained on: nothing is chosen on them. With --folds, all images are
 test images once, in folds by patient, and a seed's figures are of all its folds' answers together.
 """
@@ -22,17 +23,14 @@ from benchmarks.errors import NotMeasured
 from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, folds_of, side_by_side, split_of
 from benchmarks.flower import Flower
 from benchmarks.harness import Result, Row, Target
-from node.images.dataset import concatenate, load, resize
+from benchmarks.material import images
+from node.images.dataset import concatenate
 from node.images.errors import DataError
 from node.images.partition import split_validation
-from node.images.phantom import LUNG, generate
-from node.images.phantom import draw as draw_phantoms
 from node.learning.errors import LearningError
 from node.learning.metrics import measure, predict
 from node.learning.quality import quality, youden_thresholds
-from node.learning.segmentation.crop import crop_to_lungs
-from node.learning.segmentation.masks import MaskSettings, masks_of, train_masks
-from node.learning.settings import TrainingSettings
+from node.learning.settings import PRECISIONS, TrainingSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -44,11 +42,9 @@ if TYPE_CHECKING:
     from node.learning.quality import Estimate
 
 CENTRAL, CLEAR, SEALED, LOCAL, FLOWER = "one place", "together", "together, sealed", "alone", "Flower"
+STEPS: Final = "one place, a hospital's steps"
 DRAWS: Final = 400
 """Bootstrap samples of an interval."""
-CROP_SLICES, CROP_SIZE = 96, 64
-"""Phantoms that lungs are learnt from, and at how many pixels a side they are looked for."""
-
 AUC_WANTED: Final = {"covid_ct_128": 0.93, "lung_ultrasound_128": 0.94}
 ACCURACY_WANTED: Final = {"pneumoniamnist": 0.92}
 """What the default network promises of sets that are often measured, trained in one place."""
@@ -71,8 +67,11 @@ class Job:
 
     def __call__(self) -> Run:
         """Train it."""
-        if self.arm == CENTRAL:
-            return alone(self.split.whole, self.split.test, self.settings, self.rounds, len(self.split.hospitals))
+        if self.arm in {CENTRAL, STEPS}:
+            count = len(self.split.hospitals)
+            passes = self.settings.epochs // (count if self.arm == STEPS else 1)
+            own = replace(self.settings, epochs=passes)
+            return alone(self.split.whole, self.split.test, own, self.rounds, count)
         if self.arm == LOCAL:
             mine = self.split.hospitals[self.member]
             return alone(mine, self.split.test, self.settings, self.rounds, self.member)
@@ -117,7 +116,8 @@ class Outcome:
 def jobs(options: argparse.Namespace, train_set: Dataset, test: Dataset) -> list[Job]:
     """Every arm, seed, fold and hospital."""
     found = []
-    arms = [CENTRAL, CLEAR, *([SEALED] if options.sealed else []), *([FLOWER] if options.peer else [])]
+    chosen = {STEPS: options.equal_steps, CENTRAL: True, CLEAR: True, SEALED: options.sealed, FLOWER: options.peer}
+    arms = [arm for arm, wanted in chosen.items() if wanted]
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         settings = settings_of(options, len(train_set.class_names), seed)
         for fold, (learn, ask) in enumerate(sets(options, train_set, test, seed)):
@@ -154,6 +154,7 @@ def settings_of(options: argparse.Namespace, classes: int, seed: int) -> Trainin
         proximal_mu=options.proximal,
         schedule_over=options.schedule_over,
         label_smoothing=options.label_smoothing,
+        precision=options.precision,
         seed=seed,
     )
 
@@ -236,7 +237,11 @@ def targets(found: Sequence[Outcome], data: str) -> list[Target]:
     central, clear = by_seed(found, CENTRAL).mean(), by_seed(found, CLEAR).mean()
     together = by_seed(found, SEALED) if any(o.arm == SEALED for o in found) else by_seed(found, CLEAR)
     wanted = [
-        Target("together below one place", float(central - together.mean()), "AUC", "<=", 0.02),
+        Target(f"together below {place}", float(by_seed(found, place).mean() - together.mean()), "AUC", "<=", 0.02)
+        for place in (CENTRAL, STEPS)
+        if any(o.arm == place for o in found)
+    ]
+    wanted += [
         Target(
             "together above the mean alone", float(together.mean() - by_seed(found, LOCAL).mean()), "AUC", ">=", 0.05
         ),
@@ -345,41 +350,6 @@ def benchmark(options: argparse.Namespace) -> Result:
     )
 
 
-def images(options: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
-    """Training and test images, and what they are called; cropped to the lungs where that is asked for."""
-    train_set, test, name = _whole_images(options)
-    if not options.crop_lungs:
-        return train_set, test, name
-    drawn = draw_phantoms(CROP_SLICES, CROP_SIZE)
-    network = train_masks(drawn.dataset.images, drawn.organs, MaskSettings())
-    cropped = []
-    for each in (train_set, test):
-        sized = resize(each, options.image_size)
-        small = masks_of(network, resize(each, CROP_SIZE).images) == LUNG
-        found, kept = crop_to_lungs(sized, _stretched(small, options.image_size))
-        print(f"{each.name}: {kept} of {len(each)} images left uncropped", file=sys.stderr, flush=True)
-        cropped.append(found)
-    return cropped[0], cropped[1], f"{name}, cropped to the lungs"
-
-
-def _stretched(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Masks ``[n, S, S]`` at another size, each pixel that of the nearest."""
-    place = (np.arange(size) * masks.shape[1] // size).astype(np.int64)
-    found: NDArray[np.bool_] = masks[:, place][:, :, place]
-    return found
-
-
-def _whole_images(options: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
-    if options.data:
-        train_set, test = load(options.data)
-        return train_set, test, options.data.stem
-    parts = [generate(options.phantoms, options.image_size, 0, scanner) for scanner in range(options.hospitals)]
-    asked = [
-        generate(max(8, options.phantoms // 2), options.image_size, 1, scanner) for scanner in range(options.hospitals)
-    ]
-    return concatenate(parts, "phantoms"), concatenate(asked, "phantoms test"), "synthetic phantoms"
-
-
 def parser() -> argparse.ArgumentParser:
     """The options."""
     defaults = TrainingSettings()
@@ -400,6 +370,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--image-size", type=int, default=defaults.image_size, help="default %(default)s")
     found.add_argument("--batch-size", type=int, default=defaults.batch_size, help="default %(default)s")
     found.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="default %(default)s")
+    found.add_argument("--precision", default="auto", choices=PRECISIONS, help="of products; default %(default)s")
     found.add_argument("--schedule-over", default="round", choices=("round", "plan"), help="default %(default)s")
     found.add_argument("--label-smoothing", type=float, default=0.0, help="default %(default)s")
     found.add_argument("--proximal", type=float, default=0.0, help="FedProx mu; default %(default)s")
@@ -407,6 +378,9 @@ def parser() -> argparse.ArgumentParser:
         "--crop-lungs",
         action="store_true",
         help="first cut images to the lungs, found by a network that learnt phantoms",
+    )
+    found.add_argument(
+        "--equal-steps", action="store_true", help="also one place that takes as many steps as a hospital, not passes"
     )
     found.add_argument("--unsealed", dest="sealed", action="store_false", help="leave the sealed arm out")
     found.add_argument("--peer", choices=("flower",), help="Flower's FedAvg beside ours, same everything")
@@ -424,6 +398,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.validation and options.folds > 1:
         parser().error("thresholds are of one split: give --validation or --folds, not both")
+    if options.equal_steps and options.epochs % options.hospitals:
+        parser().error("--equal-steps shares a round's epochs out: give --epochs a multiple of --hospitals")
     options.seeds = max(options.seeds, options.repeats)
     options.rounds = options.rounds or (30 if options.data else 5)
     return harness.run(lambda: benchmark(options), options.json)

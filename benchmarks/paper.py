@@ -27,6 +27,7 @@ from benchmarks import charts, harness, learning
 from benchmarks.errors import NotMeasured
 from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, shared_out, side_by_side
 from benchmarks.harness import Result, Row, Target
+from benchmarks.material import images
 from node.images.errors import DataError
 from node.images.partition import split_validation
 from node.learning.errors import LearningError
@@ -129,7 +130,7 @@ def figure8_jobs(
 def benchmark(options: argparse.Namespace) -> Result:
     """Train every model of the table and the figures."""
     try:
-        train_set, test, name = learning.images(options)
+        train_set, test, name = images(options)
         settings = learning.settings_of(options, len(train_set.class_names), 0)
         seeds = range(options.first_seed, options.first_seed + options.seeds)
         listed = [Table4.of(train_set, test, seed) for seed in seeds]

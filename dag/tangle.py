@@ -349,6 +349,10 @@ class Tangle:
         """Whether the member issued the transaction or a descendant of it."""
         return self.graph.approved_by(self._at(tx_id), issuer_index)
 
+    def approved_by_members(self, tx_id: bytes) -> int:
+        """Bit mask of the members of whom `approved_by` is true."""
+        return self.graph.approvers(self._at(tx_id))
+
     def is_confirmed(self, tx_id: bytes) -> bool:
         """Whether a quorum of members approves it, as far as this node has seen."""
         return self.approval_weight(tx_id) >= self.quorum

@@ -129,6 +129,11 @@ class Graph:
         word = self.table.mask[at * self.columns.words + (member >> WORD_SHIFT)]
         return bool(word >> (member % WORD_BITS) & 1)
 
+    def approvers(self, at: int) -> int:
+        """Bit mask of the members that issued the row or a descendant of it."""
+        words, start = self.columns.words, at * self.columns.words
+        return sum(int(self.table.mask[start + place]) << (WORD_BITS * place) for place in range(words))
+
     def reaches(self, heads: Collection[int], target: int) -> bool:
         """Whether the target is one of the heads or an ancestor of one."""
         self._load(heads)

@@ -171,7 +171,7 @@ class Parts:
         self.publisher = Publisher(
             ledger, store, key, Seats(lambda: self.view), self._attached, self.evidence.keep, self._forgotten
         )
-        checks = UpdateChecks(self.blobs.obtain, self._joint_key, lambda number: self.plans.size(self.view, number))
+        checks = UpdateChecks(self.blobs, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
             self.publisher, self.dialer, self.peers, checks.check, over=self._unchecked, anchors=self._anchors
         )

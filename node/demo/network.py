@@ -131,10 +131,11 @@ def founded(
     with Anvil(ports[0], options.out / "chain" / "state.json", log=options.out / "chain" / "anvil.log") as anvil:
         hospitals = _hospitals(options, ports[1:])
         fault = parse_fault(options.fault, options.hospitals, options.rounds) if options.fault else None
-        with staged(fault, hospitals, ports[0]) as props:
+        with staged(fault, hospitals, ports[0], options.out) as props:
             tell(props)
             say(f"making keys of {len(hospitals)} hospitals, each in its own directory")
             members = _provision(options, data, hospitals, props.rpcs)
+            props.furnish(hospitals)
             say("deploying the contracts")
             deployment = _deploy(options, anvil.url, members)
             _write_shared_files(options, data, hospitals, deployment)

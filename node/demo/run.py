@@ -121,7 +121,7 @@ def _play(
     patience = min(WAIT_SECONDS_A_ROUND, 2.0 * options.round_seconds) * (options.rounds + 1)
     happened = None
     if options.fault:
-        happened = play_with_fault(options, hospitals, anvil, props, console, patience, until)
+        happened = play_with_fault(options, hospitals, anvil, deployment, props, console, patience, until)
     else:
         Watcher(hospitals, console, options.rounds, WAIT_SECONDS_A_ROUND * (options.rounds + 1)).wait()
     result.peak_bytes = memory.peak

@@ -77,7 +77,7 @@ class Watcher:
             show(rows)
             if self._injector is not None:
                 self._injector.seen(rows)
-            settled = self._injector is None or self._injector.settled
+            settled = self._injector is None or self._injector.followed
             if settled and all(row is not None and self._is_over(row) for row in rows):
                 return
             if time.monotonic() > self._deadline:

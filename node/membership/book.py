@@ -5,17 +5,16 @@ SQLite, WAL, synchronous=FULL: a signature is on disk before it is shown to anyb
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.database import Database
 from node.errors import BadMotion
 from node.membership.motion import Motion
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from chain.deployment import Deployment
 
 _SCHEMA = """
@@ -28,7 +27,7 @@ MAX_ENDED = 1000
 """Ended motions that are remembered."""
 
 
-class MotionBook:
+class MotionBook(Database):
     """The motions of one hospital; safe to use from several threads and processes.
 
     Args:
@@ -38,16 +37,7 @@ class MotionBook:
 
     def __init__(self, path: Path | str, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._lock = threading.Lock()
-        if isinstance(path, Path):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, _SCHEMA)
 
     @property
     def version(self) -> int:

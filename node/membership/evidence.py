@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
 from typing import TYPE_CHECKING
 
 from dag.ids import sha256
+from node.database import Database
 from node.membership.charges import listed_in
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ MAX_KEPT = 256
 """Refused lists that are kept, at most 64 KiB each; the newest push out the oldest."""
 
 
-class Evidence:
+class Evidence(Database):
     """Refused proposals of one hospital; safe to use from several threads.
 
     Args:
@@ -29,16 +27,7 @@ class Evidence:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._lock = threading.Lock()
-        if not isinstance(path, str):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, _SCHEMA)
 
     def keep(self, raws: Iterable[bytes]) -> None:
         """Keep those of the refused transactions that list updates."""

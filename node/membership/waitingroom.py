@@ -6,18 +6,15 @@ member puts it away. A hospital that asks again replaces what it asked before.
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from node.consortium.view import address_bytes
+from node.database import Database
 from node.errors import BadMotion, PeerBusy
 from node.membership.request import read_request
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from pathlib import Path
 
     from chain.deployment import Deployment
     from node.consortium.view import ConsortiumView
@@ -32,7 +29,7 @@ MAX_WAITING = 64
 """Requests that may wait at once."""
 
 
-class WaitingRoom:
+class WaitingRoom(Database):
     """The requests one hospital holds; safe to use from several threads and processes.
 
     Args:
@@ -42,24 +39,7 @@ class WaitingRoom:
 
     def __init__(self, path: Path | str, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._lock = threading.Lock()
-        if isinstance(path, Path):
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, _SCHEMA)
 
     def take(self, text: bytes, view: ConsortiumView, now: float) -> Request:
         """Take in a request from a hostile sender.

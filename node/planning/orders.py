@@ -6,11 +6,10 @@ the round that is wanted, and is done when the chain shows a round of that numbe
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import threading
 import time
 from typing import TYPE_CHECKING, Final
+
+from node.database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +20,7 @@ CREATE TABLE IF NOT EXISTS orders (kind TEXT NOT NULL, round INTEGER NOT NULL, g
 START, PAUSE, LEAVE = "start", "pause", "leave"
 
 
-class OrderBook:
+class OrderBook(Database):
     """The orders of one hospital; safe to use from several threads and processes.
 
     Args:
@@ -29,15 +28,7 @@ class OrderBook:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, _SCHEMA)
 
     @property
     def paused(self) -> bool:

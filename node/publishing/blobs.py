@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Self
 
 from node.calling import Dialer
 from node.storage import BlobCorrupt, BlobMissing, BlobStore, FetchLimits, fetch_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from node.storage.cids import Buffer
+    from node.storage.peers import Receiver
+    from node.storage.store import Incoming
 
 LIMITS = FetchLimits(connect_seconds=2.0, read_seconds=10.0)
+FETCHED_AT_ONCE = 4
+"""Chunks of one update, or of one member's openings, on their way at a time: while one travels the next is read and checked."""
 
 
 class PeerBlobs:
@@ -47,7 +55,81 @@ class PeerBlobs:
         try:
             return self._store.get(cid)
         except (BlobMissing, BlobCorrupt):
-            pass
+            return self._fetch(cid, first, self._store)
+
+    def obtain_all(
+        self, cids: Sequence[str], first: str | None = None, look: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Have blobs here; see `node.storage.source.ManyBlobs`. Errors as `obtain`."""
+        with self._store.batch() as batch:
+
+            def one(cid: str) -> None:
+                if look is None and self._store.has(cid):
+                    return
+                try:
+                    data = self._store.get(cid)
+                except (BlobMissing, BlobCorrupt):
+                    data = self._fetch(cid, first, batch)
+                if look is not None:
+                    look(data)
+
+            problem = _first_problem(one, cids)
+        if problem is not None:
+            raise problem
+
+    def _fetch(self, cid: str, first: str | None, into: Receiver) -> bytes:
         peers = tuple(dict.fromkeys([*([first] if first else []), *self._peers()]))
-        fetch_blob(self._store, cid, peers, limits=LIMITS, client=self._http)
-        return self._store.get(cid)
+        kept = _Kept(into)
+        fetch_blob(kept, cid, peers, limits=LIMITS, client=self._http)
+        return b"".join(kept.pieces)
+
+
+def _first_problem(work: Callable[[str], None], cids: Sequence[str]) -> BaseException | None:
+    """Work on every blob, several at a time; what went wrong first, after which nothing more is begun."""
+    with ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="fetch") as pool:
+        begun = [pool.submit(work, cid) for cid in cids]
+        problem = next((error for done in as_completed(begun) if (error := done.exception()) is not None), None)
+        for waiting in begun:
+            waiting.cancel()
+    return problem
+
+
+class _Kept:
+    """Hands a blob on to a store or batch, and keeps its bytes for who waits for them."""
+
+    def __init__(self, into: Receiver) -> None:
+        self._into = into
+        self.pieces: list[bytes] = []
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
+        """See `BlobStore.incoming`; what a peer before this one sent is forgotten."""
+        self.pieces = []
+        return _KeptIncoming(self._into.incoming(expected=expected, limit=limit), self.pieces)
+
+
+class _KeptIncoming:
+    """An `Incoming` that keeps what it hands on."""
+
+    def __init__(self, blob: Incoming, pieces: list[bytes]) -> None:
+        self._blob = blob
+        self._pieces = pieces
+
+    def write(self, piece: Buffer) -> None:
+        """See `Incoming.write`."""
+        self._blob.write(piece)
+        self._pieces.append(bytes(piece))
+
+    def commit(self) -> str:
+        """See `Incoming.commit`."""
+        return self._blob.commit()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        self._blob.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what was not committed."""
+        self._blob.__exit__(kind, error, trace)

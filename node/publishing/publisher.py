@@ -57,7 +57,6 @@ class Publisher:
         self._store = store
         self._key = private_key
         self._me = members[address_of(private_key)]
-        self._members = members
         self._attached = attached
         self._refused = refused
         self._forgotten = forgotten
@@ -278,11 +277,8 @@ class Publisher:
     def _tell(self, transaction: Transaction) -> None:
         if transaction.kind is Kind.UPDATE:
             self._know(transaction)
-        tangle, seats = self._ledger.tangle, set(self._members.values())
-        approvals = {
-            update: sum(1 << member for member in seats if tangle.approved_by(update, member))
-            for update in self._updates.get(transaction.round, ())
-        }
+        tangle = self._ledger.tangle
+        approvals = {update: tangle.approved_by_members(update) for update in self._updates.get(transaction.round, ())}
         self._attached(transaction, approvals)
 
     def _know(self, update: Transaction) -> None:

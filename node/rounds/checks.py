@@ -7,7 +7,7 @@ is looked at when the member reveals (`node.rounds.steps.unlocking`).
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crypto.locking import verify_locked
 from node.errors import LyingPeer
@@ -18,34 +18,28 @@ if TYPE_CHECKING:
 
     from crypto.keys import JointKey
     from dag.transaction import Transaction
+    from node.storage.source import ManyBlobs
 
 MAX_ROUNDS = 4
 """How many rounds' chunk owners are remembered."""
-
-
-class Obtain(Protocol):
-    """Gets a blob from here or from a peer, the named one first."""
-
-    def __call__(self, cid: str, first: str | None = None) -> bytes:
-        """The blob's bytes."""
 
 
 class UpdateChecks:
     """Fetches and checks updates' manifests and chunks; safe to use from several threads.
 
     Args:
-        obtain: Gets a blob.
+        blobs: Gets blobs.
         joint_key: The joint key of an epoch; raises while it is not known.
         size_of: The number of parameters of a round's model; raises while its plan is not known.
     """
 
     def __init__(
         self,
-        obtain: Obtain,
+        blobs: ManyBlobs,
         joint_key: Callable[[int], JointKey],
         size_of: Callable[[int], int],
     ) -> None:
-        self._obtain = obtain
+        self._blobs = blobs
         self._joint_key = joint_key
         self._size_of = size_of
         self._owners: dict[int, dict[str, bytes]] = {}
@@ -61,12 +55,11 @@ class UpdateChecks:
         """
         if transaction.payload is None:
             raise LyingPeer(f"update {transaction.id.hex()[:16]}… has no payload")
-        manifest = UpdateManifest.from_bytes(self._obtain(transaction.payload, sender))
+        manifest = UpdateManifest.from_bytes(self._blobs.obtain(transaction.payload, sender))
         self._check_manifest(transaction, manifest)
         self._claim(transaction, manifest, keep=False)
-        joint = self._joint_key(transaction.epoch)
-        for cid in manifest.chunks:
-            verify_locked(self._obtain(cid, sender), joint.params)
+        params = self._joint_key(transaction.epoch).params
+        self._blobs.obtain_all(manifest.chunks, sender, lambda chunk: verify_locked(chunk, params))
         self._claim(transaction, manifest, keep=True)
 
     def _check_manifest(self, transaction: Transaction, manifest: UpdateManifest) -> None:

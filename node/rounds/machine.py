@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dag.bodies import (
     AcknowledgementBody,
     CheckpointBody,
+    Kind,
     ProposalBody,
     ShareBody,
     UpdateBody,
@@ -32,8 +33,13 @@ if TYPE_CHECKING:
     from node.rounds.plan import Plan
     from node.rounds.state import Event, Proposal, RoundState
 
+_KINDS = {kind: number for number, kind in enumerate(Kind)}
 MAX_ATTEMPT = 255
 """Largest slot number a proposal can carry; later slots share it."""
+ACKNOWLEDGEMENTS = 16
+"""A member acknowledges when this share of all members' updates wait for it (a sixteenth), so about so many times a round."""
+UNLOCKING = 8
+"""Revealed updates that are looked at in a row before whatever else has become due."""
 TURN_SECONDS = 2.0
 TURN_SLOTS = 0.25
 """A turn: two seconds, or this share of a time slot where that is longer.
@@ -59,7 +65,14 @@ def apply(state: RoundState, event: Event) -> tuple[RoundState, tuple[Effect, ..
     start = tuple(
         effect for effect in dict.fromkeys(due(state)) if effect not in state.running and effect not in waiting
     )
-    return replace(state, running=state.running | frozenset(start)), start
+    return (_but(state, running=state.running | frozenset(start)) if start else state), start
+
+
+def _but(state: RoundState, **changes: object) -> RoundState:
+    """As `dataclasses.replace`, which costs more than all the rest of an event: it sets thirty fields one by one."""
+    made = object.__new__(type(state))
+    made.__dict__.update(state.__dict__, **changes)
+    return made
 
 
 # ---- what is known --------------------------------------------------------------------------------------------------
@@ -68,15 +81,19 @@ def apply(state: RoundState, event: Event) -> tuple[RoundState, tuple[Effect, ..
 def _fold(state: RoundState, event: Event) -> RoundState:
     match event:
         case ev.Tick(now):
-            return replace(state, now=max(now, state.now))
+            return _but(state, now=max(now, state.now))
         case ev.PlanRead(plan):
             return replace(state, plan=plan)
         case ev.Sealed(update):
             return replace(state, sealed=update)
         case ev.Attached(transaction, approvals):
-            return replace(_take(state, transaction), approvals=MappingProxyType(dict(approvals)))
+            taken, mine = _taken(state, transaction), 1 << state.members.me
+            waiting = taken.pop("unapproved", state.unapproved)
+            left = tuple(update for update in waiting if not approvals.get(update, 0) & mine)
+            return _but(state, **taken, approvals=MappingProxyType(dict(approvals)), unapproved=left)
         case ev.Unlocked(update, problem):
-            return replace(state, unlocked=MappingProxyType({**state.unlocked, update: problem}))
+            locked = tuple(other for other in state.locked if other != update)
+            return _but(state, unlocked=MappingProxyType({**state.unlocked, update: problem}), locked=locked)
         case ev.Anchored(anchor):
             return state if anchor in state.anchors else replace(state, anchors=(*state.anchors, anchor))
         case ev.ProposalVerified(proposal):
@@ -93,41 +110,60 @@ def _fold(state: RoundState, event: Event) -> RoundState:
             return replace(state, adopted=True)
         case ev.Finished(effect):
             rest = {e: at for e, at in state.retry_at.items() if e != effect}
-            return replace(state, running=state.running - {effect}, retry_at=MappingProxyType(rest))
+            return _but(state, running=state.running - {effect}, retry_at=MappingProxyType(rest))
         case ev.Failed(effect, retry_at):
             later = MappingProxyType({**state.retry_at, effect: retry_at})
             count = MappingProxyType({**state.failures, effect: state.failures.get(effect, 0) + 1})
             return replace(state, running=state.running - {effect}, retry_at=later, failures=count)
 
 
-def _take(state: RoundState, tx: Transaction) -> RoundState:
-    """What a ledger transaction of this round tells."""
+def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
+    """What a ledger transaction of this round tells, by the state's fields."""
     issuer = state.members.index(tx.issuer) if tx.parents else None
-    if issuer is None or tx.round != state.facts.round or tx.epoch != state.facts.epoch:
-        return state
     taken: dict[str, Any] = {}
+    if issuer is None or tx.round != state.facts.round or tx.epoch != state.facts.epoch:
+        return taken
+    bit = 1 << (_KINDS[tx.kind] * len(state.members.addresses) + issuer)
+    again = bool(state.heard & bit)
     match tx.body:
-        case UpdateBody() as body if tx.payload and not _known(state.updates, tx.id):
+        case UpdateBody() as body if tx.payload and not (again and _known(state.updates, tx.id)):
             seen = ev.UpdateSeen(tx.id, issuer, body.weight_ppm, body.samples, body.commitment, tx.payload)
             taken["updates"] = (*state.updates, seen)
-        case AcknowledgementBody(close=True) if all(c[0] != tx.id for c in state.closes):
+            taken["unapproved"] = (*state.unapproved, tx.id)
+            if issuer in state.revealers:
+                taken["locked"] = tuple(sorted((*state.locked, tx.id)))
+        case AcknowledgementBody(close=True) if issuer not in state.closers or all(c[0] != tx.id for c in state.closes):
             taken["closes"] = tuple(sorted((*state.closes, (tx.id, issuer))))
-        case AcknowledgementBody(reveal=bytes() as reveal) if all(r[0] != tx.id for r in state.reveals):
-            if any(u.issuer == issuer and u.commitment == commit(reveal) for u in state.updates):
+            taken["closers"] = state.closers | {issuer}
+        case AcknowledgementBody(reveal=bytes() as reveal) if all(
+            r[0] != tx.id for r in (state.reveals if issuer in state.revealers else ())
+        ):
+            theirs = [u for u in state.updates if u.issuer == issuer]
+            if any(u.commitment == commit(reveal) for u in theirs):
                 taken["reveals"] = tuple(sorted((*state.reveals, (tx.id, issuer, reveal))))
+                taken["revealers"] = state.revealers | {issuer}
+                fresh = {u.id for u in theirs if u.id not in state.unlocked}
+                taken["locked"] = tuple(sorted(fresh.union(state.locked)))
         case ProposalBody() as body:
             taken["proposals"] = MappingProxyType({**state.proposals, tx.id: _proposal(tx.id, issuer, body)})
-        case ShareBody() as body if tx.payload and body.member == issuer and not _known(state.shares, tx.id):
+        case ShareBody() as body if (
+            tx.payload and body.member == issuer and not (again and _known(state.shares, tx.id))
+        ):
             taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
-        case VerdictBody() as body if not _known(state.verdicts, tx.id):
-            taken["verdicts"] = (*state.verdicts, ev.Verdict(tx.id, issuer, body.proposal, body.accept))
-        case CheckpointBody() as body if not _known(state.checkpoints, tx.id):
+        case VerdictBody() as body if not (again and _known(state.verdicts, tx.id)):
+            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept)
+            taken["verdicts"] = (*state.verdicts, verdict)
+            if issuer == state.members.me:
+                taken["judged"] = (*state.judged, verdict)
+        case CheckpointBody() as body if not (again and _known(state.checkpoints, tx.id)):
             signed = (body.outcome_signature, body.statement_signature)
             point = ev.Checkpoint(tx.id, issuer, body.proposal, body.model, body.statement, *signed)
             taken["checkpoints"] = (*state.checkpoints, point)
         case _:
             pass
-    return replace(state, **taken)
+    if taken and not again:
+        taken["heard"] = state.heard | bit
+    return taken
 
 
 def _known(seen: tuple[Any, ...], tx_id: bytes) -> bool:
@@ -155,18 +191,20 @@ def _note_times(state: RoundState) -> RoundState:
         state = replace(state, closed_at=state.now)
     if state.revealable_at is None and len(state.closers) >= state.members.quorum:
         state = replace(state, revealable_at=state.now)
-    opened = _opened(state)
-    if state.quorum_at is None and opened and len(state.verdicts_for(opened.sums_root)) >= state.members.quorum:
+    quorum, opened = state.members.quorum, _opened(state)
+    enough = state.quorum_at is None and len(state.verdicts) >= quorum  # not all of them need be about these sums
+    if opened and enough and len(state.verdicts_for(opened.sums_root)) >= quorum:
         state = replace(state, quorum_at=state.now)
-    if state.sendable_at is None and len(signers(state)) >= state.members.quorum:
+    if state.sendable_at is None and len(state.checkpoints) >= quorum and len(signers(state)) >= quorum:
         state = replace(state, sendable_at=state.now)
     return state
 
 
 def collecting_ended(state: RoundState) -> bool:
     """All members' updates are here, or the collecting deadline has passed."""
-    everyone = len({u.issuer for u in state.updates}) == state.members.count
-    return everyone or state.now >= state.facts.collect_by
+    if state.now >= state.facts.collect_by:
+        return True
+    return len(state.updates) >= state.members.count and len({u.issuer for u in state.updates}) == state.members.count
 
 
 def signers(state: RoundState) -> frozenset[int]:
@@ -204,20 +242,21 @@ def due(state: RoundState) -> Iterator[Effect]:
 
 
 def _train_and_post(state: RoundState) -> Iterator[Effect]:
-    if state.mine_posted or state.now >= state.facts.collect_by:
-        return
+    if state.closed_at is not None or state.mine_posted:
+        return  # where collecting has ended, this member's update is here or comes too late
     yield do.PostUpdate() if state.sealed else do.TrainAndSeal()
 
 
 def _approve(state: RoundState) -> Iterator[Effect]:
-    """Approve every update this member checked and has not approved yet, one acknowledgement at a time."""
-    if any(isinstance(effect, do.Approve) for effect in state.running):
-        return
-    mine = 1 << state.members.me
-    for update in state.updates:
-        if not state.approvals.get(update.id, 0) & mine:
-            yield do.Approve(update.id)
-            return
+    """Approve the updates this member checked and has not approved yet, one acknowledgement at a time.
+
+    In a large consortium as soon as enough of them wait; what is left is approved by the close. An acknowledgement of each
+    member for each update would be as many as the square of the members.
+    """
+    waiting = state.unapproved
+    enough = len(waiting) * ACKNOWLEDGEMENTS >= state.members.count or state.members.me in state.closers
+    if waiting and enough and not any(isinstance(effect, do.Approve) for effect in state.running):
+        yield do.Approve(waiting[0])
 
 
 def _close(state: RoundState) -> Iterator[Effect]:
@@ -228,15 +267,16 @@ def _close(state: RoundState) -> Iterator[Effect]:
 def _reveal(state: RoundState) -> Iterator[Effect]:
     """Only above the closes of a quorum: no update that is made with this member's in view can be listed any more."""
     me = state.members.me
-    revealed = any(member == me for _, member, _ in state.reveals)
-    if state.revealable_at is not None and me in state.closers and state.mine_posted and not revealed:
+    if state.revealable_at is None or me not in state.closers or me in state.revealers:
+        return
+    if state.mine_posted:
         yield do.Reveal()
 
 
 def _unlock(state: RoundState) -> Iterator[Effect]:
-    for update in state.revealed:
-        if update.id not in state.unlocked:
-            yield do.Unlock(update.id)
+    """A few at a time, those that wait for another try aside: so that many do not make other work wait."""
+    for update in state.locked[: UNLOCKING + len(state.retry_at)]:
+        yield do.Unlock(update)
 
 
 def _propose(state: RoundState) -> Iterator[Effect]:
@@ -267,7 +307,7 @@ def _unjudged(state: RoundState) -> bool:
     return any(
         anchor.proposal not in state.verified
         and anchor.proposal not in state.refused
-        and state.facts.ranking.index(anchor.leader) <= state.slot
+        and state.facts.places[anchor.leader] <= state.slot
         for anchor in state.anchors
     )
 
@@ -275,7 +315,7 @@ def _unjudged(state: RoundState) -> bool:
 def _verify(state: RoundState) -> Iterator[Effect]:
     for proposal in state.proposals.values():
         judged = proposal.id in state.verified or proposal.id in state.refused
-        in_turn = state.facts.ranking.index(proposal.leader) <= state.slot
+        in_turn = state.facts.places[proposal.leader] <= state.slot
         if not judged and in_turn and anchored(state, proposal):
             yield do.VerifyProposal(proposal.id)
 
@@ -284,16 +324,18 @@ def _open(state: RoundState) -> Iterator[Effect]:
     for proposal in state.proposals.values():
         if proposal.id not in state.verified or state.scores:
             continue
-        shares = state.shares_for(proposal)
-        if state.members.me in proposal.openers and all(s.member != state.members.me for s in shares):
+        if state.members.me in proposal.openers and not state.gave(proposal):
             yield do.ReleaseShare(proposal.id)
+        if len(state.shares) < len(proposal.openers):
+            continue
+        shares = state.shares_for(proposal)
         if len(shares) == len(proposal.openers):
             yield do.OpenAndScore(proposal.id, tuple(s.id for s in shares))
 
 
 def _judge(state: RoundState) -> Iterator[Effect]:
     opened = _opened(state)
-    if opened and all(v.issuer != state.members.me for v in state.verdicts_for(opened.sums_root)):
+    if opened and next(state.about(opened.sums_root, state.judged), None) is None:
         yield do.PostVerdict()
 
 
@@ -303,11 +345,11 @@ def _turn(state: RoundState) -> float:
     First of all the best-ranked leader whose proposal named the sums that were opened: several may have proposed the same,
     and two statements at once would split the signatures.
     """
-    opened, ranking = _opened(state), state.facts.ranking
+    opened, places = _opened(state), state.facts.places
     same = [
         p for p in state.proposals.values() if opened and p.sums_root == opened.sums_root and p.id in state.verified
     ]
-    first = min((ranking.index(p.leader) for p in same), default=None)
+    first = min((places[p.leader] for p in same), default=None)
     return 0.0 if first == state.rank else turn_seconds(state.plan) * (state.rank + 1)
 
 
@@ -320,11 +362,13 @@ def _write(state: RoundState) -> Iterator[Effect]:
     opened = _opened(state)
     if opened is None or state.quorum_at is None or state.endorsed:
         return
+    waited, turn = state.now - state.quorum_at, _turn(state)
+    if waited < turn:
+        return
     verdicts = state.verdicts_for(opened.sums_root)
-    waited = state.now - state.quorum_at
     everyone = len(verdicts) == state.members.count
     patience = state.plan.slot_seconds if state.plan and next(_offered(state, opened), None) else 0.0
-    if (everyone or waited >= turn_seconds(state.plan)) and waited >= _turn(state) + patience:
+    if (everyone or waited >= turn_seconds(state.plan)) and waited >= turn + patience:
         yield do.WriteStatement(opened.id, tuple(v.id for v in verdicts))
 
 
@@ -333,10 +377,10 @@ def _offered(state: RoundState, opened: Proposal) -> Iterator[do.VerifyStatement
 
     While there is one, perhaps waiting for a verdict that has not come yet, a second would split the signatures.
     """
-    for point in state.checkpoints:
-        known = state.proposals.get(point.proposal)
-        if known and known.sums_root == opened.sums_root and point.statement not in state.refused:
-            yield do.VerifyStatement(point.statement, point.proposal)
+    for statement, proposal in dict.fromkeys((point.statement, point.proposal) for point in state.checkpoints):
+        known = state.proposals.get(proposal)
+        if known and known.sums_root == opened.sums_root and statement not in state.refused:
+            yield do.VerifyStatement(statement, proposal)
 
 
 def _endorse(state: RoundState) -> Iterator[Effect]:

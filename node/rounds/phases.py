@@ -65,6 +65,12 @@ def describe(state: RoundState) -> str:
             return _DOING.get(name, name)
 
 
+def phase_told(doing: str) -> str | None:
+    """The phase that a line of `describe` is about; None where it is about none."""
+    known = {**_DOING, "done": "done", "aborted": "aborted"}
+    return next((name for name, words in known.items() if doing.startswith(words)), None)
+
+
 def finished(state: RoundState) -> frozenset[str]:
     """The names of the phases that are over."""
     return frozenset(name for name, over in PHASES if over(state))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from node.rounds.plan import Plan
     from node.rounds.suspicion import RoundResult
     from node.sealing.keys import EpochKeys
-    from node.storage.source import BlobSource
+    from node.storage.source import ManyBlobs
 
 
 class RoundChain(Protocol):
@@ -169,7 +169,7 @@ class Ports:
     consortium: Consortium
     chain: RoundChain
     ledger: RoundLedger
-    blobs: BlobSource
+    blobs: ManyBlobs
     learner: Learner
     keys: EpochKeys
     journal: Journal

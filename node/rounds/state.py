@@ -7,11 +7,12 @@ what lets a crash be replayed and one process simulate many hospitals.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from dag.transaction import Transaction
     from node.rounds.effects import Effect
@@ -47,11 +48,13 @@ class Members:
 
     def index(self, address: bytes) -> int | None:
         """The seat of an address; None for a stranger, and for who is no member in this round."""
-        try:
-            seat = self.addresses.index(address)
-        except ValueError:
-            return None
+        seat = self._seats.get(address)
         return None if seat in self.left else seat
+
+    @cached_property
+    def _seats(self) -> Mapping[bytes, int]:
+        """The first seat of each address."""
+        return {address: seat for seat, address in reversed(tuple(enumerate(self.addresses)))}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class RoundFacts:
     finalise_by: int
     """Unix time in seconds after which anyone may abort the round."""
 
+    @cached_property
+    def places(self) -> Mapping[int, int]:
+        """By member, its place in the leader order, 0 first."""
+        return {member: place for place, member in enumerate(self.ranking)}
+
 
 @dataclass(frozen=True)
 class SealedUpdate:
@@ -86,7 +94,7 @@ class SealedUpdate:
     parameter_set: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UpdateSeen:
     """An update transaction in the ledger. Its locked ciphertexts were fetched before the ledger took it."""
 
@@ -124,7 +132,7 @@ class Anchor:
     sums_root: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Share:
     """A share transaction in the ledger."""
 
@@ -149,7 +157,7 @@ class Scores:
     """How far each sum points where this hospital's own update points; empty where it is not stated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A verdict transaction in the ledger."""
 
@@ -159,7 +167,7 @@ class Verdict:
     accept: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint transaction: one member's signatures under an outcome and under its statement."""
 
@@ -200,13 +208,23 @@ class RoundState:
     """Unix time in seconds of the last tick."""
     plan: Plan | None = None
     sealed: SealedUpdate | None = None
+    heard: int = 0
+    """Bits of those who said something, one a kind and member: what nobody has said need not be looked for."""
     updates: tuple[UpdateSeen, ...] = ()
     approvals: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
     """Per update id, the bitmask of members whose transactions approve it."""
+    unapproved: tuple[bytes, ...] = ()
+    """Updates that this member's transactions do not approve yet, in the order they came."""
     closes: tuple[tuple[bytes, int], ...] = ()
     """(transaction id, member index) of each close, sorted by id."""
+    closers: frozenset[int] = frozenset()
+    """Members that count no further update of this round: those of `closes`."""
     reveals: tuple[tuple[bytes, int, bytes], ...] = ()
     """(transaction id, member index, revealed value), sorted by id."""
+    revealers: frozenset[int] = frozenset()
+    """The members of `reveals`."""
+    locked: tuple[bytes, ...] = ()
+    """Updates whose issuer has revealed and that were not looked at yet, sorted."""
     unlocked: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
     """Per update that was unlocked, what is wrong with its ciphertexts; empty where nothing is."""
     closed_at: float | None = None
@@ -222,6 +240,8 @@ class RoundState:
     shares: tuple[Share, ...] = ()
     scores: Scores | None = None
     verdicts: tuple[Verdict, ...] = ()
+    judged: tuple[Verdict, ...] = ()
+    """Those of them that are this member's own."""
     quorum_at: float | None = None
     """When a quorum of verdicts was seen."""
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -248,20 +268,14 @@ class RoundState:
         return any(u.issuer == self.members.me for u in self.updates)
 
     @property
-    def closers(self) -> frozenset[int]:
-        """Members that count no further update of this round."""
-        return frozenset(member for _, member in self.closes)
-
-    @property
     def revealed(self) -> tuple[UpdateSeen, ...]:
         """Updates whose issuer has revealed its lock, sorted by id."""
-        members = {member for _, member, _ in self.reveals}
-        return tuple(sorted((u for u in self.updates if u.issuer in members), key=lambda u: u.id))
+        return tuple(sorted((u for u in self.updates if u.issuer in self.revealers), key=lambda u: u.id))
 
     @property
     def rank(self) -> int:
         """This member's place in the leader ranking, 0 first."""
-        return self.facts.ranking.index(self.members.me)
+        return self.facts.places[self.members.me]
 
     @property
     def slot(self) -> int:
@@ -269,6 +283,13 @@ class RoundState:
         if self.closed_at is None or self.plan is None:
             return 0
         return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds - REVEAL_GRACE_SLOTS))
+
+    def gave(self, proposal: Proposal) -> bool:
+        """Whether this member's own share of a proposal is here, and not refused."""
+        return any(
+            share.member == self.members.me and share.proposal == proposal.id and share.id not in self.refused
+            for share in self.shares
+        )
 
     def shares_for(self, proposal: Proposal) -> tuple[Share, ...]:
         """One share per opener of a proposal, in opener order; shorter while some are missing. What was refused is missing."""
@@ -281,7 +302,7 @@ class RoundState:
     def verdicts_for(self, sums_root: bytes) -> tuple[Verdict, ...]:
         """One verdict per member on these very sums (two proposals may name the same), sorted by id."""
         first: dict[int, Verdict] = {}
-        for verdict in self._verdicts_about(sums_root):
+        for verdict in self.about(sums_root, self.verdicts):
             first.setdefault(verdict.issuer, verdict)
         return tuple(sorted(first.values(), key=lambda v: v.id))
 
@@ -290,10 +311,11 @@ class RoundState:
 
         Who gave two verdicts may be counted by either: which came first is not the same for all.
         """
-        return tuple(sorted((v for v in self._verdicts_about(sums_root) if v.id in ids), key=lambda v: v.id))
+        return tuple(sorted((v for v in self.about(sums_root, self.verdicts) if v.id in ids), key=lambda v: v.id))
 
-    def _verdicts_about(self, sums_root: bytes) -> Iterator[Verdict]:
-        for verdict in self.verdicts:
+    def about(self, sums_root: bytes, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+        """Those of these verdicts that are about these very sums."""
+        for verdict in verdicts:
             proposal = self.proposals.get(verdict.proposal)
             if proposal is not None and proposal.sums_root == sums_root and len(verdict.accept) == len(proposal.groups):
                 yield verdict

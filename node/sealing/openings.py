@@ -64,10 +64,11 @@ def release_openings(
     sums = (source.obtain(cid) for cid in chunks)
     workers = OPENING_THREADS if len(chunks) >= THREADED_CHUNKS else 1
     cids, size = [], 0
-    for index, partial in enumerate(open_stream(Opener(member, openers), sums, workers)):
-        sealed = envelope.seal(member.content, context.binding(index), partial)
-        cids.append(source.store.put(sealed))
-        size += len(sealed)
+    with source.store.batch() as batch:
+        for index, partial in enumerate(open_stream(Opener(member, openers), sums, workers)):
+            sealed = envelope.seal(member.content, context.binding(index), partial)
+            cids.append(batch.put(sealed))
+            size += len(sealed)
     return tuple(cids), size
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
-class ChunkStore(Protocol):
+class Chunks(Protocol):
     """Takes chunks."""
 
     def put(self, data: bytes) -> str:
-        """Store a chunk durably; its CID."""
+        """Take a chunk; its CID."""
+
+
+class ChunkStore(Protocol):
+    """Stores chunks."""
+
+    def batch(self) -> AbstractContextManager[Chunks]:
+        """Takes chunks until the `with` block ends; then all of them are durable."""
 
 
 class ChunkSource(Protocol):

@@ -88,10 +88,11 @@ def store_locked(chunks: Iterable[bytes], lock: UpdateLock, store: ChunkStore) -
         The locked chunks' CIDs in order, and their total size in bytes.
     """
     cids, size = [], 0
-    for index, chunk in enumerate(chunks):
-        locked = lock.lock(index, chunk)
-        cids.append(store.put(locked))
-        size += len(locked)
+    with store.batch() as batch:
+        for index, chunk in enumerate(chunks):
+            locked = lock.lock(index, chunk)
+            cids.append(batch.put(locked))
+            size += len(locked)
     return tuple(cids), size
 
 
@@ -131,4 +132,5 @@ def add_updates(updates: Sequence[LockedUpdate], params: ParameterSet, source: C
         CryptoError: A chunk is not what it should be, or the updates differ in length.
     """
     streams = [unlocked_chunks(update, params, source) for update in updates]
-    return tuple(source.store.put(total) for total in add_stream(streams, params))
+    with source.store.batch() as batch:
+        return tuple(batch.put(total) for total in add_stream(streams, params))

@@ -22,12 +22,13 @@ from node.storage.errors import (
 from node.storage.files import FileStore
 from node.storage.memory import MemoryStore
 from node.storage.peers import Fetched, FetchLimits, fetch_blob, fetch_blob_async
-from node.storage.store import BlobStore, Incoming
+from node.storage.store import Batch, BlobStore, Incoming
 
 __all__ = [
     "CHUNK_SIZE",
     "Attempt",
     "BadCid",
+    "Batch",
     "BlobCorrupt",
     "BlobMismatch",
     "BlobMissing",

@@ -33,7 +33,7 @@ from node.storage.errors import (
     StorageFull,
     StorageUnusable,
 )
-from node.storage.store import Putting
+from node.storage.store import OneByOne, Putting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,6 +101,10 @@ class IpfsStore(Putting):
         if expected is not None:
             parse_blob_cid(expected)
         return _IncomingPin(self._add, expected, limit)
+
+    def batch(self) -> OneByOne:
+        """See `BlobStore.batch`."""
+        return OneByOne(self)
 
     def get(self, cid: str) -> bytes:
         """See `BlobStore.get`."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from node.storage.errors import StorageFull
+from node.storage.errors import StorageError, StorageFull
 from node.storage.store import Putting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from node.storage.cids import Buffer
-    from node.storage.store import BlobStore, Incoming
+    from node.storage.store import Batch, BlobStore, Incoming
 
 __all__ = ["LimitedStore"]
 
@@ -48,7 +48,11 @@ class LimitedStore(Putting):
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> _CountedIncoming:
         """See `BlobStore.incoming`; a blob that cannot fit is refused as soon as that is seen."""
-        return _CountedIncoming(self, self.store.incoming(expected=expected, limit=limit))
+        return _CountedIncoming(self, self.store.incoming(expected=expected, limit=limit), self.stored)
+
+    def batch(self) -> _CountedBatch:
+        """See `BlobStore.batch`."""
+        return _CountedBatch(self, self.store.batch())
 
     def get(self, cid: str) -> bytes:
         """See `BlobStore.get`."""
@@ -107,9 +111,10 @@ class LimitedStore(Putting):
 class _CountedIncoming:
     """An `Incoming` that takes its room piece by piece, and gives it back where nothing new was stored."""
 
-    def __init__(self, store: LimitedStore, blob: Incoming) -> None:
+    def __init__(self, store: LimitedStore, blob: Incoming, stored: Callable[[str, int], None]) -> None:
         self._store = store
         self._blob = blob
+        self._stored = stored
         self._taken = 0
 
     def write(self, piece: Buffer) -> None:
@@ -122,7 +127,7 @@ class _CountedIncoming:
     def commit(self) -> str:
         """See `Incoming.commit`."""
         cid = self._blob.commit()
-        self._store.stored(cid, self._taken)
+        self._stored(cid, self._taken)
         self._taken = 0
         return cid
 
@@ -137,3 +142,46 @@ class _CountedIncoming:
         """Drop what was not committed."""
         self._blob.__exit__(kind, error, trace)
         self._store.release(self._taken)
+
+
+class _CountedBatch(Putting):
+    """A `Batch` whose blobs hold their room from their first byte on, and keep it once they are stored."""
+
+    def __init__(self, store: LimitedStore, batch: Batch) -> None:
+        self._store = store
+        self._batch = batch
+        self._held: list[tuple[str, int]] = []
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> _CountedIncoming:
+        """See `Batch.incoming`."""
+        return _CountedIncoming(self._store, self._batch.incoming(expected=expected, limit=limit), self._hold)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        self._batch.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Count what is there now; give back the room of the rest."""
+        dropped = True
+        try:
+            self._batch.__exit__(kind, error, trace)
+            dropped = kind is not None
+        finally:
+            for cid, size in self._held:
+                if dropped and not self._is_there(cid):
+                    self._store.release(size)
+                else:
+                    self._store.stored(cid, size)
+
+    def _is_there(self, cid: str) -> bool:
+        """Whether a blob was stored before the error that ended the batch; counted until the next start where it cannot be told."""
+        try:
+            return self._store.has(cid)
+        except StorageError:
+            return True
+
+    def _hold(self, cid: str, size: int) -> None:
+        self._held.append((cid, size))

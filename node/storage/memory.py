@@ -7,7 +7,7 @@ from typing import BinaryIO, Self
 
 from node.storage.cids import Buffer, CidHasher, parse_blob_cid
 from node.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge
-from node.storage.store import Putting
+from node.storage.store import OneByOne, Putting
 
 __all__ = ["MemoryStore"]
 
@@ -24,6 +24,10 @@ class MemoryStore(Putting):
         if expected is not None:
             parse_blob_cid(expected)
         return _IncomingBytes(self._blobs, expected, limit)
+
+    def batch(self) -> OneByOne:
+        """See `BlobStore.batch`."""
+        return OneByOne(self)
 
     def get(self, cid: str) -> bytes:
         """See `BlobStore.get`."""

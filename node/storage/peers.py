@@ -9,13 +9,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 
 from node.storage.cids import parse_blob_cid
 from node.storage.errors import Attempt, BlobMismatch, BlobTooLarge, BlobUnavailable
-from node.storage.store import BlobStore
+from node.storage.store import BlobStore, Incoming
 
 __all__ = ["FetchLimits", "Fetched", "fetch_blob", "fetch_blob_async"]
 
@@ -59,8 +59,15 @@ class _Refused(Exception):  # noqa: N818  (a signal inside this module, never se
     """A peer did not deliver; the message is the reason. Never leaves this module."""
 
 
+class Receiver(Protocol):
+    """What a fetched blob goes to: a store, or a batch of one."""
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
+        """See `BlobStore.incoming`."""
+
+
 def fetch_blob(
-    store: BlobStore,
+    store: Receiver,
     cid: str,
     peers: Sequence[str],
     *,
@@ -115,7 +122,7 @@ async def fetch_blob_async(
     raise BlobUnavailable(cid, tuple(failed))
 
 
-def _take(store: BlobStore, cid: str, peer: str, limits: FetchLimits, http: httpx.Client) -> int:
+def _take(store: Receiver, cid: str, peer: str, limits: FetchLimits, http: httpx.Client) -> int:
     size = 0
     with (
         _refusals(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from node.storage.store import BlobStore
 
 
@@ -24,4 +26,23 @@ class BlobSource(Protocol):
 
         Raises:
             StorageError: It cannot be had.
+        """
+
+
+class ManyBlobs(BlobSource, Protocol):
+    """Blobs wherever they are, many at a time."""
+
+    def obtain_all(
+        self, cids: Sequence[str], first: str | None = None, look: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Have blobs in the local store, several fetched at a time; what came before an error is kept for the next attempt.
+
+        Args:
+            cids: The blobs.
+            first: Base URL of the peer to ask first.
+            look: Called with the bytes of each, from several threads; what it raises ends the fetching. Without it, blobs
+                that are here are not read.
+
+        Raises:
+            StorageError: One cannot be had.
         """

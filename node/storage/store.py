@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol, Self
 
 from node.storage.cids import Buffer
 
-__all__ = ["BlobStore", "Incoming", "Putting"]
+__all__ = ["Batch", "BlobStore", "Incoming", "OneByOne", "Putting"]
 
 
 class Incoming(Protocol):
@@ -49,6 +49,41 @@ class Incoming(Protocol):
         """Drop what was not committed."""
 
 
+class Batch(Protocol):
+    """Many blobs on their way into a store, durable together: a disk syncs a hundred at once as fast as one.
+
+    When the block ends, all of them are durable and visible; when an error ends it, what was not visible yet is dropped. May be
+    filled from several threads.
+
+    Example:
+        >>> from node.storage import MemoryStore
+        >>> store = MemoryStore()
+        >>> with store.batch() as batch:
+        ...     cids = [batch.put(data) for data in (b"one", b"two")]
+        >>> [store.get(cid) for cid in cids]
+        [b'one', b'two']
+    """
+
+    def put(self, data: Buffer) -> str:
+        """See `BlobStore.put`; durable and visible at the latest when the block ends."""
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
+        """See `BlobStore.incoming`; what is committed is durable and visible at the latest when the block ends."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Make all durable and visible, or drop them.
+
+        Raises:
+            StorageFull: No room; what this batch had not made visible is dropped.
+            StorageUnusable: The disk fails otherwise.
+        """
+
+
 class BlobStore(Protocol):
     """Content-addressed blobs: the name is the CID of the bytes, so a blob never changes and never lies.
 
@@ -81,6 +116,9 @@ class BlobStore(Protocol):
 
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
         """Return a blob to write piece by piece; arguments and errors as for `put_stream`."""
+
+    def batch(self) -> Batch:
+        """Return an empty batch; use it as a context manager."""
 
     def get(self, cid: str) -> bytes:
         """Return the blob's bytes, checked against the CID.
@@ -118,7 +156,7 @@ class BlobStore(Protocol):
 
 
 class Putting(ABC):
-    """`put` and `put_stream` of every store, by its `incoming`."""
+    """`put` and `put_stream` of every store and batch, by its `incoming`."""
 
     @abstractmethod
     def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
@@ -134,3 +172,24 @@ class Putting(ABC):
             for piece in pieces:
                 blob.write(piece)
             return blob.commit()
+
+
+class OneByOne(Putting):
+    """A `Batch` of a store that gains nothing by taking blobs together: each is stored when it comes, and stays."""
+
+    def __init__(self, store: BlobStore) -> None:
+        """Start empty."""
+        self._store = store
+
+    def incoming(self, *, expected: str | None = None, limit: int | None = None) -> Incoming:
+        """See `Batch.incoming`."""
+        return self._store.incoming(expected=expected, limit=limit)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to do."""

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from node.api import problems
-from node.api.routes import notices
+from node.api.routes import exchanges
 from node.daemon.announcing import Announcer
 from node.planning.board import NoticeBoard
 from node.planning.images import Holding
@@ -37,7 +37,7 @@ class Node:
         self.images, self.calls = Images(), 0
         app = FastAPI()
         problems.install(app)
-        app.include_router(notices.router(SimpleNamespace(notices=self.board)), prefix="/v1")
+        app.include_router(exchanges.router(SimpleNamespace(notices=self.board)), prefix="/v1")
         self.app, self.k = app, k
 
     def announcer(self, other: Node) -> Announcer:

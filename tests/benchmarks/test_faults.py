@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults as bench
+from benchmarks import faulting, faults
 from benchmarks.errors import NotMeasured
-from benchmarks.faults import Run, play, summarise
-from node.demo.faults.spec import Fault
+from benchmarks.faulting import Run, RunBook, play
+from benchmarks.faults import summarise
+from node.demo.faults.spec import Fault, draw_fault
 
 LONG = Fault("kill", "member-2", 18.0, 2, "train", 0.0)
 SHORT = Fault("slow", "leader", 9.0, 3, "open", 0.5)
@@ -33,6 +34,8 @@ def test_every_run_is_a_row_and_one_that_failed_misses_the_target() -> None:
     held, noticed = result.targets
     assert (held.value, held.target, held.holds) == (2, 3, False)
     assert (noticed.value, noticed.holds) == (10.5, True)
+    kinds = {row.name: row.figures for row in result.rows if row.table == "by kind"}
+    assert (kinds["kill"]["held"], kinds["slow"]["held"], kinds["slow"]["runs"]) == (1, 1, 2)
     over_all = {row.name: row.figures for row in result.rows if row.table == "over all runs"}
     assert over_all["recovery"] == {"median_seconds": 15.0, "longest_seconds": 27.0}
 
@@ -43,7 +46,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, report: dic
     out.mkdir()
     write = "" if report is None else f"open({str(out) + '.json'!r}, 'w').write({json.dumps(report)!r});"
     script = f"import sys; {write} print('last words'); sys.exit({code})"
-    monkeypatch.setattr(bench, "command", lambda *_args, **_options: [sys.executable, "-c", script])
+    monkeypatch.setattr(faulting, "command", lambda *_args, **_options: [sys.executable, "-c", script])
     return play(1, 5, out, standard=False)
 
 
@@ -67,3 +70,48 @@ def test_a_demo_that_breaks_off_is_a_run_that_failed(tmp_path: Path, monkeypatch
 def test_a_demo_that_cannot_start_gives_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotMeasured, match="last words"):
         demo(tmp_path, monkeypatch, 4, None)
+
+
+def drawn(seed: int, *wrong: str) -> Run:
+    return Run(seed, draw_fault(seed, 4, 5), 41.25, wrong, {"round": 2, "recovered": 7.5}, 1)
+
+
+def test_runs_are_written_down_as_they_end_and_a_torn_line_counts_for_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    book = RunBook(file, 5, standard=False)
+    assert book.runs() == []
+    book.add(drawn(3, "lost"))
+    file.write_bytes(file.read_bytes() + b'{"seed": 4, "fau')
+    book.add(drawn(3))
+    assert book.runs() == [
+        Run(3, draw_fault(3, 4, 5), 41.2, ("lost",), {"round": 2, "recovered": 7.5}, 1),
+        Run(3, draw_fault(3, 4, 5), 41.2, (), {"round": 2, "recovered": 7.5}, 1),
+    ]
+    assert json.loads(file.read_text().splitlines()[-1])["fault"] == str(draw_fault(3, 4, 5))
+
+
+def test_runs_of_another_kind_or_another_draw_count_for_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    RunBook(file, 5, standard=False).add(drawn(3))
+    assert RunBook(file, 4, standard=False).runs() == []
+    assert RunBook(file, 5, standard=True).runs() == []
+    file.write_text(file.read_text().replace(str(draw_fault(3, 4, 5)), str(draw_fault(4, 4, 5))))
+    assert RunBook(file, 5, standard=False).runs() == []
+
+
+def test_asked_again_only_what_did_not_hold_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def play_once(seed: int, _rounds: int, _out: Path, *, standard: bool) -> Run:
+        assert not standard
+        played.append(seed)
+        return drawn(seed, *(["lost"] if seed == 2 and played.count(2) == 1 else []))
+
+    monkeypatch.setattr(faults, "play", play_once)
+    result = tmp_path / "result.json"
+    asked = ["--runs", "3", "--first", "1", "--keep", str(tmp_path / "kept"), "--json", str(result)]
+    assert faults.main(asked) == 0
+    assert json.loads(result.read_text())["targets"][0]["value"] == 2
+    assert faults.main(asked) == 0
+    assert json.loads(result.read_text())["targets"][0]["value"] == 3
+    assert played == [1, 2, 3, 2]

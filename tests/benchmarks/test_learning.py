@@ -198,7 +198,7 @@ def test_flower_is_put_beside_ours_round_by_round():
 def test_folds_are_put_together_before_they_are_scored(split):
     options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
                         learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, validation=0.0, hospitals=2,
-                        partition="iid", rounds=1, threads=1, flower_python="")  # fmt: skip
+                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False)  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
     assert len(listed) == 3 * 4
     runs = [
@@ -247,6 +247,24 @@ def test_learning_measures(tmp_path, capsys):
     assert len(found["targets"]) == 3
     assert {"curves.svg", "roc.svg"} <= {path.name for path in tmp_path.iterdir()}
     assert "synthetic" in capsys.readouterr().out
+
+
+def test_one_place_with_a_hospitals_steps_is_an_arm_of_its_own(capsys):
+    options = learning.parser().parse_args(
+        [*LITTLE, "--hospitals", "2", "--epochs", "2", "--unsealed", "--equal-steps"]
+    )
+    options.rounds = 3
+    listed = learning.jobs(options, generate(16, 32, 0), generate(12, 32, 1))
+    job = next(each for each in listed if each.arm == learning.STEPS)
+    own = replace(job.settings, epochs=3, seed=derive_seed(0, 0, 2))
+    assert np.array_equal(job().vector, train(initial("cnn", 2, 0), job.split.whole, own).vector)
+    found = [*made(), *(outcome(learning.STEPS, seed, 0.9) for seed in range(2))]
+    held = {target.name: target for target in learning.targets(found, "")}
+    apart = learning.by_seed(found, learning.STEPS).mean() - learning.by_seed(found, SEALED).mean()
+    assert held["together below one place, a hospital's steps"].value == pytest.approx(apart)
+    with pytest.raises(SystemExit):
+        learning.main([*LITTLE, "--hospitals", "2", "--epochs", "3", "--equal-steps"])
+    assert "a multiple of --hospitals" in capsys.readouterr().err
 
 
 def test_thresholds_are_chosen_on_images_that_nobody_trains_on(capsys):

@@ -35,6 +35,7 @@ def test_weights_depths_tips_and_links(made):
         assert list(tangle.approvers(tx_id)) == approvers
         issuers = reference.issuers(reference.future(tx_id))
         assert {member for member in range(6) if tangle.approved_by(tx_id, member)} == issuers
+        assert tangle.approved_by_members(tx_id) == sum(1 << member for member in issuers)
     assert tangle.tips() == reference.tips()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from node.demo.faults import oracle
-from node.demo.faults.injector import Happened, Injector, Stage
+from node.demo.faults.injector import PATIENCE_SECONDS, Happened, Injector, Stage
 from node.demo.faults.oracle import Played, _View
 from node.demo.faults.spec import Fault, parse_fault
 
@@ -70,6 +72,7 @@ def test_hospitals_that_agree_with_each_other_and_the_chain_are_well(tmp_path: A
     [
         ({"model": "00" * 32}, "has model"),
         ({"rounds": ()}, "different rounds"),
+        ({"lacking": (2, 3)}, "does not hold the models of rounds 2, 3"),
         ({"transactions": frozenset({"a"})}, "lacks 1 transactions"),
     ],
 )
@@ -101,13 +104,31 @@ def test_a_hospital_that_forgot_what_it_said_is_told(tmp_path: Any) -> None:
     assert "had lost what it posted" in " ".join(oracle._counted(run, [view()]))
 
 
+def test_what_was_logged_with_a_traceback_is_named(tmp_path: Any) -> None:
+    log = (
+        'T INFO a: b\nTraceback (most recent call last):\n  File "x", line 1\n    y()\nValueError: what\nT INFO a: b\n'
+    )
+    (tmp_path / "node.log").write_text(log + log)
+    hospital: Any = SimpleNamespace(name="one", home=tmp_path)
+    assert oracle.exceptions([hospital]) == ["one: ValueError: what"] * 2
+
+
 def row(finalised: int, model: str = "m", silent: tuple[int, ...] = ()) -> dict[str, Any]:
     peers = [{"index": seat, "silent": seat in silent} for seat in range(3)]
     return {"finalised": finalised, "model": model, "peers": peers}
 
 
-def test_what_is_seen_after_a_fault_gives_its_times() -> None:
-    stage: Any = Stage((), SimpleNamespace(), 1)
+def test_what_is_seen_after_a_fault_gives_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {0: [False, False], 1: [True, True]}
+
+    @contextlib.contextmanager
+    def client_of(seat: int) -> Iterator[Any]:
+        models = [SimpleNamespace(round=0, held=True)]
+        models += [SimpleNamespace(round=2 * place + 1, held=held[seat][place]) for place in range(2)]
+        yield SimpleNamespace(models=lambda: iter(models))
+
+    monkeypatch.setattr("node.demo.faults.injector.client_of", client_of)
+    stage: Any = Stage((0, 1), SimpleNamespace(), 1)  # type: ignore[arg-type]
     injector = Injector(KILL, stage, 5)
     done = injector.happened
     injector.seen([row(1), row(1), row(1)])
@@ -117,28 +138,21 @@ def test_what_is_seen_after_a_fault_gives_its_times() -> None:
     assert (done.noticed, done.recovered) == (None, None)
     injector.seen([row(2, silent=(1,)), None, row(2)])
     assert done.noticed == pytest.approx(3, abs=1)
-    injector.seen([row(2), row(2, "other"), row(2)])
-    assert done.recovered is None, "not all hold the same model"
+    injector.seen([row(2), row(2), row(2)])
+    assert done.recovered is None, "all have heard of the model, and one does not have it"
+    done.lifted = time.monotonic()
+    assert injector.settled
+    assert not injector.followed
+    held[0] = [False, True]
+    injector.seen([row(2), row(1), row(2)])
+    assert done.recovered is None, "not all have heard of it"
     injector.seen([row(2), row(2), row(2)])
     assert done.recovered == pytest.approx(3, abs=1)
+    assert injector.followed
 
 
-def test_the_moment_comes_or_is_made_up_for_in_a_later_phase() -> None:
-    stage: Any = Stage((), SimpleNamespace(), 1)
-
-    def is_time(text: str, number: int, phase: str, *, leader: bool = False, doing: str = "") -> bool:
-        status = {
-            "epoch": {"doing": ""},
-            "round": {"round": number, "phase": phase, "leader": leader, "doing": doing},
-        }
-        return Injector(parse_fault(text, 4, 5), stage, 5)._is_time(status)
-
-    assert not is_time("kill@2.propose", 2, "train")
-    assert not is_time("kill@2.propose", 1, "done")
-    assert is_time("kill@2.propose", 2, "propose")
-    assert is_time("kill@2.propose", 2, "sign")
-    assert is_time("kill@2.propose", 3, "train"), "the round was over too soon"
-    assert not is_time("kill:leader@2.train", 2, "train")
-    assert is_time("kill:leader@2.train", 2, "train", leader=True)
-    assert not is_time("kill@2.sealing", 2, "train", doing="training 100%")
-    assert is_time("kill@2.sealing", 2, "train", doing="sealing 12%")
+def test_a_network_that_never_comes_back_is_not_waited_for_without_end() -> None:
+    stage: Any = Stage((), SimpleNamespace(), 1)  # type: ignore[arg-type]
+    injector = Injector(KILL, stage, 5)
+    injector.happened.lifted = time.monotonic() - PATIENCE_SECONDS - 1
+    assert injector.followed

@@ -16,7 +16,14 @@ SMALL = "--hospitals 4 --rounds 2 --epochs 1 --architecture cnn --image-size 32 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    "fault", ["kill:member-2:17@train", "kill:anvil:3@propose", "cut:leader:8@confirm", "disk-full:member-3:5@post"]
+    "fault",
+    [
+        "kill:member-2:17@train",
+        "kill:anvil:3@propose",
+        "cut:leader:8@confirm",
+        "disk-full:member-3:5@post",
+        "kill:ipfs:5@2.confirm",
+    ],
 )
 def test_everything_holds_after_a_fault(tmp_path: Path, fault: str) -> None:
     out = tmp_path / "run"

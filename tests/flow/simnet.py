@@ -86,6 +86,12 @@ class SimBlobs:
                     return data
             raise BlobUnavailable(cid, ()) from None
 
+    def obtain_all(self, cids, first=None, look=None):
+        for cid in cids:
+            data = self.obtain(cid, first)
+            if look is not None:
+                look(data)
+
 
 class SimLearner:
     """Real training on a few phantoms."""
@@ -220,7 +226,7 @@ class SimNet:
         publisher = Publisher(ledger, store, key, members, lambda tx, approvals: self._attached(index, tx, approvals))
         publisher._random.seed(index)
         size = plan_layout(self.plan.architecture, len(self.plan.classes), self.plan.value_range).size
-        checks = UpdateChecks(blobs.obtain, lambda _epoch: joint, lambda _round: size)
+        checks = UpdateChecks(blobs, lambda _epoch: joint, lambda _round: size)
         ports = Ports(
             me=index,
             consortium=Consortium(

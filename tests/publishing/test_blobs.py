@@ -128,3 +128,59 @@ def test_many_threads_may_ask_at_once(store, peer):
     for thread in threads:
         thread.join()
     assert found == [DATA] * 6
+
+
+MANY = [bytes([number]) * 1000 for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def rich_peer():
+    node = Node(3)
+    for data in MANY:
+        node.service.store.put(data)
+    with serving(node) as where:
+        yield where
+
+
+def test_many_are_fetched_side_by_side_and_each_is_looked_at(store, rich_peer):
+    here = store.put(MANY[0])
+    store.put(MANY[1])
+    store._place(blob_cid(MANY[1])).write_bytes(b"damaged")
+    seen, threads = [], set()
+
+    def look(data):
+        seen.append(data)
+        threads.add(threading.get_ident())
+
+    peer_blobs(store, lambda: (rich_peer,)).obtain_all([blob_cid(data) for data in MANY], look=look)
+    assert sorted(seen) == MANY
+    assert len(threads) > 1
+    assert {store.get(cid) for cid in store.iterate()} == set(MANY)
+    assert store.has(here)
+
+
+def test_what_is_here_already_is_not_even_read_where_nobody_looks(store):
+    cids = [store.put(data) for data in MANY]
+    store._place(cids[0]).write_bytes(b"damaged")
+    peer_blobs(store, lambda: pytest.fail("asked for peers")).obtain_all(cids)
+
+
+def test_what_came_before_one_that_cannot_be_had_is_kept(store, rich_peer):
+    """A large update over a link that breaks: the next attempt goes on from there."""
+    missing = blob_cid(b"nobody has this")
+    with pytest.raises(BlobUnavailable, match=missing):
+        peer_blobs(store, lambda: (rich_peer,)).obtain_all([*(blob_cid(data) for data in MANY[:8]), missing])
+    assert len(list(store.iterate())) >= 5  # those that were on their way beside it may or may not be there
+    assert store.unfinished() == ()
+
+
+def test_what_the_look_refuses_ends_it(store, rich_peer):
+    looked = []
+
+    def look(data):
+        looked.append(data)
+        raise ValueError(data[:1])
+
+    with pytest.raises(ValueError, match="x0"):
+        peer_blobs(store, lambda: (rich_peer,)).obtain_all([blob_cid(data) for data in MANY], look=look)
+    assert len(looked) < len(MANY)

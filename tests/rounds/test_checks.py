@@ -24,15 +24,27 @@ def blobs(node):
     return store
 
 
+class Source:
+    """Blobs of one store; notes what is asked for, and of whom first."""
+
+    def __init__(self, store):
+        self.store, self.asked = store, []
+
+    def obtain(self, cid, first=None):
+        self.asked.append((cid, first))
+        if not self.store.has(cid):
+            raise BlobUnavailable(cid, ())
+        return self.store.get(cid)
+
+    def obtain_all(self, cids, first=None, look=None):
+        for cid in cids:
+            look(self.obtain(cid, first))
+
+
 @pytest.fixture
 def checks(blobs, ports, state):
-    def obtain(cid, first=None):
-        if not blobs.has(cid):
-            raise BlobUnavailable(cid, ())
-        return blobs.get(cid)
-
     size = UpdateManifest.from_bytes(blobs.get(state.updates[0].manifest)).size
-    return UpdateChecks(obtain, lambda _epoch: ports.keys.joint, lambda _round: size)
+    return UpdateChecks(Source(blobs), lambda _epoch: ports.keys.joint, lambda _round: size)
 
 
 @pytest.fixture
@@ -64,16 +76,11 @@ def test_honest_updates_pass_as_often_as_they_come(checks, updates):
 
 def test_everything_is_in_the_store_afterwards(node, ports, state, updates):
     """The peer that sent it is asked first; manifest and chunks are asked for by name."""
-    asked = []
-
-    def obtain(cid, first=None):
-        asked.append((cid, first))
-        return node.blobs.store.get(cid)
-
+    source = Source(node.blobs.store)
     size = UpdateManifest.from_bytes(node.blobs.store.get(updates[0].payload)).size
-    UpdateChecks(obtain, lambda _: ports.keys.joint, lambda _: size).check(updates[0], "http://sender")
+    UpdateChecks(source, lambda _: ports.keys.joint, lambda _: size).check(updates[0], "http://sender")
     manifest = UpdateManifest.from_bytes(node.blobs.store.get(updates[0].payload))
-    assert asked == [(cid, "http://sender") for cid in (updates[0].payload, *manifest.chunks)]
+    assert source.asked == [(cid, "http://sender") for cid in (updates[0].payload, *manifest.chunks)]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +185,7 @@ def test_an_update_without_payload_is_refused(checks, updates):
 
 def test_owners_are_remembered_for_a_few_rounds(blobs, ports, updates):
     size = UpdateManifest.from_bytes(blobs.get(updates[0].payload)).size
-    checks = UpdateChecks(lambda cid, first=None: blobs.get(cid), lambda _: ports.keys.joint, lambda _: size)
+    checks = UpdateChecks(Source(blobs), lambda _: ports.keys.joint, lambda _: size)
     for number in range(1, MAX_ROUNDS + 4):
         where = replace(updates[0], round=number, signature=updates[0].signature)
         manifest = replace(UpdateManifest.from_bytes(blobs.get(updates[0].payload)), round=number, issuer=where.issuer)

@@ -152,7 +152,7 @@ def test_a_leader_waits_for_reveals_and_for_what_is_inside():
     assert effect.updates == (), "whatever the cone allows by now"
     (effect,) = (e for e in due(leading()) if isinstance(e, do.Propose))
     assert effect.updates == tuple(sorted(s.update(k).id for k in range(s.N)))
-    unseen = replace(leading(), unlocked={s.update(k).id: "" for k in range(3)})
+    unseen = replace(leading(), unlocked={s.update(k).id: "" for k in range(3)}, locked=(s.update(3).id,))
     assert effects_of(unseen) >= {do.Unlock}
     assert do.Propose not in effects_of(unseen)
     garbage = replace(leading(), unlocked={s.update(k).id: "" if k else "no ciphertext" for k in range(s.N)})

@@ -62,7 +62,7 @@ def test_synced_before_it_appears(files, monkeypatch):
     monkeypatch.setattr(os, "fsync", recording_sync)
     monkeypatch.setattr(Path, "replace", recording_replace)
     files.put(b"first in its directory")
-    assert steps == ["sync file", "sync directory", "rename", "sync directory"]
+    assert steps == ["sync file", "rename", "sync directory", "sync directory"]
 
 
 def test_a_killed_writer_leaves_no_half_blob(files):

@@ -24,6 +24,7 @@ VARIABLES = {
     "MEDWEAVE_TOKEN": "A person's tokens for nodes that commands read from: `URL TOKEN`, several with commas between them.",
     "MEDWEAVE_TOKEN_FILE": "File of such pairs, a line each.",
     "MEDWEAVE_ANVIL": "Path of the Anvil binary, for local chains.",
+    "MEDWEAVE_IPFS": "Directory whose `node_modules` has js-ipfs, for faults of an IPFS node; default `.cache/ipfs` (`make ipfs`).",
     "MEDWEAVE_TESTING": "1 lets the insecure `minimal` parameters start; has no place in a real consortium.",
 }
 """Variables that are no keys; a test finds every one that the code reads."""

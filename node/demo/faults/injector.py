@@ -10,26 +10,27 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import httpx
-
 from chain.errors import ChainError
 from node.demo.faults.clock import set_clock
-from node.demo.faults.spec import ANVIL, CEREMONY, LEADER, MOMENTS, SEALING
+from node.demo.faults.moments import Lookout
+from node.demo.faults.spec import BESIDES, IPFS
+from node.demo.watch import client_of
 from node.errors import MedweaveError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from chain.anvil import Anvil
+    from chain.client import Chain
     from node.demo.faults.disk import Disk
+    from node.demo.faults.ipfs import Ipfs
     from node.demo.faults.links import Links
     from node.demo.faults.spec import Fault
     from node.demo.processes import HospitalProcess
 
-LOOK_SECONDS: Final = 0.04
-"""Fewer than the fifty questions a second that a node takes from one person."""
-ENDED: Final = ("done", "aborted")
 STOP_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 90.0
+"""So long after a fault all must have the next model: a round and a half of the benchmark's."""
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Happened:
     """What the fault came to; times are of `time.monotonic`, None until then."""
 
     victim: str = ""
-    """Name of the hospital, or `anvil`."""
+    """Name of the hospital, or `anvil`, or `ipfs`."""
     seat: int | None = None
     round: int = 0
     phase: str = ""
@@ -70,6 +71,9 @@ class Stage:
     towards: tuple[int, ...] = ()
     """The port of the proxy before each hospital, or of each before the chain."""
     disk: Disk | None = None
+    ipfs: Ipfs | None = None
+    chain: Chain | None = None
+    """Where it is read who leads or opened a round."""
 
 
 class Injector:
@@ -109,6 +113,14 @@ class Injector:
         """Whether the fault is over, or cannot be done."""
         return bool(self.happened.problem) or self.happened.lifted is not None
 
+    @property
+    def followed(self) -> bool:
+        """Whether nothing is left to see of it: it is over, and all have the next model or had long enough to get it."""
+        done = self.happened
+        if done.recovered is not None or done.lifted is None:
+            return self.settled
+        return time.monotonic() - done.lifted > PATIENCE_SECONDS
+
     def seen(self, rows: Sequence[dict[str, Any] | None]) -> None:
         """What all hospitals said of themselves at one moment; None of one that did not answer."""
         done, now = self.happened, time.monotonic()
@@ -118,67 +130,47 @@ class Injector:
             others = [row for seat, row in enumerate(rows) if row is not None and seat != done.seat]
             if any(peer["index"] == done.seat and peer["silent"] for row in others for peer in row["peers"]):
                 done.noticed = now - done.begun
-        if done.recovered is None and all(row is not None for row in rows):
-            known = [row for row in rows if row is not None]
+        known = [row for row in rows if row is not None]
+        if done.recovered is None and len(known) == len(rows):
             wanted = min(done.finalised + 1, self._rounds)
-            if all(row["finalised"] >= wanted for row in known) and len({row["model"] for row in known}) == 1:
+            if all(row["finalised"] >= wanted for row in known) and self._all_hold(wanted):
                 done.recovered = now - done.begun
+
+    def _all_hold(self, count: int) -> bool:
+        """Whether every hospital has the model of the so-manieth finalised round, and not only heard of it on the chain."""
+        try:
+            for hospital in self._stage.hospitals:
+                with client_of(hospital) as node:
+                    models = [model for model in node.models() if model.round]
+                if not models[count - 1].held:
+                    return False
+        except (MedweaveError, IndexError):
+            return False
+        return True
 
     # ---- on the thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        lookout = Lookout(self._fault, self._stage.hospitals, self._stage.chain)
         try:
-            with httpx.Client(timeout=2.0, trust_env=False) as http:
-                if not self._await_moment(http):
-                    self.happened.problem = "the rounds were over before its moment came"
-                    return
+            if not lookout.wait(self._over):
+                self.happened.problem = "the rounds were over before its moment came"
+                return
             self._over.wait(self._fault.delay)
+            self._note(lookout)
             self._happen()
         except (MedweaveError, ChainError, OSError, subprocess.TimeoutExpired) as error:
             self.happened.problem = f"{type(error).__name__}: {error}"
         finally:
-            self._over.wait()  # Anvil ends with the thread that started it
+            self._over.wait()  # what was started here ends with this thread
 
-    def _await_moment(self, http: httpx.Client) -> bool:
-        fault, hospitals = self._fault, self._stage.hospitals
-        asked = hospitals if fault.victim == LEADER else [hospitals[self._seat or 0]]
-        while not self._over.wait(LOOK_SECONDS):
-            for hospital in asked:
-                row = _status(http, hospital)
-                if row is not None and self._is_time(row):
-                    self._note(row, hospital)
-                    return True
-        return False
-
-    @property
-    def _seat(self) -> int | None:
-        victim = self._fault.victim
-        return int(victim.removeprefix("member-")) - 1 if victim.startswith("member-") else None
-
-    def _is_time(self, row: dict[str, Any]) -> bool:
-        fault, current = self._fault, row["round"]
-        if fault.moment == CEREMONY:
-            return bool(row["epoch"]["doing"]) or current is not None
-        if current is None or current["round"] < fault.round:
-            return False
-        if fault.victim == LEADER and not current["leader"]:
-            return False
-        if current["round"] > fault.round or current["phase"] in ENDED:
-            return True
-        if fault.moment == SEALING and current["phase"] == "train":
-            return str(current["doing"]).startswith("sealing")
-        wanted = "train" if fault.moment == SEALING else fault.moment
-        return MOMENTS.index(current["phase"]) >= MOMENTS.index(wanted)
-
-    def _note(self, row: dict[str, Any], hospital: HospitalProcess) -> None:
-        done, current = self.happened, row["round"]
-        chain = self._fault.victim == ANVIL
-        done.victim, done.seat = (ANVIL, None) if chain else (hospital.name, hospital.index)
-        done.finalised = row["finalised"]
-        done.round = current["round"] if current else 0
-        done.phase = current["phase"] if current else CEREMONY
-        if self._fault.moment == SEALING and current and str(current["doing"]).startswith(SEALING):
-            done.phase = SEALING
+    def _note(self, lookout: Lookout) -> None:
+        done = self.happened
+        done.round, done.phase, done.finalised = lookout.now()
+        if self._fault.victim in BESIDES:
+            done.victim = self._fault.victim
+        else:
+            done.victim, done.seat = self._stage.hospitals[lookout.seat].name, lookout.seat
 
     def _happen(self) -> None:
         begin, lift = self._deeds()
@@ -196,7 +188,10 @@ class Injector:
         """How to begin the fault and how to lift it."""
         kind, stage = self._fault.kind, self._stage
         if self.happened.seat is None:
-            return _chain_deeds(kind, stage.anvil)
+            besides = stage.ipfs if self._fault.victim == IPFS else stage.anvil
+            if besides is None:
+                raise ProcessLookupError("there is no IPFS node")
+            return _besides_deeds(kind, besides)
         victim = stage.hospitals[self.happened.seat]
         if kind == "clock":
             return (lambda: set_clock(victim.home, self._fault.amount)), (lambda: set_clock(victim.home, 0.0))
@@ -225,16 +220,18 @@ class Injector:
         return (lambda: disk.fill(_pid(victim))), lift
 
 
-def _chain_deeds(kind: str, anvil: Anvil) -> tuple[Callable[[], None], Callable[[], None]]:
+def _besides_deeds(kind: str, service: Anvil | Ipfs) -> tuple[Callable[[], None], Callable[[], None]]:
+    """How to end or stop the chain or the IPFS node, and how to have it back."""
+
     def kill() -> None:
-        if anvil.pid is not None:
-            os.kill(anvil.pid, signal.SIGKILL)
-        anvil.stop()
+        if service.pid is not None:
+            os.kill(service.pid, signal.SIGKILL)
+        service.stop()
 
     if kind == "pause":
-        pid = anvil.pid or 0
+        pid = service.pid or 0
         return (lambda: os.kill(pid, signal.SIGSTOP)), (lambda: os.kill(pid, signal.SIGCONT))
-    return (kill if kind == "kill" else anvil.stop), anvil.start
+    return (kill if kind == "kill" else service.stop), service.start
 
 
 def _pid(hospital: HospitalProcess) -> int:
@@ -252,13 +249,3 @@ def _end(hospital: HospitalProcess, number: signal.Signals) -> None:
     os.kill(_pid(hospital), number)
     if hospital.process is not None:
         hospital.process.wait(STOP_SECONDS)
-
-
-def _status(http: httpx.Client, hospital: HospitalProcess) -> dict[str, Any] | None:
-    try:
-        answer = http.get(f"{hospital.direct}/v1/status", headers=hospital.headers)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return found

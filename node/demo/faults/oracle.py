@@ -2,6 +2,7 @@
 
 rounds end       finalised or aborted by their deadline; as many finalised as were asked for
 all agree        on the model, the rounds, and every transaction of the ledger
+all hold         every model that was finalised; the newest is given out byte for byte
 counted once     each hospital posted one update a round at most; what is summed is what was posted, each once
 none in between  nothing of an account waits at the chain
 noticed          a victim that was away for longer than 15 s was reported silent within 15 s
@@ -9,6 +10,7 @@ noticed          a victim that was away for longer than 15 s was reported silent
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ ABORT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 0.5
 FORGOTTEN: Final = "its own ledger did not know"
 """What a node logs that was told of a transaction it had posted and lost."""
+_TRACEBACK: Final = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t|+].*\n)+(\S.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,15 @@ def judge(played: Played) -> list[str]:
     ]
 
 
+def exceptions(hospitals: Sequence[HospitalProcess]) -> list[str]:
+    """What the hospitals' logs hold of tracebacks, a line each: no verdict, but what nobody foresaw stands here."""
+    return [
+        f"{hospital.name}: {found[1]}"
+        for hospital in hospitals
+        for found in _TRACEBACK.finditer((hospital.home / "node.log").read_text(errors="replace"))
+    ]
+
+
 @dataclass(frozen=True)
 class _View:
     """What one hospital says."""
@@ -80,6 +92,8 @@ class _View:
     rounds: tuple[tuple[int, str, str | None], ...]
     transactions: frozenset[str]
     updates: tuple[Any, ...]
+    lacking: tuple[int, ...] = ()
+    """Finalised rounds whose model it does not have."""
 
 
 def _view(hospital: HospitalProcess) -> _View:
@@ -87,8 +101,12 @@ def _view(hospital: HospitalProcess) -> _View:
         status = node.status()
         rows = tuple((row.round, row.status, row.model) for row in node.rounds() if row.status != "open")
         transactions = tuple(node.transactions())
+        models = [model for model in node.models() if model.round]
+        if status.model and models and models[-1].held:
+            node.model_file(status.model)
     updates = tuple(tx for tx in transactions if tx.kind == "update")
-    return _View(hospital.name, status.model, rows, frozenset(tx.hex for tx in transactions), updates)
+    lacking = tuple(model.round for model in models if not model.held)
+    return _View(hospital.name, status.model, rows, frozenset(tx.hex for tx in transactions), updates, lacking)
 
 
 def _settled(played: Played) -> list[_View]:
@@ -142,6 +160,8 @@ def _agreed(played: Played, views: Sequence[_View]) -> Iterator[str]:
     for view in views:
         if view.model != head:
             yield f"{view.name} has model {str(view.model)[:12]}, the chain {head[:12]}"
+        if view.lacking:
+            yield f"{view.name} does not hold the models of rounds {', '.join(map(str, view.lacking))}"
     if len({view.rounds for view in views}) > 1:
         yield "hospitals tell different rounds"
     everything = frozenset().union(*(view.transactions for view in views))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.client import Chain
 from node.demo.faults.injector import Happened, Injector, Stage
-from node.demo.faults.oracle import Played, judge
+from node.demo.faults.oracle import Played, exceptions, judge
 from node.demo.faults.spec import parse_fault
 from node.demo.network import threads_for
 from node.demo.watch import Watcher
@@ -35,10 +35,13 @@ class Judged:
     happened: Happened
     wrong: tuple[str, ...]
     """Everything that did not hold."""
+    exceptions: tuple[str, ...] = ()
+    """What the hospitals logged with a traceback."""
 
     def to_json(self) -> dict[str, Any]:
         """For the demo's report."""
-        return {"fault": self.fault, "wrong": list(self.wrong), **asdict(self.happened)}
+        found = {"wrong": list(self.wrong), "exceptions": list(self.exceptions)}
+        return {"fault": self.fault, **found, **asdict(self.happened)}
 
     def line(self) -> str:
         """In one line, for people."""
@@ -54,6 +57,7 @@ def play_with_fault(
     options: DemoOptions,
     hospitals: tuple[HospitalProcess, ...],
     anvil: Anvil,
+    deployment: Deployment,
     props: Props,
     console: Console,
     seconds: float,
@@ -65,6 +69,7 @@ def play_with_fault(
         options: The demo's options.
         hospitals: Their daemons, running.
         anvil: The chain.
+        deployment: Its contracts.
         props: What was made ready for the fault.
         console: Where to show the rounds.
         seconds: After which to give up.
@@ -78,7 +83,8 @@ def play_with_fault(
     """
     fault = parse_fault(options.fault, len(hospitals), options.rounds)
     console.print(f"fault: {fault}", highlight=False, soft_wrap=True)
-    stage = Stage(hospitals, anvil, threads_for(hospitals), props.links, props.towards, props.disk)
+    chain = Chain(anvil.url, deployment)
+    stage = Stage(hospitals, anvil, threads_for(hospitals), props.links, props.towards, props.disk, props.ipfs, chain)
     injector = until.enter_context(Injector(fault, stage, options.rounds))
     Watcher(hospitals, console, options.rounds, seconds, injector).wait()
     return injector.happened
@@ -99,4 +105,4 @@ def judge_run(
     wrong = judge(
         Played(hospitals, Chain(anvil.url, deployment), anvil.url, options.rounds, fault, happened, predicates, audit)
     )
-    return Judged(str(fault), happened, tuple(wrong))
+    return Judged(str(fault), happened, tuple(wrong), tuple(exceptions(hospitals)))

@@ -3,6 +3,7 @@
     kill:member-2@sealing          kill -9 the second hospital's node when it begins to seal, in round 1
     pause:leader:20@3.propose+0.5  stop round 3's leader for 20 s, half a second after it began to propose
     kill:anvil@sign                kill the chain
+    kill:ipfs:8@2.open             kill the IPFS node that half of the hospitals keep their blobs in, for 8 s
     random:7                       everything drawn by seed 7, always the same
 
 A fault begins the moment the victim is in the phase, or in a later one where that phase was too short to be seen, and is lifted
@@ -14,10 +15,13 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.errors import BadInput
 from node.rounds.phases import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KINDS: Final = {
     "kill": "the process is killed (SIGKILL) and started again",
@@ -31,7 +35,19 @@ KINDS: Final = {
 }
 """Every fault by name, and what it does."""
 ANVIL: Final = "anvil"
+"""The chain."""
+IPFS: Final = "ipfs"
+"""The IPFS node that half of the hospitals keep their blobs in."""
 LEADER: Final = "leader"
+"""Of the round, first in its ranking."""
+OPENER: Final = "opener"
+"""Of the round: whose transaction opened it."""
+ROLES: Final = (LEADER, OPENER)
+"""Victims that the chain names once a round is open."""
+BESIDES: Final = (ANVIL, IPFS)
+"""Victims that are no hospital."""
+ENDINGS: Final = ("kill", "pause", "restart")
+"""What can be done to these."""
 CEREMONY: Final = "ceremony"
 SEALING: Final = "sealing"
 MOMENTS: Final = (CEREMONY, *(name for name, _over in PHASES))
@@ -45,18 +61,21 @@ DETECTABLE_SECONDS: Final = 15.0
 """A node that is away for longer must have been missed by the others."""
 
 _AMOUNTS: Final = {
-    "kill": (1.0, 20.0),
-    "pause": (2.0, 20.0),
+    "kill": (1.0, 25.0),
+    "pause": (2.0, 25.0),
     "restart": (0.0, 0.0),
     "disk-full": (3.0, 12.0),
-    "cut": (3.0, 18.0),
+    "cut": (3.0, 25.0),
     "slow": (8.0, 16.0),
     "cut-chain": (3.0, 12.0),
     "clock": (-45.0, 45.0),
 }
 """From what `random` draws an amount."""
+_DRAWN: Final = ("kill", "pause", "restart", "disk-full", "cut", "slow", "cut-chain", "clock", ANVIL, IPFS)
+"""What `random` draws of first: a fault of a hospital, or a victim besides."""
+_BESIDES_AMOUNTS: Final = (1.0, 8.0)
 _FORM: Final = re.compile(
-    r"(?P<kind>[a-z-]+)(?::(?P<victim>member-[1-9]\d?|leader|anvil))?(?::(?P<amount>-?\d{1,3}(?:\.\d{1,3})?))?"
+    r"(?P<kind>[a-z-]+)(?::(?P<victim>member-[1-9]\d?|leader|opener|anvil|ipfs))?(?::(?P<amount>-?\d{1,3}(?:\.\d{1,3})?))?"
     r"@(?:(?P<round>[1-9]\d{0,3})\.)?(?P<moment>[a-z]+)(?:\+(?P<delay>\d{1,3}(?:\.\d{1,3})?))?"
 )
 _RANDOM: Final = re.compile(r"random:(?P<seed>\d{1,18})")
@@ -69,7 +88,7 @@ class Fault:
     kind: str
     """A key of `KINDS`."""
     victim: str
-    """`member-K` counted from 1, `leader`, or `anvil`."""
+    """`member-K` counted from 1, `leader`, `opener`, `anvil` or `ipfs`."""
     amount: float
     """Seconds until it is lifted; for `clock` by how much it is wrong."""
     round: int
@@ -97,7 +116,7 @@ class Fault:
     @property
     def must_be_noticed(self) -> bool:
         """Whether the others must report the victim as silent."""
-        away = self.kind in {"kill", "pause", "cut"} and self.victim != ANVIL
+        away = self.kind in {"kill", "pause", "cut"} and self.victim not in BESIDES
         return away and self.seconds > DETECTABLE_SECONDS
 
 
@@ -134,14 +153,14 @@ def _verify(fault: Fault, text: str, hospitals: int, rounds: int) -> None:
     where = f"--fault {text!r}"
     if fault.kind not in KINDS:
         raise BadInput(f"{where}: no fault {fault.kind!r}; choose {', '.join(KINDS)}")
-    if fault.victim == ANVIL and fault.kind not in {"kill", "pause", "restart"}:
-        raise BadInput(f"{where}: the chain can be killed, paused or restarted; cut a hospital off with cut-chain")
+    if fault.victim in BESIDES and fault.kind not in ENDINGS:
+        raise BadInput(f"{where}: {fault.victim} can be killed, paused or restarted; name a hospital for the rest")
     if fault.victim.startswith("member-") and int(fault.victim.removeprefix("member-")) > hospitals:
         raise BadInput(f"{where}: there are {hospitals} hospitals, member-1 to member-{hospitals}")
     if fault.moment not in {*MOMENTS, SEALING}:
         raise BadInput(f"{where}: no phase {fault.moment!r}; choose {', '.join((*MOMENTS, SEALING))}")
-    if fault.victim == LEADER and (fault.moment == CEREMONY or fault.kind in {"disk-full", "clock"}):
-        raise BadInput(f"{where}: who leads is not known before a round begins; name a member")
+    if fault.victim in ROLES and (fault.moment == CEREMONY or fault.kind in {"disk-full", "clock"}):
+        raise BadInput(f"{where}: who is {fault.victim} is not known before a round begins; name a member")
     if fault.round > rounds:
         raise BadInput(f"{where}: only {rounds} rounds are played")
     if fault.kind != "clock" and fault.amount < 0:
@@ -151,16 +170,28 @@ def _verify(fault: Fault, text: str, hospitals: int, rounds: int) -> None:
 
 
 def draw_fault(seed: int, hospitals: int, rounds: int) -> Fault:
-    """The random fault of a seed: kind and victim, a round, a phase, and for half of them an instant within it."""
+    """The random fault of a seed: what and to whom, a round, a phase, and for half of them an instant within it.
+
+    Ten seeds from a multiple of ten on meet each kind once, and the chain and the IPFS node; twelve from a multiple of twelve
+    on each phase.
+    """
+    moments = (*MOMENTS, SEALING)
+    kind = _of_block(seed, "kinds", _DRAWN)
+    moment = _of_block(seed, "moments", moments)
     chance = random.Random(f"medweave/fault/{seed}")  # noqa: S311  (replayable on purpose)
-    kind = chance.choice(("anvil", "kill", *KINDS))
-    member = f"member-{chance.randint(1, hospitals)}"
-    victim = ANVIL if kind == "anvil" else member
-    kind = "kill" if kind == "anvil" else kind
-    moment = chance.choice((*MOMENTS, SEALING))
-    if victim != ANVIL and moment != CEREMONY and kind not in {"disk-full", "clock"} and chance.random() < 0.3:
-        victim = LEADER
-    least, most = (1.0, 8.0) if victim == ANVIL else _AMOUNTS[kind]
+    victim = f"member-{chance.randint(1, hospitals)}"
+    if kind in BESIDES:
+        kind, victim = chance.choice(("kill", *ENDINGS)), kind
+    elif moment != CEREMONY and kind not in {"disk-full", "clock"} and chance.random() < 0.5:
+        victim = chance.choice(ROLES)
+    least, most = _BESIDES_AMOUNTS if victim in BESIDES and kind != "restart" else _AMOUNTS[kind]
     delay = round(chance.uniform(0.0, 2.0), 2) if chance.random() < 0.5 else 0.0
     number = 1 if moment == CEREMONY else chance.randint(1, rounds)
     return Fault(kind, victim, round(chance.uniform(least, most), 1), number, moment, delay)
+
+
+def _of_block(seed: int, what: str, choices: Sequence[str]) -> str:
+    """The choice of a seed; a block of seeds, as many as there are choices, has each once, in an order of its own."""
+    block, place = divmod(seed, len(choices))
+    chance = random.Random(f"medweave/fault/{what}/{block}")  # noqa: S311  (as above)
+    return chance.sample(choices, len(choices))[place]

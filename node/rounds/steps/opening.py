@@ -198,10 +198,7 @@ def _fetched(ports: Ports, state: RoundState, proposal: Proposal, share: Share) 
     """A share's manifest, checked, with all its openings in the local store; asked of whoever made them first."""
     maker = None if share.member == ports.me else ports.url_of(share.member)
     manifest = _share_manifest(state, ports, proposal, share, ports.blobs.obtain(share.manifest, maker))
-    for group in manifest.groups:
-        for cid in group:
-            if not ports.blobs.store.has(cid):
-                ports.blobs.obtain(cid, maker)
+    ports.blobs.obtain_all([cid for group in manifest.groups for cid in group], maker)
     return manifest
 
 

@@ -107,7 +107,7 @@ SIGNATURES = {
     "for another query": (401, lambda g, m, p: g.signature(m, p + "?a=b")),
     "for another method": (401, lambda g, m, p: g.signature("PATCH", p)),
     "old": (401, lambda g, m, p: g.signature(m, p, now=time.time() - 61.5)),
-    "of the future": (401, lambda g, m, p: g.signature(m, p, now=time.time() + 62)),
+    "of the future": (401, lambda g, m, p: g.signature(m, p, now=time.time() + 120)),
     "half": (401, lambda g, m, p: {"Signature": g.signature(m, p)["Signature"]}),
     "nonsense": (401, lambda *_: {"Signature": "x", "Signature-Input": "y"}),
 }
