@@ -108,7 +108,8 @@ def test_two_cohorts_train_and_all_six_hold_the_model(network: Network) -> None:
             cohorts.append(seats)
     resting = min(frozenset(range(MEMBERS)) - cohorts[-1])
     for k in range(MEMBERS):
-        net.say(k, "round", "pause")
+        line = [*command("round", "pause"), "--home", str(net.hospitals[k].home)]
+        subprocess.run(line, capture_output=True, timeout=200, check=True)
     net.until(
         "everybody holds the newest model",
         lambda: all(model_held(net, k) == head(net) for k in range(MEMBERS)) and not is_open(net),

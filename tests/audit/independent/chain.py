@@ -241,19 +241,17 @@ class Chain:
 
     def _CohortDrawn(self, e, _):  # noqa: N802
         last = self.rounds[max(self.rounds)] if self.rounds else None
-        ended = last and (last.final or last.aborted)
-        seed = keccak(self.consortium) if not last else ended["seed"] if ended else last.opened["seed"]
-        demand(e["seed"] == seed, "a cohort is drawn by another seed")
-        start, line, chosen = keccak(b"medweave/cohort") + self.consortium + seed, sorted(self.seats), set()
-        size = e["holders"].bit_count()
-        demand(0 < size <= len(line), "a cohort of nobody, or of more than there are")
-        for k in range(size):
+        left = last and (last.final or last.aborted or last.opened)["seed"]
+        demand(e["seed"] == (left or keccak(self.consortium)), "a cohort is drawn by another seed")
+        start, line, chosen = keccak(b"medweave/cohort") + self.consortium + e["seed"], sorted(self.seats), set()
+        demand(0 < e["holders"].bit_count() <= len(line), "a cohort of nobody, or of more than there are")
+        for k in range(e["holders"].bit_count()):
             behind = number(keccak(start + k.to_bytes(32, "big"))) % (len(line) - k)
             line[k], line[k + behind] = line[k + behind], line[k]
             chosen.add(line[k])
         demand(e["holders"] == sum(1 << seat for seat in chosen), "a cohort is another than the drawn one")
-        epoch = self.epochs[e["epoch"]]
-        epoch.cohort, epoch.members = chosen, {seat: self.seats[seat] for seat in sorted(chosen)}
+        self.epochs[e["epoch"]].cohort = chosen
+        self.epochs[e["epoch"]].members = {seat: self.seats[seat] for seat in sorted(chosen)}
 
     def _EpochActivated(self, e, _):  # noqa: N802
         self.epochs[e["epoch"]].joint = e["jointKey"]
