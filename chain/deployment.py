@@ -164,9 +164,14 @@ def deploy(
         return receipt, address
 
     first, registry = create("HospitalRegistry", code)
-    planned = planned_addresses(deployer.address, sender.nonce() + 2)["registry"]
-    _, epochs = create("KeyEpochs", _code(connection, "KeyEpochs", registry, planned, smallest_cohort))
-    _, models = create("ModelLedger", _code(connection, "ModelLedger", planned))
+
+    def later(steps: int) -> str:
+        """Where the contract will be that is created so many steps after the next."""
+        return planned_addresses(deployer.address, sender.nonce() + steps)["registry"]
+
+    # Each is told where TrainingRounds will be; one that an earlier try has created keeps what it was told then.
+    _, epochs = create("KeyEpochs", _code(connection, "KeyEpochs", registry, later(2), smallest_cohort))
+    _, models = create("ModelLedger", _code(connection, "ModelLedger", later(1)))
     _, rounds = create("TrainingRounds", _code(connection, "TrainingRounds", registry, epochs, models))
     return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)
 

@@ -137,7 +137,10 @@ def is_open(net: Network) -> bool:
 
 def verify(net: Network, resting: int, cohorts: list[frozenset[int]]) -> None:
     """Who rested audits the model, and every draw follows from the chain."""
-    line = [*command("audit", "model", head(net)), "--home", str(net.hospitals[resting].home)]
+    home = net.hospitals[resting].home
+    places = ("--rpc", net.anvil.url, "--contracts", str(home / "consortium.json"))
+    blobs = [option for hospital in net.hospitals for option in ("--blobs", str(hospital.home))]
+    line = [*command("audit", "model", head(net)), *places, *blobs]
     done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     deployment = Deployment.from_json((net.hospitals[0].home / "consortium.json").read_text())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from crypto.errors import MalformedBytes
 from crypto.passing import pass_on
 from node.api.asked import answers, found_model, problems
 from node.api.etags import answer
@@ -159,7 +160,11 @@ def _files(routes: APIRouter, service: Service) -> None:
         found, view = found_model(service, model), service.view
         if seat not in view.members:
             raise HTTPException(404, f"seat {seat} is no member's")
-        sealed = pass_on(opened(service, found.model), view.hospitals[seat].box_key)
+        data = opened(service, found.model)
+        try:
+            sealed = pass_on(data, view.hospitals[seat].box_key)
+        except MalformedBytes as error:
+            raise HTTPException(404, f"nothing can be sealed to the member of seat {seat}: {error}") from None
         return Response(sealed, media_type=MODEL_FILE, headers={"Cache-Control": "no-store"})
 
     @routes.get(

@@ -137,7 +137,6 @@ class Epoch:
     cohort: set | None = None  # seats; None where all members take part
 
     def own(self, seats):
-        """Of these seats, those of the epoch's rounds."""
         return {seat: value for seat, value in seats.items() if self.cohort is None or seat in self.cohort}
 
 
@@ -241,13 +240,13 @@ class Chain:
 
     def _CohortDrawn(self, e, _):  # noqa: N802
         last = self.rounds[max(self.rounds)] if self.rounds else None
-        left = last and (last.final or last.aborted or last.opened)["seed"]
-        demand(e["seed"] == (left or keccak(self.consortium)), "a cohort is drawn by another seed")
-        start, line, chosen = keccak(b"medweave/cohort") + self.consortium + e["seed"], sorted(self.seats), set()
+        seed = (last.final or last.aborted or last.opened)["seed"] if last else keccak(self.consortium)
+        demand(e["seed"] == seed, "a cohort is drawn by another seed")
+        start, line, chosen = keccak(b"medweave/cohort") + self.consortium + seed, sorted(self.seats), set()
         demand(0 < e["holders"].bit_count() <= len(line), "a cohort of nobody, or of more than there are")
         for k in range(e["holders"].bit_count()):
-            behind = number(keccak(start + k.to_bytes(32, "big"))) % (len(line) - k)
-            line[k], line[k + behind] = line[k + behind], line[k]
+            to = k + number(keccak(start + k.to_bytes(32, "big"))) % (len(line) - k)
+            line[k], line[to] = line[to], line[k]
             chosen.add(line[k])
         demand(e["holders"] == sum(1 << seat for seat in chosen), "a cohort is another than the drawn one")
         self.epochs[e["epoch"]].cohort = chosen
