@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,11 +106,20 @@ def test_a_cohort_of_all_is_as_good_as_all() -> None:
             assert tail(members, marked, members, too_many_curious(members)) == (marked >= -(-2 * members // 3))
 
 
-def test_the_documented_figures() -> None:
-    """Some of the table in docs/threat-model.md."""
-    assert tail(100, 10, 32, too_many_faulty(32)) == 0
-    assert f"{float(tail(256, 51, 32, too_many_faulty(32))):.1e}" == "3.0e-02"
-    assert f"{float(tail(1000, 100, 64, too_many_faulty(64))):.1e}" == "2.8e-08"
+def test_the_documented_chances() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "threat-model.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| ((?:\S+ \| ){7}\S+) \|$", page, re.MULTILINE)
+    assert [(row[0], row[1]) for row in rows] == [
+        (str(members), str(size)) for members in (100, 256, 1000) for size in (16, 32, 64, 128) if size <= members
+    ]
+    for members, size, figures in rows:
+        n, m = int(members), int(size)
+        chances = [
+            tail(n, n * percent // 100, m, least(m))
+            for least in (too_many_faulty, too_many_curious)
+            for percent in (5, 10, 20, 30)
+        ]
+        assert figures.split(" | ") == ["0" if chance == 0 else f"{float(chance):.0e}" for chance in chances]
 
 
 def test_a_ceremony_among_some_on_a_chain(consortium: Consortium) -> None:
