@@ -93,6 +93,7 @@ class _Federation:
     def __init__(self, scene: Scene, attack: Attack | None, arm: str) -> None:
         self._scene, self._attack, self._arm = scene, attack, arm
         self._members = len(scene.hospitals)
+        self._quorum = -(-2 * self._members // 3)
         self._liars = attack.seats if attack else frozenset()
         parts = [split_validation(part, HELD, scene.settings.seed) for part in scene.hospitals]
         self._train = [
@@ -192,11 +193,12 @@ class _Federation:
                 base, scores = told_scores(self._attack, base, scores, groups)
                 aligned = told_alignments(self._attack, aligned, groups)
             accept = tuple(acceptable(base, score, scene.tolerance) for score in scores)
-            votes.append(Verdict(seat.to_bytes(32, "big"), seat, bytes(32), accept))
+            votes.append(Verdict(seat.to_bytes(32, "big"), seat, bytes(32), accept, aligned))
             bodies.append(VerdictBody(bytes(32), scores, base, accept, 1, aligned))
-        accepted = accepted_groups(votes, len(groups))
+        accepted = accepted_groups(votes, len(groups), self._quorum if self._arm == OURS else None)
         results = enumerate(zip(groups, accepted, strict=True))
-        self._history.append(RoundResult(tuple(group_result(*result, number, bodies) for number, result in results)))
+        told = tuple(group_result(*result, number, bodies) for number, result in results)
+        self._history.append(RoundResult(told, tuple(range(self._members))))
         return accepted
 
     def _scores(self, model: NDArray[np.float32]) -> list[int]:

@@ -1,16 +1,18 @@
 """What lying hospitals cost, with and without defence: AUC, how soon they are left out, and who is wrongly accused.
 
-    python -m benchmarks.attacks [--data F] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--architecture cnn] [--json F]
+    python -m benchmarks.attacks [--data F] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--first-seed 0]
+        [--no-bounds] [--architecture cnn] [--json F]
 
 Ten hospitals train for 30 rounds; the first attackers by seat lie. Each attack runs without defence, with what this project does,
 and with Krum, trimmed mean and median of updates that anyone could read (upper bounds that need plaintext). What is left out
-of the comparison, and why it changes nothing: `benchmarks.adversarial`. Without --data, synthetic phantoms are drawn.
+of the comparison, and why it changes nothing: `benchmarks.adversarial`. --no-bounds leaves the upper bounds out. Without --data, synthetic phantoms are drawn.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
+from argparse import BooleanOptionalAction
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -107,16 +109,21 @@ def _images(options: argparse.Namespace, seed: int) -> tuple[Dataset, Dataset]:
 
 def measure(options: argparse.Namespace) -> tuple[list[Case], dict[str, list[Played]]]:
     """Every attack and number of attackers; and the same hospitals when nobody lies, by arm."""
-    scenes = [scene(options, seed) for seed in range(options.seeds)]
+    scenes = [scene(options, options.first_seed + number) for number in range(options.seeds)]
     clean = {arm: [_told("nobody lies", arm, play(one, None, arm)) for one in scenes] for arm in (UNDEFENDED, OURS)}
     cases = []
     for kind in options.attack:
         for attackers in options.attackers:
             attack = parse_attack(f"{kind}@{','.join(map(str, PLACES[:attackers]))}", HOSPITALS)
-            arms = [UNDEFENDED, OURS, WITHOUT, *(AGGREGATORS if attackers == max(options.attackers) else ())]
+            arms = [UNDEFENDED, OURS, *(_bounds(options, attackers) if options.bounds else ())]
             runs = {arm: [_told(str(attack), arm, play(one, attack, arm)) for one in scenes] for arm in arms}
             cases.append(Case(kind, attackers, runs))
     return cases, clean
+
+
+def _bounds(options: argparse.Namespace, attackers: int) -> tuple[str, ...]:
+    """What anything could reach, and for the most attackers what needs plaintext."""
+    return (WITHOUT, *(AGGREGATORS if attackers == max(options.attackers) else ()))
 
 
 def _told(what: str, arm: str, played: Played) -> Played:
@@ -146,7 +153,7 @@ def _row(case: Case, base: float) -> Row:
         "no_defence": case.auc(UNDEFENDED),
         "this": case.auc(OURS),
         "loss": base - case.auc(OURS),
-        "without_them": case.auc(WITHOUT),
+        "without_them": case.auc(WITHOUT) if WITHOUT in case.arms else None,
         **{arm.replace(" ", "_"): case.auc(arm) if arm in case.arms else None for arm in AGGREGATORS},
         "left_out": f"{len(found)} of {len(waits)}",
         "after_rounds": statistics.median(found) if found else None,
@@ -180,7 +187,7 @@ def _notes(options: argparse.Namespace) -> tuple[str, ...]:
         f"{options.architecture} at {options.image_size} pixels, {options.rounds} rounds of {options.epochs} epochs"
     )
     return (
-        f"{data}; {network}, groups of {MIN_GROUP} or more, L2 bound {CLIP_NORM:g}; mean of {options.seeds} seeds.",
+        f"{data}; {network}, groups of {MIN_GROUP} or more, L2 bound {CLIP_NORM:g}; mean of {options.seeds} seeds from {options.first_seed}.",
         "no_defence: one sum of all. without_them: the same without the liars' updates, the best that leaving out can reach.",
         "Krum, trimmed mean, median: of single updates in the clear, told how many lie; they hide nothing.",
         "left_out, after_rounds: attackers ever left out of the sums for suspicion, and when first. wrongly: honest hospitals.",
@@ -194,6 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--attack", nargs="+", choices=list(POISONS), default=list(POISONS), metavar="KIND")
     parser.add_argument("--attackers", type=int, nargs="+", choices=(1, 2, 3), default=[1, 3], metavar="N")
     parser.add_argument("--seeds", type=int, default=2, metavar="N")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="seeds are this and the next ones")
+    parser.add_argument("--bounds", action=BooleanOptionalAction, default=True, help="measure upper bounds as well")
     parser.add_argument("--architecture", default="cnn", metavar="NAME")
     parser.add_argument("--image-size", type=int, default=32, metavar="PIXELS")
     parser.add_argument("--epochs", type=int, default=2, metavar="N")

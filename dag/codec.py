@@ -21,6 +21,9 @@ _MAX_DEPTH: Final = 8
 _LIBRARY_TAGS: Final = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
 
 
+_KINDS: Final = frozenset({type(None), bool, int, bytes, str, cbor2.CBORTag})
+
+
 def _refuse(*_: object) -> NoReturn:
     raise ValueError("only tag 42 (a link) may stand here")
 
@@ -82,4 +85,19 @@ def decode(raw: bytes, limit: int) -> object:
         raise MalformedTransaction("bytes", f"not DAG-CBOR: {str(error)[:200]}") from None
     if again != raw:
         raise MalformedTransaction("bytes", "not canonical DAG-CBOR (key order, integer width or trailing bytes)")
+    _verify_kinds(value)
     return value
+
+
+def _verify_kinds(value: object) -> None:
+    """Demand the kinds of this form alone: a float or a simple value equals a whole number and has other bytes."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise MalformedTransaction("bytes", f"not DAG-CBOR: a map's key is a {type(key).__name__}, not a text")
+            _verify_kinds(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _verify_kinds(item)
+    elif type(value) not in _KINDS:
+        raise MalformedTransaction("bytes", f"not DAG-CBOR as it is used here: a {type(value).__name__}")

@@ -67,7 +67,7 @@ def poisoned_update(
         float32 [D]; longer than the plan's bound where the attack wants that.
     """
     match attack.kind:
-        case "sign-flip" | "colluding":
+        case "sign-flip" | "covert" | "colluding":
             return -delta
         case "scaled":
             return delta * np.float32(attack.amount)
@@ -106,7 +106,12 @@ def told_scores(
 
 
 def told_alignments(attack: Attack, aligned_ppm: tuple[int, ...], groups: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """What an attacker's verdict says of how the sums point; colluding ones praise their own and blame all others."""
+    """What an attacker's verdict says of how the sums point.
+
+    Colluding ones praise their own and blame all others; a covert one turns the sign back that it turned in its update.
+    """
+    if attack.kind == "covert":
+        return tuple(PPM - value for value in aligned_ppm)
     if attack.kind == "inflated-score":
         return tuple(PPM for _ in aligned_ppm)
     if attack.kind == "colluding":

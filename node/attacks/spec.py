@@ -17,6 +17,7 @@ POISONS: Final = {
     "backdoor": "marks AMOUNT of its images (default 0.5) with a patch and teaches that the patch means class 0",
     "free-rider": "sends a zero update",
     "stale": "sends its first update again in every round",
+    "covert": "sign-flip by hospitals whose verdicts state the alignments of the update they did not send",
     "colluding": "sign-flip by hospitals whose verdicts accept every group that holds one of them and refuse all others",
 }
 """Attacks through the update or the verdict: the update itself is well formed."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from node.rounds.readings import alignments, lagging
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,19 +20,31 @@ ALIGNMENT_STEP = 1000
 """Alignments are told in thousandths."""
 
 
-def accepted_groups(verdicts: Sequence[Verdict], groups: int) -> tuple[bool, ...]:
-    """Which opened sums enter the model: all but those that more than half of the counted verdicts refuse.
+def accepted_groups(verdicts: Sequence[Verdict], groups: int, compared_by: int | None = None) -> tuple[bool, ...]:
+    """Which opened sums enter the model: all but those that more than half of the counted verdicts refuse, and those that lag.
 
     A statement counts at least a quorum of verdicts, ⌈2N/3⌉, and fewer than N/3 members lie: the honest are more than half
     of what is counted, whichever verdicts its writer picked. So a group that every honest member refuses is left out,
     and one that every honest member accepts is not.
 
+    A sum of which the verdicts state that it points less than half as far where the members' own updates point as the
+    round's best one (`readings.lagging`) is left out as well, where the plan's defence is `suspicion`: its members are
+    drawn anew in the next round, so that leaving it out costs an honest one little.
+
     Args:
         verdicts: One per member that scored, each with one judgement a group; at least a quorum.
         groups: Number of groups.
+        compared_by: So many verdicts must state alignments for sums to be compared by them; None: they are not.
     """
     refusals = [sum(not v.accept[g] for v in verdicts) for g in range(groups)]
-    return tuple(2 * count <= len(verdicts) for count in refusals)
+    voted = tuple(2 * count <= len(verdicts) for count in refusals)
+    if compared_by is None:
+        return voted
+    kept = [g for g, yes in enumerate(voted) if yes]
+    rows = [v.alignment_ppm for v in verdicts if v.alignment_ppm]
+    behind = lagging([alignments([row[g] for row in rows]) for g in kept], compared_by)
+    left = {g for g, lags in zip(kept, behind, strict=True) if lags}
+    return tuple(yes and g not in left for g, yes in enumerate(voted))
 
 
 def next_model(

@@ -98,9 +98,9 @@ def result_of(predicate: Predicate, bodies: Mapping[bytes, Body], seats: Mapping
         LyingPeer: The segment lacks a verdict that the statement counts, or the statement names no member.
     """
     issuers = [bytes.fromhex(update.issuer.removeprefix("0x")) for update in predicate.updates]
-    if unknown := [issuer for issuer in issuers if issuer not in seats]:
-        raise LyingPeer(f"round {predicate.round}: 0x{unknown[0].hex()} was no member", issuer=unknown[0].hex())
+    by_position = [_seat(predicate.round, issuer, seats) for issuer in issuers]
     counted: list[VerdictBody] = []
+    stating: list[int] = []
     for verdict in predicate.verdicts:
         body = bodies.get(bytes.fromhex(verdict.id))
         if not isinstance(body, VerdictBody) or len(body.scores_ppm) != len(predicate.groups):
@@ -108,13 +108,21 @@ def result_of(predicate: Predicate, bodies: Mapping[bytes, Body], seats: Mapping
                 f"round {predicate.round}: its segment lacks verdict {verdict.id[:16]}…", verdict=verdict.id
             )
         counted.append(body)
-    by_position = [seats[issuer] for issuer in issuers]
+        if body.alignment_ppm:
+            stating.append(_seat(predicate.round, bytes.fromhex(verdict.issuer.removeprefix("0x")), seats))
     return RoundResult(
         tuple(
             group_result(listed_seats(by_position, group.updates), group.accepted, number, counted)
             for number, group in enumerate(predicate.groups)
-        )
+        ),
+        tuple(stating),
     )
+
+
+def _seat(number: int, issuer: bytes, seats: Mapping[bytes, int]) -> int:
+    if issuer not in seats:
+        raise LyingPeer(f"round {number}: 0x{issuer.hex()} was no member", issuer=issuer.hex())
+    return seats[issuer]
 
 
 def group_result(members: tuple[int, ...], accepted: bool, number: int, verdicts: Sequence[VerdictBody]) -> GroupResult:

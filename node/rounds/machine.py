@@ -7,7 +7,9 @@ re-emits exactly what is still to be done.
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import replace
+from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -131,19 +133,19 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
             taken["updates"] = (*state.updates, seen)
             taken["unapproved"] = (*state.unapproved, tx.id)
             if issuer in state.revealers:
-                taken["locked"] = tuple(sorted((*state.locked, tx.id)))
+                taken["locked"] = _with(state.locked, tx.id)
         case AcknowledgementBody(close=True) if issuer not in state.closers or all(c[0] != tx.id for c in state.closes):
-            taken["closes"] = tuple(sorted((*state.closes, (tx.id, issuer))))
+            taken["closes"] = _with(state.closes, (tx.id, issuer))
             taken["closers"] = state.closers | {issuer}
         case AcknowledgementBody(reveal=bytes() as reveal) if all(
             r[0] != tx.id for r in (state.reveals if issuer in state.revealers else ())
         ):
             theirs = [u for u in state.updates if u.issuer == issuer]
             if any(u.commitment == commit(reveal) for u in theirs):
-                taken["reveals"] = tuple(sorted((*state.reveals, (tx.id, issuer, reveal))))
+                taken["reveals"] = _with(state.reveals, (tx.id, issuer, reveal))
                 taken["revealers"] = state.revealers | {issuer}
-                fresh = {u.id for u in theirs if u.id not in state.unlocked}
-                taken["locked"] = tuple(sorted(fresh.union(state.locked)))
+                if issuer not in state.revealers:
+                    taken["locked"] = reduce(_with, (u.id for u in theirs), state.locked)
         case ProposalBody() as body:
             taken["proposals"] = MappingProxyType({**state.proposals, tx.id: _proposal(tx.id, issuer, body)})
         case ShareBody() as body if (
@@ -151,7 +153,7 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
         ):
             taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
         case VerdictBody() as body if not (again and _known(state.verdicts, tx.id)):
-            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept)
+            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept, body.alignment_ppm)
             taken["verdicts"] = (*state.verdicts, verdict)
             if issuer == state.members.me:
                 taken["judged"] = (*state.judged, verdict)
@@ -164,6 +166,12 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
     if taken and not again:
         taken["heard"] = state.heard | bit
     return taken
+
+
+def _with(rows: tuple[Any, ...], row: Any) -> tuple[Any, ...]:
+    """Sorted rows and one more in its place."""
+    place = bisect(rows, row)
+    return (*rows[:place], row, *rows[place:])
 
 
 def _known(seen: tuple[Any, ...], tx_id: bytes) -> bool:

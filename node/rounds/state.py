@@ -165,6 +165,7 @@ class Verdict:
     issuer: int
     proposal: bytes
     accept: tuple[bool, ...]
+    alignment_ppm: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,25 @@
 """Who is to blame for bad sums, though nobody ever sees a single update: group tests decoded over rounds.
 
-Every round draws other groups, and of each group's opened sum a round leaves two results in the ledger: how far it points where
+Every round draws other groups, and of each group's opened sum a round leaves results in the ledger: how far it points where
 the members' own updates point (`alignment_ppm` of the verdicts), and whether the verdicts refused it. An *explanation* is a
 set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
 a member is how much better the best explanation with it fits than the best without it, in thousandths of a nat of log-likelihood:
 
     cost(A)  = PRIOR · |A|  +  Σ rounds, weighted by age  ( misfit(A, round) + price of broken and refused groups without a member of A )
+               +  Σ members without A  own(member)
     misfit   = min( CAP, Σ groups (y_g - μ f_g)² / 2s² ),    f_g = 1 - κ |A ∩ g| / |g|,  μ ≥ 0 the best fit of the round
+    own      = what its own verdicts say against a member (a CUSUM over rounds of `readings.opposing`)
     S_i      = min { cost(A) : i ∉ A } - min { cost(A) : i ∈ A }
 
-y_g is the trimmed mean of what the verdicts state of group g, s their spread; attackers pull a group's alignment down, as absent
+y_g is the trimmed mean of what the verdicts state of group g, s its deviation; attackers pull a group's alignment down, as absent
 members do (κ = 1) or as members that push the other way (κ = 2); the better of the two counts.
 
 Group testing of secure sums: Xhemrishi, Östman, Wachter-Zeh, Graell i Amat, "FedGT: Identification of malicious clients in
 federated learning with secure aggregation", IEEE TIFS 2025 (arXiv 2305.05506), which decodes overlapping groups of one round by
 their a-posteriori likelihood; here groups of one round are disjoint, so that no difference of sums shows fewer members, and
 rounds take the place of overlap. Alignment with trusted updates: Cao et al., "FLTrust", NDSS 2021. The best-explanation
-form of the likelihood ratio is the max-log one (Robertson, Villebrun, Hoeher 1995).
+form of the likelihood ratio is the max-log one (Robertson, Villebrun, Hoeher 1995); CUSUM: Page, "Continuous inspection
+schemes", Biometrika 1954, which finds who starts to lie late as soon as who always did.
 
 Whole numbers only, so that every member and auditor derives the same from the same ledger.
 """
@@ -30,6 +33,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from node.rounds.readings import UNIT, alignments, credible, noise, opposing, trimmed_mean
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -40,7 +45,7 @@ PRIOR: Final = 2_000
 BROKEN: Final = 4_000
 """Cost of a sum beyond the plan's bound, which honest members cannot make, if no attacker of an explanation explains it."""
 REFUSED: Final = 500
-"""Cost of a sum that the verdicts refused, which an unlucky round can make too, likewise."""
+"""Cost of a round's only sum, if the verdicts refused it, which an unlucky round can make too, likewise."""
 CAP: Final = 8_000
 """Largest misfit of one round: a single odd one decides nothing."""
 FLOOR: Final = 2_000
@@ -49,18 +54,17 @@ HALF_LIFE: Final = 16
 """Evidence counts half after so many finalised rounds: who is left out comes back in time, on probation."""
 WINDOW: Final = 64
 """Finalised rounds that are looked at; what is older counts less than a sixteenth."""
-LEAST_SPREAD: Final = 100
-"""Least s, in ten-thousandths: hospitals differ honestly, however well the verdicts agree."""
-FAR: Final = 3
-"""A verdict whose groups differ so many times as much as the middle verdict's is not counted as a result."""
+LEAST_SPREAD: Final = 50
+"""Least s, in ten-thousandths, however well the verdicts agree."""
+DIFFERENCE: Final = 3
+"""Honest groups' levels differ by one such part of the best one's, because hospitals do."""
+MOST_OWN: Final = 8_000
+"""Most that a member's own verdicts say against it."""
 MAX_SETS: Final = 1 << 16
 """Explanations looked at: as many attackers at a time as this allows, fewer than a third in any case."""
 
-PPM: Final = 1_000_000
 _PULLS: Final = (1, 2)
 """How far an attacker pulls: as if it were absent, or the other way."""
-_UNIT: Final = 100
-"""Parts per million in one ten-thousandth of an alignment."""
 _SHARE: Final = 840
 """Denominator of f: whole thirds, quarters, fifths, sixths, sevenths and eighths."""
 
@@ -86,6 +90,8 @@ class RoundResult:
     """What a finalised round's ledger says of its opened sums."""
 
     groups: tuple[GroupResult, ...]
+    issuers: tuple[int, ...] = ()
+    """Seats of the members whose verdicts state alignments, in the order of the verdicts' ids."""
 
 
 def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[int, int]:
@@ -109,7 +115,26 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
             seen[number] = seen[number] + weight * _misfit(channel, result, counts, pull) // 1024
     for first in range(0, len(seen), len(_PULLS)):
         costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
+    for seat, said in own_evidence(recent).items():
+        if seat in place:
+            costs = costs + said * (1 - sets[:, place[seat]])
     return {seat: _ratio(costs, sets[:, place[seat]] > 0) for seat in sorted(members)}
+
+
+def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
+    """What members' own verdicts say against them, by seat, thousandths of a nat, 0 to `MOST_OWN`.
+
+    Each round adds what `opposing` finds, after a sixteenth of what was there is forgotten; it never falls below 0, so that
+    nobody lays up credit by being honest for a while.
+    """
+    found: dict[int, int] = {}
+    for result in history:
+        whole = [_aligned(group) for group in result.groups if not group.broken]
+        spoken = opposing(whole) if len(whole) > 1 else (0,) * len(result.issuers)
+        for seat, said in zip(result.issuers, spoken, strict=True):
+            before = found.get(seat, 0)
+            found[seat] = min(MOST_OWN, max(0, before - before // HALF_LIFE + said))
+    return found
 
 
 def excluded(
@@ -162,24 +187,16 @@ def explanations(members: int) -> NDArray[np.int64]:
     return rows
 
 
-def trimmed_mean(values: Sequence[int]) -> int:
-    """The mean, rounded down, of what is left without the lowest and the highest third.
-
-    Fewer liars than a third move it no further than honest values reach.
-    """
-    ordered, cut = sorted(values), (len(values) - 1) // 3
-    kept = ordered[cut : len(ordered) - cut]
-    return sum(kept) // len(kept)
-
-
 def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    price = np.array([BROKEN if group.broken else 0 if group.accepted else REFUSED for group in result.groups])
+    alone = sum(not group.broken for group in result.groups) < 2
+    refused = REFUSED if alone else 0  # where there are others, what the verdicts state of each says more
+    price = np.array([BROKEN if group.broken else 0 if group.accepted else refused for group in result.groups])
     cost: NDArray[np.int64] = (price[:, None] * (counts == 0)).sum(axis=0)
     return cost
 
 
 def _aligned(group: GroupResult) -> tuple[int, ...]:
-    return tuple(2 * value - PPM for value in group.alignments_ppm)
+    return alignments(group.alignments_ppm)
 
 
 def _gained(group: GroupResult) -> tuple[int, ...]:
@@ -202,45 +219,20 @@ def _misfit(
     stated = credible([channel(group) for group in groups])
     if len(stated) < 2 or not stated[0]:
         return np.zeros(counts.shape[1], np.int64)
-    y: NDArray[np.int64] = np.array([trimmed_mean(values) // _UNIT for values in stated], np.int64)[:, None]
+    y: NDArray[np.int64] = np.array([trimmed_mean(values) // UNIT for values in stated], np.int64)[:, None]
     sizes: NDArray[np.int64] = np.array([len(group.members) for group in groups], np.int64)[:, None]
     f = (sizes - pull * counts) * _SHARE // sizes
     along = np.maximum((f * y).sum(axis=0), 0)
     fitted = along * along // np.maximum((f * f).sum(axis=0), 1)
     rest = (y * y).sum(axis=0) - fitted
-    cost: NDArray[np.int64] = np.minimum(1000 * rest // (2 * _spread(stated) ** 2), CAP)
+    cost: NDArray[np.int64] = np.minimum(1000 * rest // (2 * variance(stated, int(y.max()))), CAP)
     return cost
 
 
-def credible(stated: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """What verdicts state of each group, without those whose groups differ `FAR` times as much as the middle verdict's do.
-
-    Cutting off extremes group by group would leave a lie that praises one group and blames another half its effect.
-    """
-    rows = list(zip(*stated, strict=True))
-    reach = [max(row) - min(row) for row in rows]
-    if not rows:
-        return [() for _ in stated]
-    most = FAR * sorted(reach)[(len(reach) - 1) // 2]
-    kept = [row for row, wide in zip(rows, reach, strict=True) if wide <= most]
-    return list(zip(*kept, strict=True))
-
-
-def _spread(stated: Sequence[Sequence[int]]) -> int:
-    """The deviation s of a group's trimmed mean, ten-thousandths: from the middle of how far verdicts differ in the groups' contrasts.
-
-    The middle value, so that liars cannot blind the test by making everything look uncertain.
-    """
-    rows = list(zip(*stated, strict=True))
-    means = [sum(row) // len(row) for row in rows]
-    away = []
-    for values in stated:
-        contrasts = [value - mean for value, mean in zip(values, means, strict=True)]
-        middle = sorted(contrasts)[len(contrasts) // 2]
-        away += [abs(contrast - middle) for contrast in contrasts]
-    deviation = 1483 * sorted(away)[len(away) // 2] // (1000 * _UNIT)
-    spread: int = LEAST_SPREAD + deviation * 100 // math.isqrt(10_000 * len(rows))
-    return spread
+def variance(stated: Sequence[Sequence[int]], best: int) -> int:
+    """s², in ten-thousandths squared: of the verdicts' noise, and of honest hospitals that differ, the more the higher the best level."""
+    chance, honest = 3 * noise(stated) // 5, max(0, best) // DIFFERENCE
+    return LEAST_SPREAD * LEAST_SPREAD + chance * chance + honest * honest
 
 
 def _ratio(costs: NDArray[np.int64], inside: NDArray[np.bool_]) -> int:

@@ -18,6 +18,7 @@ def made(text: str, first=None, number: int = 3):
 
 def test_updates():
     np.testing.assert_array_equal(made("sign-flip@1"), -DELTA)
+    np.testing.assert_array_equal(made("covert@1"), -DELTA)
     np.testing.assert_array_equal(made("scaled:100@1"), DELTA * 100)
     np.testing.assert_array_equal(made("scaled:-2@1"), DELTA * -2)
     np.testing.assert_array_equal(made("stale@1", first=DELTA * 3), DELTA * 3)
@@ -52,3 +53,4 @@ def test_verdicts():
     assert told_alignments(parse_attack("sign-flip@1", 4), (1, 2), groups) == (1, 2)
     assert told_alignments(parse_attack("colluding@3", 4), (1, 2), groups) == (0, PPM)
     assert told_alignments(parse_attack("inflated-score@1", 4), (1, 2), groups) == (PPM, PPM)
+    assert told_alignments(parse_attack("covert@1", 4), (1, 2), groups) == (PPM - 1, PPM - 2)

@@ -198,7 +198,7 @@ def test_flower_is_put_beside_ours_round_by_round():
 def test_folds_are_put_together_before_they_are_scored(split):
     options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
                         learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, validation=0.0, hospitals=2,
-                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False)  # fmt: skip
+                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False, one_place_only=False)  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
     assert len(listed) == 3 * 4
     runs = [
@@ -265,6 +265,17 @@ def test_one_place_with_a_hospitals_steps_is_an_arm_of_its_own(capsys):
     with pytest.raises(SystemExit):
         learning.main([*LITTLE, "--hospitals", "2", "--epochs", "3", "--equal-steps"])
     assert "a multiple of --hospitals" in capsys.readouterr().err
+
+
+def test_one_place_only_leaves_the_hospitals_out(tmp_path):
+    file = tmp_path / "found.json"
+    words = [*LITTLE, "--hospitals", "2", "--folds", "2", "--one-place-only", "--out", str(tmp_path)]
+    assert learning.main([*words, "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert [row["name"] for row in found["rows"] if row["table"] == "mean over seeds"] == [CENTRAL]
+    assert found["targets"] == []
+    held = learning.targets([o for o in made() if o.arm == CENTRAL], "lung_ultrasound_128")
+    assert [target.name for target in held] == ["one place"]
 
 
 def test_thresholds_are_chosen_on_images_that_nobody_trains_on(capsys):

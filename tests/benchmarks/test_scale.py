@@ -1,4 +1,4 @@
-"""The counting of `benchmarks.scale`, and that its unit costs come from real ciphertexts, transactions and dealings."""
+"""The counting, the tables and the unit costs of `benchmarks.scale`; what it simulates: `test_scaling`."""
 
 import math
 
@@ -6,7 +6,9 @@ import pytest
 
 from benchmarks import scale as bench
 from benchmarks.gas import Cost
-from benchmarks.scale import Units, load_of
+from benchmarks.scaling import tables, units
+from benchmarks.scaling.cases import AS_BUILT, TEN_GROUPS, cases, cohort_of
+from benchmarks.scaling.counting import Units, load_of
 from crypto.locking import locked_bytes
 from crypto.opening import partial_bytes
 from crypto.parameters import STANDARD
@@ -32,7 +34,7 @@ def test_three_hospitals_are_counted_by_hand():
     assert load.openings_bytes == pytest.approx(4 / 3 * 2 * partial_bytes(STANDARD))
     assert load.ledger_bytes == pytest.approx(2 * 8.5 * 379)
     hashed = 4 * locked_bytes(STANDARD) + 4 * partial_bytes(STANDARD)
-    parts = (1.0, 3 * 0.3, 2 / 3 * 0.3, 2 * 0.01, 3 * 8.5 * 0.001, hashed * 1e-6)
+    parts = (1.0, 3 * 0.5, 2 / 3 * 0.3, 2 * 0.01, 3 * 8.5 * 0.001, hashed * 1e-6)
     assert load.seconds == pytest.approx(sum(parts))
     assert load.ceremony_bytes == 2 * (1000 + 30)
     assert load.bytes == load.updates_bytes + load.openings_bytes + load.ledger_bytes
@@ -45,31 +47,68 @@ def test_openings_grow_with_members_and_groups():
 
 
 def cost(members):
-    return Cost(members, 0, 0, 100, 200, 1000 + 5 * members, 0)
+    return Cost(members, 0, 7, 100, 200, 1000 + 5 * members, 0)
 
 
-def test_gas_is_the_line_through_what_was_measured():
-    result = bench.summarise(UNITS, [cost(4), cost(10), cost(50)])
-    rows = [row for row in result.rows if row.table == bench.AS_BUILT]
-    assert [row.figures["gas"] for row in rows] == [1350, 1800, 6300]
-    assert [row.name for row in rows] == ["10", "100", "1,000 *"]
-    assert [row.figures["groups"] for row in rows] == [3, 33, 333]
-    few = [row.figures["groups"] for row in result.rows if row.table == bench.TEN_GROUPS]
-    assert few == [3, 10, 10]
+@pytest.fixture(scope="module")
+def found():
+    """Rounds of 10 and 30 hospitals; the larger also in cohorts of eight."""
+    return cases(UNITS, (10, 30), (8,))
 
 
-def test_what_grows_faster_than_the_logarithm_is_said_to_miss():
-    targets = bench.summarise(UNITS, [cost(4), cost(10)]).targets
-    assert [target.holds for target in targets] == [False, False]
-    assert targets[0].value > targets[1].value > 9
-    assert (1 + math.log(1000)) / (1 + math.log(100)) < bench.LOGARITHMIC
+def test_every_consortium_is_simulated_before_and_after(found):
+    shown = [(case.table, case.hospitals, case.setting.members, case.setting.groups) for case in found]
+    assert shown == [
+        (AS_BUILT, 10, 10, 3),
+        (AS_BUILT, 30, 30, 10),
+        (TEN_GROUPS, 10, 10, 3),
+        (TEN_GROUPS, 30, 30, 10),
+        (cohort_of(8), 10, 8, 2),
+        (cohort_of(8), 30, 8, 2),
+    ]
+
+
+def test_gas_is_the_line_through_what_was_measured(found):
+    result = tables.summarise(UNITS, [cost(4), cost(10), cost(50)], found, {10: 158})
+    rows = [row for row in result.rows if row.table == tables.CHAIN]
+    assert [row.figures["gas"] for row in rows] == [1350, 1450, 1350, 1450, 1340, 1340]
+    assert [row.figures["ceremony_gas"] for row in rows] == [70, 210, 70, 210, 56, 56]
+    ceremony = 7 * (1000 + 8 * 10) / 10
+    assert rows[-1].figures["member_with_ceremony_bytes"] == found[-1].member_bytes + ceremony
+    assert rows[-1].figures["mean_with_ceremony_bytes"] == pytest.approx(found[-1].mean_bytes + 8 / 30 * ceremony)
+    talk = [row.figures for row in result.rows if row.table == tables.TALK]
+    assert [row["each_update_alone"] for row in talk] == [158, None]
+
+
+def test_what_grows_faster_than_the_logarithm_is_said_to_miss(found, monkeypatch):
+    monkeypatch.setattr(tables, "FROM", 10)
+    monkeypatch.setattr(tables, "TO", 30)
+    targets = tables.summarise(UNITS, [cost(4), cost(10)], found, {}).targets
+    assert [target.holds for target in targets] == [False, False, True, True]
+    before, _, member, mean = (target.value for target in targets)
+    assert 3 < before < 9, "three times the updates, and nine times the openings"
+    assert member == pytest.approx(1.0, rel=1e-3), "a cohort's members are spared what the others do"
+    assert mean < member
+    assert (1 + math.log(1000)) / (1 + math.log(100)) < tables.LOGARITHMIC
+
+
+def test_the_picture_has_a_curve_for_each_kind(found):
+    drawn = tables.picture(found)
+    names = ("all, groups of 3", "all, ten groups", "cohort of 8", "cohort of 8, mean")
+    assert [f">{name}</text>" in drawn for name in names] == [True] * 4
+
+
+def test_impossible_sizes_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--members", "3"])
+    assert "3: simulated are 4 to 4,096 members" in capsys.readouterr().err
 
 
 def test_unit_costs_are_of_real_things(monkeypatch):
-    monkeypatch.setattr(bench, "SAMPLE_CHUNKS", 1)
-    found = bench._crypto(2, 2, 1)
+    monkeypatch.setattr(units, "SAMPLE_CHUNKS", 1)
+    found = units._crypto(2, 2, 1)
     assert min(found.seal, found.unlock, found.total, found.partial, found.combine) > 0
-    assert 0 < bench._digest_seconds(1) < 1e-6
-    assert bench._verify_seconds(1, count=3) > 0
-    few, more = bench._dealing_bytes(2), bench._dealing_bytes(6)
+    assert 0 < units._digest_seconds(1) < 1e-6
+    assert units._verify_seconds(1, count=3) > 0
+    few, more = units._dealing_bytes(2), units._dealing_bytes(6)
     assert few < more < few + 4 * 1000, "the public part and one share, whatever N; the header names all members"

@@ -40,6 +40,41 @@ def test_fewer_than_a_third_decide_nothing(members):
         assert accepted_groups(verdicts([[False]] * honest + [[True]] * liars), 1) == (False,)
 
 
+def stating(rows, refused=()) -> list[Verdict]:
+    """Verdicts that state alignments; all of them refuse the groups in `refused`."""
+    votes = [tuple(g not in refused for g in range(len(rows[0]))) for _ in rows]
+    return [Verdict(bytes([k]) * 32, k, bytes(32), votes[k], tuple(row)) for k, row in enumerate(rows)]
+
+
+ROWS = [(560_000 + 1000 * k, 520_000 - 1000 * k, 550_000) for k in range(7)]
+"""Cosines of some 0.12, 0.03 and 0.1."""
+
+
+def test_a_sum_that_lags_is_left_out_where_the_plan_compares_sums():
+    assert accepted_groups(stating(ROWS), 3, 7) == (True, False, True)
+    assert accepted_groups(stating(ROWS), 3) == (True, True, True)
+    assert accepted_groups(stating(ROWS), 3, 8) == (True, True, True), "fewer state them than a quorum"
+
+
+def test_a_little_less_than_the_best_is_chance():
+    assert accepted_groups(stating([(504_000, 500_000)] * 7), 2, 7) == (True, True)
+    assert accepted_groups(stating([(560_000, 540_000)] * 7), 2, 7) == (True, True)
+    assert accepted_groups(stating([(490_000, 489_000)] * 7), 2, 7) == (True, True), "nobody points along: nobody lags"
+
+
+def test_a_sum_that_the_votes_refuse_is_no_yardstick():
+    """A sum beyond the bound may point wherever its maker likes."""
+    rows = [(990_000, 560_000, 550_000)] * 7
+    assert accepted_groups(stating(rows), 3, 7) == (True, False, False)
+    assert accepted_groups(stating(rows, refused=(0,)), 3, 7) == (False, True, True)
+
+
+@pytest.mark.parametrize("lie", [(0, 10**6, 10**6), (10**6, 0, 0), (620_000, 480_000, 480_000)])
+def test_liars_neither_save_a_lagging_sum_nor_fell_a_good_one(lie):
+    """Of seven counted verdicts three are lies, the most there are among ten members."""
+    assert accepted_groups(stating([*ROWS[:4], *[lie] * 3]), 3, 7) == (True, False, True)
+
+
 SIZE = 6
 BASE = hnp.arrays(np.float32, SIZE, elements=st.floats(-3, 3, width=32))
 SUM = hnp.arrays(np.int64, SIZE, elements=st.integers(-(10**6), 10**6))

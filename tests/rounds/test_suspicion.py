@@ -11,24 +11,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rounds.groups import draw_groups
+from node.rounds.readings import (
+    FAR,
+    LEAST_GAP,
+    LEAST_NOISE,
+    MOST_AGAINST,
+    MOST_FOR,
+    alignments,
+    credible,
+    opposing,
+    trimmed_mean,
+)
 from node.rounds.suspicion import (
     BROKEN,
     CAP,
+    DIFFERENCE,
     FLOOR,
     HALF_LIFE,
+    LEAST_SPREAD,
     MAX_SETS,
+    MOST_OWN,
     PRIOR,
     REFUSED,
     WINDOW,
     GroupResult,
     RoundResult,
-    credible,
     excluded,
     explanations,
     named,
+    own_evidence,
     rests,
     suspicion,
-    trimmed_mean,
+    variance,
 )
 
 MEMBERS = frozenset(range(10))
@@ -51,7 +65,7 @@ def noisy(
         share = sum(-pull if member in liars else 1 for member in group) / len(group)
         stated = [round((1 + honest * share + chance.gauss(0, 2.5 * noise)) / 2 * 1000) * 1000 for _ in range(10)]
         results.append(GroupResult(tuple(group), True, False, tuple(0 for _ in stated), tuple(stated)))
-    return RoundResult(tuple(results))
+    return RoundResult(tuple(results), tuple(range(10)))
 
 
 def partition(chance: random.Random, members=10, least=3):
@@ -124,7 +138,7 @@ def test_colluding_verdicts_do_not_turn_the_suspicion_round():
                 groups.append(
                     GroupResult(group.members, True, False, group.gains_ppm, (*group.alignments_ppm[:7], lie, lie, lie))
                 )
-            lied.append(RoundResult(tuple(groups)))
+            lied.append(RoundResult(tuple(groups), result.issuers))
         suspects = {seat for seat, value in suspicion(lied, MEMBERS).items() if value >= FLOOR}
         wrongly, found = wrongly + len(suspects - liars), found + len(suspects & liars)
     assert wrongly <= 1
@@ -169,7 +183,8 @@ def test_the_same_history_always_gives_the_same_whatever_the_order_of_verdicts(s
             tuple(
                 GroupResult(g.members, g.accepted, g.broken, g.gains_ppm, tuple(g.alignments_ppm[k] for k in order))
                 for g in result.groups
-            )
+            ),
+            tuple(order),
         )
         for result in history
     ]
@@ -181,9 +196,11 @@ def test_it_is_pinned():
     history = played({1, 4, 7}, 8, 11, pull=1)
     assert suspicion(history, MEMBERS) == PINNED
     assert (PRIOR, BROKEN, REFUSED, CAP, FLOOR, HALF_LIFE, WINDOW) == (2000, 4000, 500, 8000, 2000, 16, 64)
+    assert (LEAST_SPREAD, DIFFERENCE, MOST_OWN, FAR, LEAST_GAP) == (50, 3, 8000, 3, 100)
+    assert (LEAST_NOISE, MOST_AGAINST, MOST_FOR) == (50, 3000, 500)
 
 
-PINNED = {0: -24089, 1: 7808, 2: -24419, 3: -14718, 4: 4803, 5: -13262, 6: -21955, 7: 13769, 8: -17078, 9: -18671}
+PINNED = {0: -16042, 1: 5262, 2: -14481, 3: -10768, 4: 1365, 5: -6254, 6: -11281, 7: 7098, 8: -8127, 9: -8494}
 
 
 def slow(history, members):
@@ -197,8 +214,9 @@ def slow(history, members):
         for age, result in enumerate(reversed(history)):
             weight = 1024 >> (age // HALF_LIFE)
             hit = [len(liars & set(group.members)) for group in result.groups]
+            alone = sum(not group.broken for group in result.groups) < 2
             price = sum(
-                BROKEN if group.broken else 0 if group.accepted else REFUSED
+                BROKEN if group.broken else REFUSED if alone and not group.accepted else 0
                 for group, count in zip(result.groups, hit, strict=True)
                 if not count
             )
@@ -208,6 +226,7 @@ def slow(history, members):
                     seen[name, pull] = (
                         seen.get((name, pull), 0) + weight * _slow_misfit(result, hit, name, pull) // 1024
                     )
+        total += sum(said for seat, said in own_evidence(history).items() if seat in members - liars)
         costs.append(
             total + sum(min(seen.get((name, 1), 0), seen.get((name, 2), 0)) for name in ("alignments_ppm", "gains_ppm"))
         )
@@ -220,8 +239,6 @@ def slow(history, members):
 
 
 def _slow_misfit(result, hit, name, pull):
-    from node.rounds.suspicion import _spread
-
     kept = [(group, count) for group, count in zip(result.groups, hit, strict=True) if not group.broken]
     stated = credible([getattr(group, name) for group, _ in kept])
     if len(kept) < 2 or not stated[0]:
@@ -232,7 +249,7 @@ def _slow_misfit(result, hit, name, pull):
     f = [(len(group.members) - pull * count) * 840 // len(group.members) for group, count in kept]
     along = max(0, sum(a * b for a, b in zip(f, y, strict=True)))
     rest = sum(a * a for a in y) - along * along // max(1, sum(a * a for a in f))
-    return min(CAP, 1000 * rest // (2 * _spread(stated) ** 2))
+    return min(CAP, 1000 * rest // (2 * variance(stated, max(y))))
 
 
 @settings(deadline=None, max_examples=40)
@@ -252,7 +269,7 @@ def test_fast_and_slow_agree(seed, members, rounds):
             )
             for g in result.groups
         ]
-        history.append(RoundResult(tuple(groups)))
+        history.append(RoundResult(tuple(groups), tuple(chance.sample(range(12), 10))))
     assert suspicion(history, everybody) == slow(history, everybody)
 
 
@@ -287,6 +304,61 @@ def test_a_liar_among_four_is_found_though_there_is_only_one_group():
             if out:
                 break
         assert out == {2}
+
+
+def turned(result: RoundResult, liars) -> RoundResult:
+    """The same round, where the liars' verdicts are honest about updates that point the other way."""
+    sign = [-1 if seat in liars else 1 for seat in result.issuers]
+    groups = [
+        GroupResult(
+            g.members,
+            g.accepted,
+            g.broken,
+            g.gains_ppm,
+            tuple(500_000 + way * (value - 500_000) for way, value in zip(sign, g.alignments_ppm, strict=True)),
+        )
+        for g in result.groups
+    ]
+    return RoundResult(tuple(groups), result.issuers)
+
+
+def test_who_says_that_its_update_points_the_other_way_is_found_in_a_few_rounds():
+    liars, early = {1, 4, 7}, []
+    for seed in range(6):
+        history = [turned(result, liars) for result in played(liars, 5, seed, pull=1)]
+        suspects = {seat for seat, value in suspicion(history, MEMBERS).items() if value >= FLOOR}
+        assert suspects <= liars
+        early.append(len(suspects))
+    assert sum(early) >= 0.7 * 6 * 3
+
+
+def test_a_verdict_speaks_against_its_own_member_alone():
+    """Whatever some state, the others' own evidence stays within what their own rows can give them."""
+    rounds = played(set(), 6, 3, pull=0)
+    against = own_evidence([turned(result, {2}) for result in rounds])
+    assert against[2] > 0
+    assert all(said == 0 for seat, said in against.items() if seat != 2)
+    assert all(said == 0 for said in own_evidence(rounds).values())
+
+
+def test_data_that_are_merely_odd_are_no_evidence():
+    """A row at right angles to every sum: it does not point along with the others, and not against them."""
+    stated = [alignments((540_000,) * 7 + (500_000,)), alignments((545_000,) * 7 + (500_000,))]
+    odd, others = opposing(stated)[-1], opposing(stated)[:-1]
+    assert odd < 0
+    assert all(value <= odd for value in others)
+    assert opposing(stated[:1]) == (0,) * 8, "one sum cannot be told from chance"
+    assert opposing([]) == ()
+
+
+def test_own_evidence_is_forgotten_and_lays_up_no_credit():
+    honest, lying = played({1}, 20, 5, pull=1), [turned(result, {1}) for result in played({1}, 8, 6, pull=1)]
+    late = own_evidence([*honest, *lying])[1]
+    assert late == own_evidence(lying)[1] > 0
+    silent = simple([g.members for g in lying[0].groups])
+    assert own_evidence([*lying, silent])[1] == late, "who states nothing stays where it was"
+    reformed = [own_evidence([*lying, *honest[:n]])[1] for n in range(21)]
+    assert reformed[0] > 0 == reformed[-1]
 
 
 def test_suspicion_for_people():

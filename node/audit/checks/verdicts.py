@@ -31,13 +31,15 @@ def check(dossier: Dossier, link: Link) -> tuple[VerdictBody, ...]:
         if issuer in issuers:
             link.falsified(f"verdict {verdict.id}", f"a second verdict of member {issuer} is counted")
         issuers.add(issuer)
-        votes.append(Verdict(tx_id, issuer, body.proposal, body.accept))
+        votes.append(Verdict(tx_id, issuer, body.proposal, body.accept, body.alignment_ppm))
         bodies.append(body)
     if len(issuers) < dossier.here.quorum:
         link.falsified("verdicts", f"{len(issuers)} members' verdicts hold, a quorum is {dossier.here.quorum}")
-    accepted = accepted_groups(votes, len(predicate.groups))
     stated = tuple(group.accepted for group in predicate.groups)
-    link.equal("decision", "which groups entered the model", stated, accepted)
+    if not missing(link, plan=dossier.plan) and dossier.plan is not None:
+        compared_by = dossier.here.quorum if dossier.plan.defence == "suspicion" else None
+        accepted = accepted_groups(votes, len(predicate.groups), compared_by)
+        link.equal("decision", "which groups entered the model", stated, accepted)
     if not any(stated):
         link.equal("decision", "the model where no group was accepted", predicate.model.sha256, predicate.base)
     return tuple(bodies)

@@ -140,7 +140,8 @@ def build_statement(
     if tuple(share.member for share in shares) != proposal.openers:
         raise RoundProblem(f"{len(shares)} shares of {len(proposal.openers)} openers are here; waiting for the others")
     counted = state.verdicts_named(verdicts, proposal.sums_root)
-    accepted = accepted_groups(counted, len(proposal.groups))
+    compared_by = state.members.quorum if plan.defence == "suspicion" else None
+    accepted = accepted_groups(counted, len(proposal.groups), compared_by)
     model, sealed = _model(ports, state, proposal, shares, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)

@@ -3,6 +3,7 @@
 import base64
 
 import ledger
+import suspicion
 from common import SETS, Missing, canonical_json, demand, sized, two_thirds, word, words
 from primitives import cid_text, keccak, merkle_root, recover, sha256, uncbor
 from update_checks import Updates
@@ -37,7 +38,7 @@ class Round(Updates):
         opened = check("groups", self.groups, p, txs, plan)
         check("sums", self.sums, p, txs, signed, self.reveals)
         check("openings", self.openings, p, txs, plan)
-        check("verdicts", self.verdicts, p, txs)
+        check("verdicts", self.verdicts, p, txs, plan)
         check("outcome", self.outcome, p, signed, opened)
         return p
 
@@ -201,14 +202,14 @@ class Round(Updates):
             )
             demand(len(manifest["groups"]) == len(p["groups"]), "a share manifest of other groups")
 
-    def verdicts(self, p, txs):  # 14
+    def verdicts(self, p, txs, plan):  # 14
         demand(
             len({v["issuer"] for v in p["verdicts"]}) == len(p["verdicts"]) >= self.quorum,
             "verdicts are too few or repeated",
         )
         root = bytes.fromhex(p["sums_root"])
         about = {x["proposal"] for x in self.row.proposals if x["sumsRoot"] == root} | {self.proposal.id}
-        votes = []
+        bodies = []
         for v in p["verdicts"]:
             tx = txs.get(bytes.fromhex(v["id"]))
             demand(tx and (tx.kind, tx.round) == ("verdict", self.number), f"verdict {v['id']} is not in the segment")
@@ -217,8 +218,12 @@ class Round(Updates):
                 f"verdict {v['id']} is another's",
             )
             demand(len(tx.body["accept"]) == len(p["groups"]), f"verdict {v['id']} votes on other groups")
-            votes.append(tx.body["accept"])
-        accepted = [2 * sum(not vote[g] for vote in votes) <= len(votes) for g in range(len(p["groups"]))]
+            bodies.append(tx.body)
+        groups = range(len(p["groups"]))
+        accepted = [2 * sum(not body["accept"][g] for body in bodies) <= len(bodies) for g in groups]
+        if plan.get("defence", "votes") != "votes":
+            behind = suspicion.lagging(bodies, [g for g in groups if accepted[g]], self.quorum)
+            accepted = [yes and g not in behind for g, yes in enumerate(accepted)]
         demand(accepted == [group["accepted"] for group in p["groups"]], "the votes decide otherwise")
         demand(any(accepted) or p["model"]["sha256"] == p["base"], "no group was accepted, yet the model is new")
 

@@ -1,4 +1,4 @@
-"""Who may be left out of a round's sums by what earlier rounds say (docs/spec/suspicion.md)."""
+"""Who may be left out of a round's sums by what earlier rounds say, and which sums lag (docs/spec/suspicion.md)."""
 
 from itertools import combinations
 from math import comb, isqrt
@@ -7,7 +7,7 @@ from common import demand
 
 
 def drawing(past, members, listed, least, defence):
-    """(seats left out, whether a single group leaves out one more); `past`: (seats, accepted, verdict bodies) a round."""
+    """(seats left out, whether a single group leaves out one more); `past`: (seats, accepted, {seat: verdict body}) a round."""
     if defence == "votes":
         return set(), False
     past = past[-64:]
@@ -28,7 +28,11 @@ def drawing(past, members, listed, least, defence):
 
 def _blame(past, members):
     seats = sorted(set(members).union(*(group for groups, _, _ in past for group in groups)))
-    costs = {liars: _cost(past, liars) for liars in _explanations(seats)}
+    own = _own(past)
+    costs = {
+        liars: _cost(past, liars) + sum(said for seat, said in own.items() if seat in seats and seat not in liars)
+        for liars in _explanations(seats)
+    }
     with_, without = {}, {}
     for liars, cost in costs.items():
         for seat in seats:
@@ -46,16 +50,15 @@ def _explanations(seats):
 
 def _cost(past, liars):
     total, seen = 2000 * len(liars), {}
-    for age, (groups, accepted, bodies) in enumerate(reversed(past)):
-        weight = 1024 >> age // 16
+    for age, (groups, accepted, verdicts) in enumerate(reversed(past)):
+        weight, bodies = 1024 >> age // 16, list(verdicts.values())
         hit = [len(liars & set(group)) for group in groups]
-        total += weight * sum(_price(bodies, accepted, k) for k, count in enumerate(hit) if count == 0) // 1024
-        whole = [k for k in range(len(groups)) if _price(bodies, accepted, k) < 4000]
-        told = [
-            [2 * a - 10**6 for a in map(body["alignment_ppm"].__getitem__, whole)]
-            for body in bodies
-            if "alignment_ppm" in body
-        ]
+        broken = _broken(bodies, len(groups))
+        whole = [k for k in range(len(groups)) if not broken[k]]
+        refused = 500 if len(whole) < 2 else 0
+        price = [4000 if broken[k] else 0 if accepted[k] else refused for k in range(len(groups))]
+        total += weight * sum(price[k] for k, count in enumerate(hit) if count == 0) // 1024
+        told = list(_told(verdicts, whole).values())
         gained = [[body["scores_ppm"][k] - body["base_ppm"] for k in whole] for body in bodies]
         for channel, rows in (("told", told), ("gained", gained)):
             for pull in (1, 2):
@@ -64,34 +67,89 @@ def _cost(past, liars):
     return total + sum(min(seen[channel, 1], seen[channel, 2]) for channel in ("told", "gained"))
 
 
-def _price(bodies, accepted, number):
-    if 2 * sum(body["scores_ppm"][number] == 0 for body in bodies) > len(bodies):
-        return 4000
-    return 0 if accepted[number] else 500
+def _broken(bodies, groups):
+    return [2 * sum(body["scores_ppm"][k] == 0 for body in bodies) > len(bodies) for k in range(groups)]
 
 
-def _misfit(rows, groups, hit, pull):
-    if len(groups) < 2 or not rows:
-        return 0
+def _told(verdicts, groups):
+    return {
+        seat: [2 * body["alignment_ppm"][k] - 10**6 for k in groups]
+        for seat, body in verdicts.items()
+        if "alignment_ppm" in body
+    }
+
+
+def _believed(rows):
     reach = [max(row) - min(row) for row in rows]
     most = 3 * sorted(reach)[(len(reach) - 1) // 2]
     rows = [row for row, wide in zip(rows, reach, strict=True) if wide <= most]
     demand(rows, "no verdict is left")
+    return rows
+
+
+def _levels(rows):
     y = []
     for column in zip(*rows, strict=True):
         cut = (len(column) - 1) // 3
         kept = sorted(column)[cut : len(column) - cut]
         y.append(sum(kept) // len(kept) // 100)
+    return y
+
+
+def _misfit(rows, groups, hit, pull):
+    if len(groups) < 2 or not rows:
+        return 0
+    rows = _believed(rows)
+    y = _levels(rows)
     f = [(len(group) - pull * count) * 840 // len(group) for group, count in zip(groups, hit, strict=True)]
     along = max(0, sum(a * b for a, b in zip(f, y, strict=True)))
     rest = sum(a * a for a in y) - along * along // max(1, sum(a * a for a in f))
-    return min(8000, 1000 * rest // (2 * _spread(rows) ** 2))
+    variance = 50**2 + (3 * _noise(rows) // 5) ** 2 + (max(0, *y) // 3) ** 2
+    return min(8000, 1000 * rest // (2 * variance))
 
 
-def _spread(rows):
+def _noise(rows):
     means, away = [sum(row) // len(row) for row in rows], []
     for column in zip(*rows, strict=True):
         contrasts = [value - mean for value, mean in zip(column, means, strict=True)]
         middle = sorted(contrasts)[len(contrasts) // 2]
         away += [abs(contrast - middle) for contrast in contrasts]
-    return 100 + 1483 * sorted(away)[len(away) // 2] // 100_000 * 100 // isqrt(10_000 * len(rows))
+    return 1483 * sorted(away)[len(away) // 2] // 100_000 * 100 // isqrt(10_000 * len(rows))
+
+
+def _own(past):
+    """What each member's own verdicts say against it."""
+    found = {}
+    for groups, _, verdicts in past:
+        broken = _broken(list(verdicts.values()), len(groups))
+        whole = [k for k in range(len(groups)) if not broken[k]]
+        for seat, said in _against(_told(verdicts, whole)).items():
+            before = found.get(seat, 0)
+            found[seat] = min(8000, max(0, before - before // 16 + said))
+    return found
+
+
+def _against(told):
+    rows = list(told.values())
+    y = _levels(_believed(rows)) if rows and len(rows[0]) > 1 else []
+    length = isqrt(sum(a * a for a in y))
+    if not length:
+        return dict.fromkeys(told, 0)
+    rows = [[value // 100 for value in row] for row in rows]
+    t = [sum(a * b for a, b in zip(row, y, strict=True)) // length for row in rows]
+    beside = sorted(
+        abs(a - each * b // length) for row, each in zip(rows, t, strict=True) for a, b in zip(row, y, strict=True)
+    )
+    spread, usual = 50 + 13 * beside[len(beside) // 2] // 10, max(0, sorted(t)[len(t) // 2])
+    found = [-1000 * usual * (2 * each + usual) // (2 * (spread**2 + usual**2 // 4)) for each in t]
+    return {seat: max(-500, min(3000, said)) for seat, said in zip(told, found, strict=True)}
+
+
+def lagging(bodies, kept, quorum):
+    """Of the sums that the votes accept, those that point less than half as far along the members' updates as the best."""
+    rows = list(_told(dict(enumerate(bodies)), kept).values())
+    if len(kept) < 2 or len(rows) < quorum:
+        return set()
+    rows = _believed(rows)
+    y = [sorted(column)[len(column) // 2] // 100 for column in zip(*rows, strict=True)]
+    return {k for k, level in zip(kept, y, strict=True) if 2 * level < max(y) and max(y) - level > 100 + _noise(rows)}

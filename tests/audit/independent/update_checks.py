@@ -71,7 +71,7 @@ class Updates:
         return values
 
     def past(self):
-        """(seats of each group, which were accepted, the counted verdicts' bodies) of the finalised rounds before, oldest first."""
+        """(seats of each group, which were accepted, {seat: counted verdict's body}) of the finalised rounds before, oldest first."""
         found = []
         for number, row in sorted(self.chain.rounds.items()):
             if not row.final or number >= self.number:
@@ -83,7 +83,7 @@ class Updates:
             seat = {account: seat for seat, account in row.members.items()}
             seats = [seat[bytes.fromhex(u["issuer"][2:])] for u in p["updates"]]
             groups = [{seats[at] for at in group["updates"]} for group in p["groups"]]
-            counted = [bodies[bytes.fromhex(v["id"])] for v in p["verdicts"]]
+            counted = {seat[bytes.fromhex(v["issuer"][2:])]: bodies[bytes.fromhex(v["id"])] for v in p["verdicts"]}
             found.append((groups, [group["accepted"] for group in p["groups"]], counted))
         return found
 
