@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from eth_utils.crypto import keccak
+
 from chain.standing import Standing
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ class Draw:
     """What the contract says it drew by."""
     left_behind: bytes | None
     """The seed that the rounds before left behind; None before the first round, when it follows from the consortium's id."""
+
+    def due_seed(self, consortium: bytes) -> bytes:
+        """The seed that it had to be drawn by.
+
+        Args:
+            consortium: Its id, 32 bytes.
+        """
+        return self.left_behind or keccak(consortium)
 
 
 @dataclass(frozen=True)

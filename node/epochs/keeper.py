@@ -110,7 +110,7 @@ class Keeper:
         self._said: set[str] = set()
         self._idle_since: float | None = None
         self.doing = ""
-        """What this member does or waits for, for people; empty where no ceremony runs."""
+        """What this member does or waits for, for people; empty where no ceremony runs and it does not rest."""
 
     def keys(self, epoch: int) -> EpochKeys | None:
         """This member's keys of an epoch, or None."""
@@ -162,7 +162,14 @@ class Keeper:
         if running is not None:
             self._advance(view, running)
         else:
-            self.doing = ""
+            self.doing = self._resting(view)
+
+    def _resting(self, view: ConsortiumView) -> str:
+        """Why this member takes no part in the rounds of the epoch in force; empty where it does, or nobody does."""
+        active = view.epochs.get(view.active_epoch)
+        if active is None or active.drawn is None or self._me in active.seats or self._me not in view.members:
+            return ""
+        return why_without(view, active, self._me)
 
     def _settle(self, epoch: EpochView, record: EpochView) -> None:
         """A ceremony or refresh has ended: keep what is in force, erase the rest."""

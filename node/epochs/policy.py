@@ -40,7 +40,7 @@ class KeyPolicy:
         """
         holders, drawn = len(epoch.seats), epoch.drawn
         if drawn is not None:
-            verify_cohort(consortium, epoch.epoch, drawn.seed, drawn.candidates, epoch.seats)
+            verify_cohort(consortium, epoch.epoch, drawn.due_seed(consortium), drawn.candidates, epoch.seats)
             if holders < self.min_cohort:
                 raise PolicyRefusal(
                     f"epoch {epoch.epoch}: a cohort of {holders} is to hold its key, this hospital's policy "

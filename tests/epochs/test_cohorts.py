@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from chain.records import bitmap_members
 from node.epochs import keeper as module
 from node.epochs.facts import epoch_facts
 from node.epochs.policy import KeyPolicy
+from node.epochs.verify import FALSE, VERIFIED, Examination
 from node.errors import PolicyRefusal
 from tests.epochs.support import MINIMAL, Network, digest
 from tests.epochs.test_members_change import opens
@@ -62,6 +64,8 @@ def test_the_drawn_make_a_key_and_the_others_rest(net):
     for seat in resting:
         assert net.members[seat].keeper.doing == f"resting: the cohort of epoch {epoch} was drawn without this hospital"
     assert look(net) == {}
+    for member in net.members:
+        assert member.keeper.doing.startswith("resting") == (member.index in resting)
     view = net.epochs.view
     assert (view.active_epoch, view.epochs[epoch].seats, view.fitting) == (epoch, drawn(net), True)
     assert {m.index for m in net.members if m.vault.keys(epoch) is not None} == set(drawn(net))
@@ -69,6 +73,22 @@ def test_the_drawn_make_a_key_and_the_others_rest(net):
     facts = epoch_facts(view, view.epochs[epoch])
     assert (facts.quorum, facts.drawn_from, len(facts.members)) == (2, MEMBERS, COHORT)
     assert epoch_facts(view, view.epochs[1]).drawn_from is None
+
+
+def test_a_cohorts_ceremony_is_verified_from_outside_and_drawn_again(net):
+    epoch = open_among(net, drawn(net))
+    look(net)
+    blobs = SimpleNamespace(obtain=lambda cid: net.obtain(net.members[0].store, cid))
+
+    def cohort(record) -> tuple[str, str]:
+        consortium = net.deployment.consortium
+        report = Examination(net.epochs.view, record, consortium, blobs, allow_minimal=True).report()
+        (finding,) = (f for f in report.findings if f.subject == "cohort")
+        return finding.verdict, report.verdict
+
+    record = net.epochs.view.epochs[epoch]
+    assert cohort(record) == (VERIFIED, VERIFIED)
+    assert cohort(replace(record, drawn=replace(record.drawn, left_behind=digest("other")))) == (FALSE, FALSE)
 
 
 def test_nobody_makes_a_key_for_others_than_the_drawn(net):

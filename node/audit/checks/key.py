@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eth_utils.crypto import keccak
-
 from chain.cohort import verify_cohort
 from chain.errors import BadArgument, WrongCohort
 from crypto.errors import CryptoError
@@ -62,7 +60,7 @@ def _check_draw(dossier: Dossier, epoch: EpochView, link: Link) -> None:
     if drawn is None:
         return
     name = f"cohort of epoch {epoch.epoch}"
-    seed = drawn.left_behind or keccak(consortium)
+    seed = drawn.due_seed(consortium)
     link.equal(name, "the seed it was drawn by", drawn.seed, seed)
     try:
         verify_cohort(consortium, epoch.epoch, seed, drawn.candidates, epoch.seats)
