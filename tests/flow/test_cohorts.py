@@ -10,9 +10,11 @@ import pytest
 import tomli_w
 
 from chain.anvil import Anvil, dev_account
+from chain.client import Chain
 from chain.cohort import draw
 from chain.deployment import Deployment, deploy, fund
-from chain.records import Hospital
+from chain.events import CohortDrawn, RoundOpened
+from chain.records import Hospital, bitmap_members
 from node.demo.ports import choose_ports
 from node.demo.processes import HospitalProcess, command, finish, stop_all, wait_until_up
 from node.images.dataset import save
@@ -144,10 +146,10 @@ def verify(net: Network, resting: int, cohorts: list[frozenset[int]]) -> None:
     done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     deployment = Deployment.from_json((net.hospitals[0].home / "consortium.json").read_text())
-    for epoch in net.ask(0, "epochs")["epochs"]:
-        if epoch["epoch"] > 1:
-            ended = [row for row in net.ask(0, "rounds")["rounds"] if row["epoch"] < epoch["epoch"]]
-            following = max(row["round"] for row in ended) + 1
-            seed = bytes.fromhex(net.ask(0, f"rounds/{following}")["seed"])
-            assert frozenset(epoch["seats"]) == draw(deployment.consortium, seed, range(MEMBERS), COHORT)
-    assert len(cohorts) == 3
+    events = Chain(net.anvil.url, deployment).events(deployment.block)
+    seeds = {event.seed for event in events if isinstance(event, RoundOpened)}
+    draws = [event for event in events if isinstance(event, CohortDrawn)]
+    assert {bitmap_members(event.holders) for event in draws} >= set(cohorts[1:])
+    for event in draws:
+        assert bitmap_members(event.holders) == draw(deployment.consortium, event.seed, range(MEMBERS), COHORT)
+        assert event.seed in seeds
