@@ -173,16 +173,25 @@ def _growth(name: str, value: float) -> Target:
 
 
 def picture(found: Sequence[Case]) -> str:
-    """SVG: bytes of a hospital over the size of its consortium, both in powers of ten."""
+    """SVG: bytes of a hospital over the size of its consortium, both in powers of ten.
+
+    A consortium no larger than a cohort takes part as a whole: there its curves begin.
+    """
     curves = []
     for table in dict.fromkeys(case.table for case in found):
         rows = [case for case in found if case.table == table]
-        x = [math.log10(case.hospitals) for case in rows]
-        curves.append(charts.Line(_short(table), x, [math.log10(case.member_bytes) for case in rows]))
-        if table not in {AS_BUILT, TEN_GROUPS}:
-            means = [math.log10(case.mean_bytes) for case in rows]
-            curves.append(charts.Line(f"{_short(table)}, mean", x, means))
+        if table in {AS_BUILT, TEN_GROUPS}:
+            curves.append(_curve(_short(table), rows, [case.member_bytes for case in rows]))
+            continue
+        whole = [case for case in found if case.table == AS_BUILT and case.hospitals <= rows[0].setting.members]
+        rows = [*whole, *rows]
+        curves.append(_curve(_short(table), rows, [case.member_bytes for case in rows]))
+        curves.append(_curve(f"{_short(table)}, mean", rows, [case.mean_bytes for case in rows]))
     return charts.lines("Bytes that arrive at a hospital in a round", "log10 of hospitals", "log10 of bytes", curves)
+
+
+def _curve(name: str, rows: Sequence[Case], values: Sequence[float]) -> charts.Line:
+    return charts.Line(name, [math.log10(case.hospitals) for case in rows], [math.log10(value) for value in values])
 
 
 def _short(table: str) -> str:

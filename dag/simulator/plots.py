@@ -1,4 +1,4 @@
-"""A run as one SVG picture: curves over virtual time, partitions shaded. Self-contained, no scripts, no library."""
+"""A run as one SVG picture: curves over virtual time, partitions shaded, the last news dashed. Self-contained, no scripts, no library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 860, 150, 70, 70, 52
 _MARKS: Final = 4
 _STYLE: Final = """
 svg { font: 13px system-ui, sans-serif; background: #fff; } text { fill: #1d2733; } .soft { fill: #55616e; }
-.frame { fill: none; stroke: #c3ccd5; } .cut { fill: #f4e3d7; } .curve { fill: none; stroke: #1f6fb2; stroke-width: 1.6; }
+.frame { fill: none; stroke: #c3ccd5; } .end { stroke: #8794a0; stroke-dasharray: 4 4; } .cut { fill: #f4e3d7; } .curve { fill: none; stroke: #1f6fb2; stroke-width: 1.6; }
 @media (prefers-color-scheme: dark) { svg { background: #12181f; } text { fill: #e4eaf0; } .soft { fill: #a3b0bd; }
 .frame { stroke: #3a4652; } .cut { fill: #3a2a1e; } .curve { stroke: #4aa3e8; } }
 """
@@ -44,7 +44,7 @@ def draw(scenario: Scenario, samples: Sequence[Sample], title: str) -> str:
         title: what stands above it.
     """
     height = _TOP + len(_CURVES) * (_HEIGHT + _GAP)
-    width = _LEFT + _WIDTH + 30
+    width = _LEFT + _WIDTH + 44
     last = max(scenario.minutes, samples[-1].minute)
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
@@ -80,6 +80,7 @@ def _panel(scenario: Scenario, samples: Sequence[Sample], curve: _Curve, top: in
         f'<text x="{_LEFT}" y="{top - 8}">{escape(curve.title)}</text>',
         *cuts,
         f'<rect class="frame" x="{_LEFT}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}"/>',
+        f'<path class="end" d="M{across(scenario.minutes)} {top}v{_HEIGHT}"><title>the last news</title></path>',
         f'<polyline class="curve" points="{points}"/>',
         f'<text class="soft" x="{_LEFT - 6}" y="{top + 10}" text-anchor="end">{highest:.4g}</text>',
         f'<text class="soft" x="{_LEFT - 6}" y="{top + _HEIGHT}" text-anchor="end">0</text>',

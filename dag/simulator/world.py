@@ -131,11 +131,18 @@ class World:
     def _settle(self) -> None:
         """Goes on without news, faults of nodes or attacks until nothing is missing anywhere; messages still get lost."""
         self.network.heal()
+        pause = self.scenario.seconds / SAMPLES
         last = self.scenario.seconds + self.scenario.settle_minutes * MINUTE
+        sampled = self.agenda.now
         while self.agenda.now < last and not self.is_quiet():
             self.agenda.run(self.agenda.now + SETTLE_STEP)
+            if self.agenda.now >= sampled + pause:
+                self.metrics.sample()
+                sampled = self.agenda.now
             self.notes.look()
             self._watch(self)
+        if self.agenda.now > sampled:
+            self.metrics.sample()
 
     def is_quiet(self) -> bool:
         """Whether every honest node runs, holds all honest transactions, waits for nothing, and agrees with the others."""

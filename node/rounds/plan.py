@@ -117,8 +117,9 @@ class Plan(BaseModel):
     )
     defence: Literal["votes", "suspicion"] = Field(
         default="votes",
-        description="`votes`: each round's verdicts decide about its own sums; `suspicion`: sums that break the plan's L2 bound are "
-        "refused too, and members whom the group tests of past rounds point at are left out of the sums.",
+        description="`votes`: each round's verdicts decide about its own sums; `suspicion`: sums that break the plan's L2 bound, or "
+        "point along members' updates less than half as far as the best one, are refused too, and members whom the group tests of past "
+        "rounds point at are left out of the sums.",
     )
     collect_seconds: int = Field(default=600, ge=1, le=7 * 86400, description="Updates are collected this long.")
     slot_seconds: int = Field(

@@ -51,3 +51,14 @@ def test_a_file_that_is_none_is_said(tmp_path, capsys):
 def test_kinds_are_checked():
     with pytest.raises(SystemExit):
         main(["--attack", "nonsense"])
+
+
+def test_without_bounds_and_from_another_seed(tmp_path, capsys):
+    where = tmp_path / "attacks.json"
+    asked = ["--attack", "covert", "--attackers", "1", "--seeds", "1", "--first-seed", "7", "--no-bounds"]
+    assert main([*asked, "--rounds", "1", "--epochs", "1", "--json", str(where)]) == 0
+    found = json.loads(where.read_text())
+    (row,) = [row for row in found["rows"] if row["name"] == "covert"]
+    assert row["this"] is not None
+    assert all(row[name] is None for name in ("without_them", "Krum", "trimmed_mean", "median"))
+    assert "1 seeds from 7" in capsys.readouterr().out

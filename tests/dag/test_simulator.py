@@ -297,7 +297,13 @@ def test_the_command_prints_writes_and_draws(tmp_path, capsys):
     assert written["broken"] is None
     assert written["scenario"]["partitions"] == ["1/3:0.5-1"]
     assert written["figures"]["honest"] > 0
-    assert len(written["samples"]) == 120
+    minutes = [sample["minute"] for sample in written["samples"]]
+    assert minutes == sorted(set(minutes))
+    assert minutes[119] == 2.0
+    assert minutes[-1] == pytest.approx(
+        2.0 + written["figures"]["settled_seconds"] / 60, abs=0.001
+    )  # getting even is drawn too
+    assert written["samples"][-1]["spread"] <= written["figures"]["byzantine"]
     picture = ET.parse(tmp_path / "run.svg").getroot()  # noqa: S314  (our own picture)
     curves = picture.findall("{http://www.w3.org/2000/svg}polyline")
     assert [len(curve.get("points").split()) for curve in curves] == [120] * 5

@@ -150,6 +150,22 @@ def test_leaving_verdicts_out_down_to_a_quorum_is_the_writers_choice(ports, stat
     assert check(ports, state, proposal, statement.to_bytes()) == (Endorsed(statement.digest),)
 
 
+def test_a_sum_that_lags_stays_out_where_the_plan_says_so(ports, state, proposal, caplog):
+    """Every vote accepts both sums; what the verdicts state of them tells them apart."""
+    told = tuple(replace(verdict, alignment_ppm=(560_000, 510_000)) for verdict in state.verdicts)
+    state = replace(state, verdicts=told)
+    asked = replace(state, plan=state.plan.model_copy(update={"defence": "suspicion"}))
+    shares, ids = state.shares_for(proposal), tuple(verdict.id for verdict in told)
+    make = conclude.build_statement
+    usual, compared = (make(ports, now, proposal, ids, shares, "test").predicate for now in (state, asked))
+    assert [group.accepted for group in usual.groups] == [True, True]
+    with caplog.at_level("INFO", "medweave.rounds"):
+        again = make(ports, asked, proposal, ids, shares, "test").predicate
+    assert [group.accepted for group in compared.groups] == [True, False]
+    assert again.model.sha256 == compared.model.sha256 != usual.model.sha256
+    assert "sum 1 lags behind" in caplog.text
+
+
 def test_a_second_statement_is_not_endorsed(ports, state, proposal, honest):
     """Nobody gets this member's signature under two models of one round, also not after a crash."""
     check(ports, state, proposal, honest.to_bytes())

@@ -25,8 +25,10 @@ from node.storage import raw_cid
 
 if TYPE_CHECKING:
     from node.rounds.effects import Adopt
+    from node.rounds.plan import Plan
     from node.rounds.ports import Ports
     from node.rounds.state import Checkpoint, Event, Proposal, RoundState, Share
+    from node.rounds.state import Verdict as Judged
 
 log = logging.getLogger("medweave.rounds")
 
@@ -140,8 +142,7 @@ def build_statement(
     if tuple(share.member for share in shares) != proposal.openers:
         raise RoundProblem(f"{len(shares)} shares of {len(proposal.openers)} openers are here; waiting for the others")
     counted = state.verdicts_named(verdicts, proposal.sums_root)
-    compared_by = state.members.quorum if plan.defence == "suspicion" else None
-    accepted = accepted_groups(counted, len(proposal.groups), compared_by)
+    accepted = _decide(state, plan, proposal, counted)
     model, sealed = _model(ports, state, proposal, shares, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)
@@ -190,6 +191,18 @@ def build_statement(
         software=writer,
     )
     return Statement.of(predicate)
+
+
+def _decide(state: RoundState, plan: Plan, proposal: Proposal, counted: tuple[Judged, ...]) -> tuple[bool, ...]:
+    """Which groups enter the model, and in the log which of them the votes alone would have let in."""
+    voted = accepted_groups(counted, len(proposal.groups))
+    if plan.defence == "votes":
+        return voted
+    accepted = accepted_groups(counted, len(proposal.groups), state.members.quorum)
+    for number, (kept, yes) in enumerate(zip(voted, accepted, strict=True)):
+        if kept and not yes:
+            log.info("round %d: sum %d lags behind the best one and stays out of the model", state.facts.round, number)
+    return accepted
 
 
 def _model(
