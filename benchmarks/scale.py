@@ -10,7 +10,7 @@ number of sums is the plan's: `min_group` 3, the default, makes N/3 of them, `mi
 members is drawn for each key epoch, holds its key and trains its rounds; the others follow the chain and the ledger and
 fetch the model.
 
-    python -m benchmarks.scale [--members N ...] [--cohorts M ...] [--picture F] [--json F] [--repeats N]
+    python -m benchmarks.scale [--members N ...] [--cohorts M ...] [--picture F] [--processes P] [--json F] [--repeats N]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.scaling.units import measure_units
 from chain.errors import ChainError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from benchmarks.harness import Result
@@ -40,14 +41,11 @@ SINGLY_AMONG: Final = 100
 """Largest consortium in which, for comparison, each update is acknowledged by itself: a thousand would post a million."""
 
 
-def measure(sizes: Sequence[int], cohorts: Sequence[int], repeats: int, drawing: Path | None) -> Result:
+def measure(options: Namespace) -> Result:
     """Measure unit costs and gas, then simulate.
 
     Args:
-        sizes: Hospitals of each consortium.
-        cohorts: Sizes of cohorts.
-        repeats: How often unit costs are measured.
-        drawing: Where the picture goes, if anywhere.
+        options: The command's.
 
     Raises:
         NotMeasured: A chain did not run or refused a step, or a simulated round did not end.
@@ -56,12 +54,13 @@ def measure(sizes: Sequence[int], cohorts: Sequence[int], repeats: int, drawing:
         costs = [measure_consortium(size, 1) for size in MEASURED_GAS]
     except ChainError as error:
         raise NotMeasured(f"the local chain: {error}") from error
-    units = measure_units(repeats)
-    found = cases(units, sizes, cohorts)
+    sizes, cohorts = sorted(set(options.members)), sorted(set(options.cohorts))
+    units = measure_units(options.repeats)
+    found = cases(units, sizes, cohorts, options.processes)
     alone = {size: transactions_singly(units, size) for size in sizes if size <= SINGLY_AMONG}
-    if drawing is not None:
-        drawing.parent.mkdir(parents=True, exist_ok=True)
-        drawing.write_text(picture(found), encoding="utf-8")
+    if options.picture is not None:
+        options.picture.parent.mkdir(parents=True, exist_ok=True)
+        options.picture.write_text(picture(found), encoding="utf-8")
     return summarise(units, costs, found, alone)
 
 
@@ -71,11 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--members", type=int, nargs="+", default=MEMBERS, metavar="N", help=f"default {MEMBERS}")
     parser.add_argument("--cohorts", type=int, nargs="*", default=COHORTS, metavar="M", help=f"default {COHORTS}")
     parser.add_argument("--picture", type=Path, metavar="F", help="also draw the curves to this SVG file")
+    parser.add_argument("--processes", type=int, default=1, metavar="P", help="simulated at a time, default 1")
     options = parser.parse_args(arguments)
     if bad := [size for size in (*options.members, *options.cohorts) if not 4 <= size <= 4096]:
         parser.error(f"{bad[0]}: simulated are 4 to 4,096 members")
-    sizes, cohorts = sorted(set(options.members)), sorted(set(options.cohorts))
-    return harness.run(lambda: measure(sizes, cohorts, options.repeats, options.picture), options.json)
+    return harness.run(lambda: measure(options), options.json)
 
 
 if __name__ == "__main__":

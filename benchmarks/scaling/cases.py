@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.scaling.setting import Setting
@@ -80,14 +82,25 @@ def simulate(units: Units, table: str, hospitals: int, members: int, groups: int
     return Case(table, hospitals, setting, observed)
 
 
-def cases(units: Units, sizes: Sequence[int], cohorts: Sequence[int]) -> list[Case]:
-    """Every consortium: all taking part with many groups and with few, then each size of cohort that is smaller than all."""
-    found = [simulate(units, AS_BUILT, size, size, _groups(size)) for size in sizes]
-    found += [simulate(units, TEN_GROUPS, size, size, min(FEW_GROUPS, _groups(size))) for size in sizes]
+def cases(units: Units, sizes: Sequence[int], cohorts: Sequence[int], processes: int = 1) -> list[Case]:
+    """Every consortium: all taking part with many groups and with few, then each size of cohort that is smaller than all.
+
+    Args:
+        units: Unit costs.
+        sizes: Hospitals of each consortium.
+        cohorts: Sizes of cohorts.
+        processes: How many are simulated at a time; the figures do not depend on it.
+    """
+    wanted = [(AS_BUILT, size, size, _groups(size)) for size in sizes]
+    wanted += [(TEN_GROUPS, size, size, min(FEW_GROUPS, _groups(size))) for size in sizes]
     for cohort in cohorts:
-        larger = [size for size in sizes if size > cohort]
-        found += [simulate(units, cohort_of(cohort), size, cohort, _groups(cohort)) for size in larger]
-    return found
+        wanted += [(cohort_of(cohort), size, cohort, _groups(cohort)) for size in sizes if size > cohort]
+    if processes == 1:
+        return [simulate(units, *case) for case in wanted]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        longest_first = sorted(range(len(wanted)), key=lambda place: -wanted[place][2])
+        found = {place: pool.submit(simulate, units, *wanted[place]) for place in longest_first}
+        return [found[place].result() for place in range(len(wanted))]
 
 
 def transactions_singly(units: Units, size: int) -> int:

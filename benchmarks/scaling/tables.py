@@ -36,6 +36,7 @@ NOTES: Final = (
     "Assumed: links of 1 Gbit/s and 20 ms, four effects at a time, 0.1 s to score a model, all honest and present.",
     f"* More than the {MOST_MEMBERS} members that the contracts take: gas is the line through what was measured.",
     "in: bytes that arrive at one that takes part; most out: that leave the busiest; core: without training and scoring.",
+    "A cohort's round is the same core among M members; who rests is counted, not run: ledger, statement, model, no update.",
     "counted: simulated bytes of updates and openings over those that arithmetic gives.",
     f"with ceremony: a key ceremony spread over {EPOCH_ROUNDS} rounds. Targets: the logarithm of N would give 1.41.",
 )

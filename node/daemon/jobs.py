@@ -42,6 +42,7 @@ class Jobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._block_announced = asyncio.Event()
+        self._chain_news = asyncio.Event()
         address = parts.config.chain.websocket
         self.heads = HeadWatcher(address, self._block_announced.set) if address else None
 
@@ -90,6 +91,7 @@ class Jobs:
             changed = await asyncio.to_thread(parts.follower.look)
             try:
                 if changed:
+                    self._chain_news.set()
                     for problem in await asyncio.to_thread(parts.plans.read_all, parts.view):
                         log.info("%s", problem)
                     parts.gossip.retry_held()
@@ -104,9 +106,11 @@ class Jobs:
     async def _until_a_block(self, seconds: float) -> None:
         if self.heads is not None and self.heads.connected:
             seconds = max(seconds, WATCHED_POLL_SECONDS)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._block_announced.wait(), seconds)
-        self._block_announced.clear()
+        await _until(self._block_announced, seconds)
+
+    async def _until_chain_news(self, seconds: float) -> None:
+        """A round that ends calls for the next one."""
+        await _until(self._chain_news, seconds)
 
     async def _keep_envelopes(self) -> None:
         parts = self._parts
@@ -157,7 +161,7 @@ class Jobs:
                 if parts.conductor is not None:
                     parts.conductor.leave(number)
 
-        await self._again_and_again("opening", look)
+        await self._again_and_again("opening", look, self._until_chain_news)
 
     async def _announce(self) -> None:
         parts = self._parts
@@ -203,3 +207,11 @@ class Jobs:
 async def _unhurried(seconds: float) -> None:
     """Wait longer than others do: nothing waits for the house to be kept."""
     await asyncio.sleep(max(seconds, HOUSE_SECONDS))
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but not for ever; it counts once."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 can lose a cancellation
+            await event.wait()
+    event.clear()

@@ -17,6 +17,7 @@ from chain.deployment import deploy, fund
 from chain.records import Hospital
 from node.attacks.poison import poisoned_images
 from node.attacks.spec import MARK, parse_attack
+from node.config import NodeConfig
 from node.demo.data import write
 from node.demo.faults.spec import parse_fault
 from node.demo.faults.staging import staged
@@ -136,6 +137,8 @@ def founded(
             say(f"making keys of {len(hospitals)} hospitals, each in its own directory")
             members = _provision(options, data, hospitals, props.rpcs)
             props.furnish(hospitals)
+            if fault is None:
+                _announce_blocks(hospitals, anvil)
             say("deploying the contracts")
             deployment = _deploy(options, anvil.url, members)
             _write_shared_files(options, data, hospitals, deployment)
@@ -191,6 +194,15 @@ def _provision(
         Hospital(fact["account"], bytes.fromhex(fact["box_key"]), size, fact["name"], fact["url"])
         for fact, size in zip(facts, sizes, strict=True)
     ]
+
+
+def _announce_blocks(hospitals: tuple[HospitalProcess, ...], anvil: Anvil) -> None:
+    """Have every hospital told of new blocks; where a fault is to come, they ask, so that what lies between can break."""
+    for hospital in hospitals:
+        file = hospital.home / "node.toml"
+        config = NodeConfig.read(file, {})
+        told = config.chain.model_copy(update={"websocket": f"ws://127.0.0.1:{anvil.port}"})
+        config.model_copy(update={"chain": told}).write(file)
 
 
 def _deploy(options: DemoOptions, rpc: str, members: list[Hospital]) -> Deployment:

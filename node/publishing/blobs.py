@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from node.calling import Dialer
 from node.storage import BlobCorrupt, BlobMissing, BlobStore, FetchLimits, fetch_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from node.storage.cids import Buffer
@@ -52,10 +54,7 @@ class PeerBlobs:
             BlobUnavailable: No peer delivers it; the error lists what each answered.
             StorageFull: No room for it.
         """
-        try:
-            return self._store.get(cid)
-        except (BlobMissing, BlobCorrupt):
-            return self._fetch(cid, first, self._store)
+        return self._get(cid, first, self._store)
 
     def obtain_all(
         self, cids: Sequence[str], first: str | None = None, look: Callable[[bytes], None] | None = None
@@ -66,16 +65,37 @@ class PeerBlobs:
             def one(cid: str) -> None:
                 if look is None and self._store.has(cid):
                     return
-                try:
-                    data = self._store.get(cid)
-                except (BlobMissing, BlobCorrupt):
-                    data = self._fetch(cid, first, batch)
+                data = self._get(cid, first, batch)
                 if look is not None:
                     look(data)
 
             problem = _first_problem(one, cids)
         if problem is not None:
             raise problem
+
+    def stream(self, cids: Sequence[str], first: str | None = None) -> Iterator[bytes]:
+        """The bytes of blobs in order; see `node.storage.source.ManyBlobs`. Errors as `obtain`."""
+        with self._store.batch() as batch, ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="fetch") as pool:
+            left, begun = iter(cids), deque[Future[bytes]]()
+            try:
+                while True:
+                    begun.extend(
+                        pool.submit(self._get, cid, first, batch) for cid in islice(left, FETCHED_AT_ONCE - len(begun))
+                    )
+                    if not begun:
+                        return
+                    yield begun.popleft().result()
+            except GeneratorExit:  # nobody takes the rest: what came is kept all the same
+                return
+            finally:
+                for waiting in begun:
+                    waiting.cancel()
+
+    def _get(self, cid: str, first: str | None, into: Receiver) -> bytes:
+        try:
+            return self._store.get(cid)
+        except (BlobMissing, BlobCorrupt):
+            return self._fetch(cid, first, into)
 
     def _fetch(self, cid: str, first: str | None, into: Receiver) -> bytes:
         peers = tuple(dict.fromkeys([*([first] if first else []), *self._peers()]))

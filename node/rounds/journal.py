@@ -1,6 +1,7 @@
 """What a hospital must remember across a crash: promises it may make only once, models it holds, how rounds went.
 
-SQLite in WAL mode with synchronous=FULL: a promise is durable before anything that depends on it is visible.
+SQLite in WAL mode with synchronous=FULL: a promise is durable before anything that depends on it is visible. What only
+reports tell is noted without waiting for the disk.
 """
 
 from __future__ import annotations
@@ -90,6 +91,18 @@ class Journal:
         """Store a JSON fact about a round, replacing an older one of the same name."""
         with self._lock:
             self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (round_number, name, json.dumps(value)))
+
+    def note(self, round_number: int, name: str, value: Any) -> None:
+        """As `remember`, for what reports tell and nothing depends on: it outlives the process, perhaps not a power cut.
+
+        It waits for no disk, and so may be called from the event loop.
+        """
+        with self._lock:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (round_number, name, json.dumps(value)))
+            finally:
+                self._db.execute("PRAGMA synchronous=FULL")
 
     def recall(self, round_number: int, name: str) -> Any | None:
         """A JSON fact about a round, or None."""

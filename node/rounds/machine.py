@@ -7,7 +7,7 @@ re-emits exactly what is still to be done.
 
 from __future__ import annotations
 
-from bisect import bisect
+from bisect import bisect, bisect_left
 from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
@@ -94,7 +94,9 @@ def _fold(state: RoundState, event: Event) -> RoundState:
             left = tuple(update for update in waiting if not approvals.get(update, 0) & mine)
             return _but(state, **taken, approvals=MappingProxyType(dict(approvals)), unapproved=left)
         case ev.Unlocked(update, problem):
-            locked = tuple(other for other in state.locked if other != update)
+            place = bisect_left(state.locked, update)
+            after = place + (state.locked[place : place + 1] == (update,))
+            locked = state.locked[:place] + state.locked[after:]
             return _but(state, unlocked=MappingProxyType({**state.unlocked, update: problem}), locked=locked)
         case ev.Anchored(anchor):
             return state if anchor in state.anchors else replace(state, anchors=(*state.anchors, anchor))
@@ -131,6 +133,8 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
         case UpdateBody() as body if tx.payload and not (again and _known(state.updates, tx.id)):
             seen = ev.UpdateSeen(tx.id, issuer, body.weight_ppm, body.samples, body.commitment, tx.payload)
             taken["updates"] = (*state.updates, seen)
+            theirs = (*state.by_issuer.get(issuer, ()), seen)
+            taken["by_issuer"] = MappingProxyType({**state.by_issuer, issuer: theirs})
             taken["unapproved"] = (*state.unapproved, tx.id)
             if issuer in state.revealers:
                 taken["locked"] = _with(state.locked, tx.id)
@@ -140,7 +144,7 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
         case AcknowledgementBody(reveal=bytes() as reveal) if all(
             r[0] != tx.id for r in (state.reveals if issuer in state.revealers else ())
         ):
-            theirs = [u for u in state.updates if u.issuer == issuer]
+            theirs = state.by_issuer.get(issuer, ())
             if any(u.commitment == commit(reveal) for u in theirs):
                 taken["reveals"] = _with(state.reveals, (tx.id, issuer, reveal))
                 taken["revealers"] = state.revealers | {issuer}
@@ -329,12 +333,14 @@ def _verify(state: RoundState) -> Iterator[Effect]:
 
 
 def _open(state: RoundState) -> Iterator[Effect]:
+    """Give a share where this member is asked for one; open what all openers gave, one attempt at a time."""
+    opening = {effect.proposal for effect in state.running if isinstance(effect, do.OpenAndScore)}
     for proposal in state.proposals.values():
         if proposal.id not in state.verified or state.scores:
             continue
         if state.members.me in proposal.openers and not state.gave(proposal):
             yield do.ReleaseShare(proposal.id)
-        if len(state.shares) < len(proposal.openers):
+        if len(state.shares) < len(proposal.openers) or proposal.id in opening:
             continue
         shares = state.shares_for(proposal)
         if len(shares) == len(proposal.openers):

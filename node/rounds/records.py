@@ -146,7 +146,8 @@ def _decode(kind: str, cls: type[Any], data: bytes) -> dict[str, Any]:
 
 
 def _check_kind(kind: str, body: dict[str, object]) -> None:
-    if body["v"] != FORMAT or body["kind"] != kind:
+    known = type(body["v"]) is int and body["v"] == FORMAT  # CBOR's simple value 1 equals 1 as well
+    if not known or body["kind"] != kind:
         raise MalformedTransaction("kind", f"expected a {kind} manifest of format {FORMAT}")
 
 

@@ -48,7 +48,7 @@ class RoundRunner:
         self._clock = clock
         self._over: frozenset[str] = frozenset()
         if ports.journal.recall(facts.round, "marks") is None:
-            ports.journal.remember(facts.round, "marks", {"begin": clock()})
+            ports.journal.note(facts.round, "marks", {"begin": clock()})
         self.progress: tuple[str, float] = ("", 0.0)
         """(what, share done in 0..1) of the long work under way."""
 
@@ -90,7 +90,7 @@ class RoundRunner:
         for name in fresh - marks.keys():
             marks[name] = self._clock()
         try:
-            journal.remember(number, "marks", marks)
+            journal.note(number, "marks", marks)
         except BadEnvironment as error:  # times are for reports: the round must not wait for them
             log.warning("round %d: %s", number, error)
             return

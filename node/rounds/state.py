@@ -212,6 +212,8 @@ class RoundState:
     heard: int = 0
     """Bits of those who said something, one a kind and member: what nobody has said need not be looked for."""
     updates: tuple[UpdateSeen, ...] = ()
+    by_issuer: Mapping[int, tuple[UpdateSeen, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The same by member."""
     approvals: Mapping[bytes, int] = field(default_factory=lambda: MappingProxyType({}))
     """Per update id, the bitmask of members whose transactions approve it."""
     unapproved: tuple[bytes, ...] = ()

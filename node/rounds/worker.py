@@ -77,7 +77,9 @@ def _do(ports: Ports, state: RoundState, effect: Effect) -> tuple[Event, ...]:
         case do.Reveal():
             return learn.reveal(ports, state)
         case do.Unlock(update):
-            return unlocking.unlock(ports, state, update)
+            events = unlocking.unlock(ports, state, update)
+            aggregate.foresee(ports, state)
+            return events
         case do.Propose():
             return aggregate.propose(ports, state, effect)
         case do.VerifyProposal(proposal):

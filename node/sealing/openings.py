@@ -15,7 +15,7 @@ from crypto.opening import Opener, PartialOpening, openers_bitmap
 from crypto.streaming import OPENING_THREADS, combine_stream, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,6 +78,7 @@ def open_sum(
     contexts: Mapping[int, OpeningContext],
     member: MemberKey,
     source: ChunkSource,
+    fetched: Callable[[int], Iterable[bytes]] | None = None,
 ) -> NDArray[np.int64]:
     """The integers in a sum, int64 [D], from the partial openings of one complete opener set.
 
@@ -87,14 +88,16 @@ def open_sum(
         contexts: Per opener, what its openings are bound to.
         member: This member's secrets; only its content key is used.
         source: Gives the blobs.
+        fetched: Gives one opener's sealed openings in order, where there is a faster way to them than one by one.
 
     Raises:
         CryptoError: An opening does not belong here or does not add up; the error names the member where it can be known.
     """
 
     def partials(opener: int) -> Iterator[bytes]:
-        for index, cid in enumerate(sealed[opener]):
-            yield envelope.open(member.content, contexts[opener].binding(index), source.obtain(cid))
+        found = fetched(opener) if fetched else (source.obtain(cid) for cid in sealed[opener])
+        for index, data in enumerate(found):
+            yield envelope.open(member.content, contexts[opener].binding(index), data)
 
     sums = (source.obtain(cid) for cid in chunks)
     streams = {opener: partials(opener) for opener in sealed}

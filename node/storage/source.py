@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from node.storage.store import BlobStore
 
@@ -42,6 +42,17 @@ class ManyBlobs(BlobSource, Protocol):
             first: Base URL of the peer to ask first.
             look: Called with the bytes of each, from several threads; what it raises ends the fetching. Without it, blobs
                 that are here are not read.
+
+        Raises:
+            StorageError: One cannot be had.
+        """
+
+    def stream(self, cids: Sequence[str], first: str | None = None) -> Iterator[bytes]:
+        """The bytes of blobs in order; the next few are fetched while one is used. What comes from peers is kept.
+
+        Args:
+            cids: The blobs.
+            first: Base URL of the peer to ask first.
 
         Raises:
             StorageError: One cannot be had.

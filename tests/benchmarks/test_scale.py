@@ -68,6 +68,14 @@ def test_every_consortium_is_simulated_before_and_after(found):
     ]
 
 
+@pytest.mark.slow
+def test_two_processes_find_what_one_does(found):
+    for alone, beside in zip(found, cases(UNITS, (10, 30), (8,), processes=2), strict=True):
+        assert (alone.table, alone.hospitals, alone.setting) == (beside.table, beside.hospitals, beside.setting)
+        assert alone.observed.seconds == beside.observed.seconds
+        assert alone.member_bytes == beside.member_bytes
+
+
 def test_gas_is_the_line_through_what_was_measured(found):
     result = tables.summarise(UNITS, [cost(4), cost(10), cost(50)], found, {10: 158})
     rows = [row for row in result.rows if row.table == tables.CHAIN]

@@ -86,6 +86,9 @@ class SimBlobs:
                     return data
             raise BlobUnavailable(cid, ()) from None
 
+    def stream(self, cids, first=None):
+        return (self.obtain(cid, first) for cid in cids)
+
     def obtain_all(self, cids, first=None, look=None):
         for cid in cids:
             data = self.obtain(cid, first)

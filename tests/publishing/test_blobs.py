@@ -184,3 +184,29 @@ def test_what_the_look_refuses_ends_it(store, rich_peer):
     with pytest.raises(ValueError, match="x0"):
         peer_blobs(store, lambda: (rich_peer,)).obtain_all([blob_cid(data) for data in MANY], look=look)
     assert len(looked) < len(MANY)
+
+
+def test_a_stream_gives_the_bytes_in_order_and_keeps_them(store, rich_peer):
+    store.put(MANY[3])
+    blobs = peer_blobs(store, lambda: (rich_peer,))
+    assert list(blobs.stream([blob_cid(data) for data in MANY])) == MANY
+    assert {store.get(cid) for cid in store.iterate()} == set(MANY)
+    assert list(blobs.stream([])) == []
+
+
+def test_a_stream_that_nobody_takes_to_its_end_keeps_what_came(store, rich_peer):
+    stream = peer_blobs(store, lambda: (rich_peer,)).stream([blob_cid(data) for data in MANY])
+    assert next(stream) == MANY[0]
+    stream.close()
+    kept = [store.get(cid) for cid in store.iterate()]
+    assert MANY[0] in kept
+    assert len(kept) < len(MANY)
+    assert store.unfinished() == ()
+
+
+def test_a_stream_ends_where_a_blob_cannot_be_had(store, rich_peer):
+    missing = blob_cid(b"nobody has this")
+    stream = peer_blobs(store, lambda: (rich_peer,)).stream([blob_cid(MANY[0]), missing, blob_cid(MANY[1])])
+    assert next(stream) == MANY[0]
+    with pytest.raises(BlobUnavailable, match=missing):
+        next(stream)

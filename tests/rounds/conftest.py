@@ -34,7 +34,7 @@ def ports(node):
     journal = Journal(":memory:")
     for model, epoch, number, sealed in node.journal.models():
         journal.keep_model(model, epoch, number, sealed)
-    return replace(node.ports, journal=journal, opened={})
+    return replace(node.ports, journal=journal, opened={}, sums={})
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_a_round_goes_on_when_its_times_cannot_be_written(played, monkeypatch: p
         raise BadEnvironment("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(known.ports.journal, "remember", full)
+        patch.setattr(known.ports.journal, "note", full)
         runner.state = replace(runner.state, plan=known.state.plan, now=0.0)
         runner.feed([Tick(0.0)])
     assert started, "what the round calls for is begun"

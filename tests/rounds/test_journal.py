@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.errors import BadConfig, PolicyRefusal
+from node.errors import BadConfig, BadEnvironment, PolicyRefusal
 from node.rounds.journal import Journal
 
 
@@ -129,3 +129,24 @@ def test_a_journal_of_before_formats_were_numbered_is_read(path):
         db.execute("PRAGMA user_version=0")
     again = Journal(path)
     assert again.promised(1, "opened") == b"x"
+
+
+def test_a_note_outlives_the_process_and_waits_for_no_disk(path):
+    """A reader that opens the file beside an unclosed journal sees what a process after a kill would."""
+    journal = Journal(path)
+    journal.note(3, "marks", {"begin": 1.5})
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert Journal(path).recall(3, "marks") == journal.facts(3)["marks"] == {"begin": 1.5}
+    seen = []
+    journal._db.set_trace_callback(seen.append)
+    journal.note(3, "marks", {"begin": 2.5})
+    assert [s for s in seen if "synchronous" in s] == ["PRAGMA synchronous=NORMAL", "PRAGMA synchronous=FULL"]
+
+
+def test_after_a_note_that_fails_promises_are_durable_again(path):
+    journal = Journal(path)
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(BadEnvironment):
+        journal.note(1, "long", "x" * 100_000)
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from node.rounds.state import Anchor, Anchored, ProposalVerified, Refused
 from node.rounds.steps import aggregate
 from node.rounds.steps.aggregate import check_proposal
 from node.rounds.worker import carry_out
+from node.storage import BlobUnavailable
 from tests.flow.simnet import SimNet
 
 
@@ -28,6 +30,60 @@ def test_recomputing_stores_the_sums(ports, state, proposal):
         ports.blobs.store.delete(cid)
     check_proposal(ports, state, proposal)
     assert all(ports.blobs.store.has(cid) for cid in proposal.sums)
+
+
+def before(state):
+    """The state when all updates were revealed and no proposal had come."""
+    return replace(state, proposals=MappingProxyType({}))
+
+
+def test_what_an_honest_leader_will_propose_is_added_while_it_is_on_its_way(ports, state, proposal, monkeypatch):
+    aggregate.foresee(ports, before(state))
+    assert sorted(ports.sums.values()) == sorted(proposal.sums)
+    monkeypatch.setattr(aggregate, "add_updates", lambda *_: pytest.fail("added again"))
+    assert check_proposal(ports, state, proposal) == (ProposalVerified(proposal.id),)
+
+
+def test_a_sum_that_is_known_and_lost_is_added_again(ports, state, proposal):
+    aggregate.foresee(ports, before(state))
+    for cid in proposal.sums:
+        ports.blobs.store.delete(cid)
+    check_proposal(ports, state, proposal)
+    assert all(ports.blobs.store.has(cid) for cid in proposal.sums)
+
+
+@pytest.mark.parametrize(
+    "known", ["an update too few", "a reveal too few", "one not looked at", "one malformed", "no plan"]
+)
+def test_nothing_is_added_ahead_while_the_proposal_cannot_be_foreseen(ports, state, known):
+    looked = dict.fromkeys((update.id for update in state.updates), "")
+    early = before(state)
+    match known:
+        case "an update too few":
+            early = replace(early, updates=early.updates[1:])
+        case "a reveal too few":
+            early = replace(early, reveals=early.reveals[1:])
+        case "no plan":
+            early = replace(early, plan=None)
+        case "one not looked at":
+            looked.popitem()
+        case _:
+            looked[state.updates[0].id] = "no ciphertext"
+    ports = replace(ports, unlocked=looked)
+    aggregate.foresee(ports, early)
+    assert ports.sums == {}
+    aggregate.foresee(replace(ports, unlocked=dict.fromkeys((u.id for u in state.updates), "")), before(state))
+    assert ports.sums, "nothing else kept it from it"
+
+
+def test_a_sum_that_cannot_be_added_ahead_is_no_problem_yet(ports, state):
+    lost = replace(ports, unlocked=dict.fromkeys((u.id for u in state.updates), ""), blobs=SimpleNamespace(obtain=gone))
+    aggregate.foresee(lost, before(state))
+    assert lost.sums == {}
+
+
+def gone(cid, first=None):
+    raise BlobUnavailable(cid, ())
 
 
 def test_a_listable_update_that_is_left_out_is_named(ports, state, proposal):

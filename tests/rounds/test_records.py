@@ -80,6 +80,15 @@ def test_a_changed_manifest_is_refused_or_another(manifest, data):
     assert again.to_bytes() == bytes(raw)
 
 
+@given(MANIFESTS, st.sampled_from([b"\xe1", b"\xf5", b"\xfb\x3f\xf0" + bytes(6), b"\x02"]))
+def test_a_format_that_only_equals_one_is_refused(manifest, other):
+    """CBOR's simple value 1, true and 1.0 equal 1: the same manifest would have several CIDs."""
+    raw = manifest.to_bytes()
+    assert b"\x61v\x01" in raw
+    with pytest.raises(LyingPeer):
+        type(manifest).from_bytes(raw.replace(b"\x61v\x01", b"\x61v" + other, 1))
+
+
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_manifest_raise_nothing_but_lying_peer(raw):
     for kind in (UpdateManifest, SumManifest, ShareManifest):

@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from crypto.errors import CryptoError
 from crypto.grouping import verify_grouping
 from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
-from node.errors import LyingPeer, RoundProblem
+from dag.errors import LedgerError
+from node.errors import LyingPeer, MedweaveError, RoundProblem
 from node.rounds import blame
 from node.rounds.groups import choose_openers, draw_groups, group_seed
 from node.rounds.history import drawing, results_of
@@ -61,7 +63,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
             updates_root=updates_root,
             sums_root=sums_root,
         )
-        ports.journal.remember(facts.round, "aggregate_seconds", time.monotonic() - started)
+        ports.journal.note(facts.round, "aggregate_seconds", time.monotonic() - started)
         posted = ports.ledger.post(
             Kind.PROPOSAL, body, epoch=facts.epoch, round_number=facts.round, parents=basis.parents
         )
@@ -71,8 +73,27 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
     gas = ports.chain.propose(facts.round, anchor.proposal, anchor.updates_root, anchor.sums_root)
     if not gas:  # this member has proposed before; what stands on chain, the chain's own event says
         return ()
-    ports.journal.remember(facts.round, "gas_propose", gas)
+    ports.journal.note(facts.round, "gas_propose", gas)
     return (Anchored(anchor),)
+
+
+def foresee(ports: Ports, state: RoundState) -> None:
+    """Add the sums that follow where every member's update is listed, once all are unlocked: the proposal is on its way meanwhile.
+
+    It changes what later steps take and nothing else: who proposes, or recomputes a proposal, finds its sums in `Ports.sums`.
+    Where the proposal lists something else, that is added then.
+    """
+    plan, updates = state.plan, tuple(sorted(update.id for update in state.updates))
+    if plan is None or not len(updates) == len(state.reveals) == state.members.count >= plan.min_group:
+        return
+    if any(ports.unlocked.get(update, "not looked at") for update in updates):
+        return
+    reveals = tuple(tx_id for tx_id, _, _ in state.reveals)
+    try:
+        for group in _draw(ports, state, plan, _seed(ports, state, updates, reveals), updates):
+            _sum(ports, state, updates, group)
+    except (MedweaveError, CryptoError, LedgerError) as error:
+        log.debug("round %d: no sum was added ahead: %s", state.facts.round, error)
 
 
 def _basis(ports: Ports, state: RoundState, effect: Propose) -> ProposalBasis:
@@ -145,7 +166,7 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     openers = plan.threshold_for(state.members.count)
     if len(set(proposal.openers)) != openers or not state.members.seats.issuperset(proposal.openers):
         raise LyingPeer(f"proposal {proposal.id.hex()[:16]}…: openers {proposal.openers} are not {openers} members")
-    ports.journal.remember(facts.round, "verify_seconds", time.monotonic() - started)
+    ports.journal.note(facts.round, "verify_seconds", time.monotonic() - started)
     return (ProposalVerified(proposal.id),)
 
 
@@ -231,6 +252,9 @@ def revealed_values(ports: Ports, reveals: tuple[bytes, ...]) -> list[bytes]:
 def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int]) -> str:
     """Unlock and add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
     chosen = tuple(updates[i] for i in group)
+    known = ports.sums.get(chosen)
+    if known is not None and ports.blobs.store.has(known):
+        return known
     updates_of_group = [locked_update(ports, state, seen_update(state, tx_id)) for tx_id in chosen]
     manifest = SumManifest(
         consortium=ports.consortium.id,
@@ -239,7 +263,8 @@ def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Seq
         updates=chosen,
         chunks=add_updates(updates_of_group, ports.keys.joint.params, ports.blobs),
     )
-    return ports.blobs.store.put(manifest.to_bytes())
+    ports.sums[chosen] = ports.blobs.store.put(manifest.to_bytes())
+    return ports.sums[chosen]
 
 
 def _openers(ports: Ports, state: RoundState, seed: bytes) -> tuple[int, ...]:

@@ -102,7 +102,7 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
     if ports.journal.recall(facts.round, "test_before") is None:
         before = ports.learner.report(plan, base)
         if before is not None:
-            ports.journal.remember(facts.round, "test_before", before.to_json())
+            ports.journal.note(facts.round, "test_before", before.to_json())
     result = ports.learner.train(
         plan, base, facts.round, lambda progress: ports.progress("training", progress.step / progress.steps)
     )
@@ -160,7 +160,7 @@ def _seal(
         chunks=chunks,
     )
     data = manifest.to_bytes()
-    ports.journal.remember(facts.round, "upload_bytes", sent + len(data))
+    ports.journal.note(facts.round, "upload_bytes", sent + len(data))
     update = SealedUpdate(
         manifest=ports.blobs.store.put(data),
         weight_ppm=weight,

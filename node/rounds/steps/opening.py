@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError, OpeningFailed
@@ -23,7 +24,7 @@ from node.sealing.openings import OpeningContext, open_sum, release_openings, ve
 from node.sealing.quantising import plan_layout, step_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -81,8 +82,8 @@ def release_share(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[
         groups=tuple(groups),
     )
     payload = ports.blobs.store.put(manifest.to_bytes())
-    ports.journal.remember(facts.round, "share_bytes", sent)
-    ports.journal.remember(facts.round, "share_seconds", time.monotonic() - started)
+    ports.journal.note(facts.round, "share_bytes", sent)
+    ports.journal.note(facts.round, "share_seconds", time.monotonic() - started)
     body = ShareBody(proposal=proposal.id, member=ports.me)
     ports.ledger.post(Kind.SHARE, body, epoch=facts.epoch, round_number=facts.round, payload=payload)
     return ()
@@ -102,7 +103,7 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     started = time.monotonic()
     shares = state.shares_for(proposal)
     sums = _opened_or_noted(ports, state, proposal, shares)
-    ports.journal.remember(state.facts.round, "open_seconds", time.monotonic() - started)
+    ports.journal.note(state.facts.round, "open_seconds", time.monotonic() - started)
     started = time.monotonic()
     base = load_model(ports, state.facts.base)
     before = ports.learner.score(plan, base)
@@ -117,7 +118,7 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
         candidate = derive_vector(ports, state, proposal, sums, accepted, base)
         scores.append(round(ports.learner.score(plan, candidate).accuracy * PPM))
     accept = tuple(acceptable(base_ppm, score, float(plan.tolerance)) for score in scores)
-    ports.journal.remember(state.facts.round, "score_seconds", time.monotonic() - started)
+    ports.journal.note(state.facts.round, "score_seconds", time.monotonic() - started)
     ids = tuple(share.id for share in shares)
     aligned = alignments(ports, state, plan, proposal, sums)
     return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, aligned)),)
@@ -163,8 +164,10 @@ def open_sums(
         place = ports.consortium.position
         sealed = {place(member): manifest.groups[number] for member, manifest in manifests.items()}
         contexts = {place(member): share_context(ports, state, proposal, member, number) for member in manifests}
+        makers = {place(member): _maker(ports, member) for member in manifests}
+        fetched = partial(_stream, ports, sealed, makers)
         try:
-            opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs))
+            opened.append(open_sum(chunks, sealed, contexts, ports.keys.member, ports.blobs, fetched))
         except CryptoError:
             for share in shares:
                 _verify_share(ports, share, chunks, sealed, contexts)
@@ -195,11 +198,21 @@ def _verify_share(
 
 
 def _fetched(ports: Ports, state: RoundState, proposal: Proposal, share: Share) -> ShareManifest:
-    """A share's manifest, checked, with all its openings in the local store; asked of whoever made them first."""
-    maker = None if share.member == ports.me else ports.url_of(share.member)
-    manifest = _share_manifest(state, ports, proposal, share, ports.blobs.obtain(share.manifest, maker))
-    ports.blobs.obtain_all([cid for group in manifest.groups for cid in group], maker)
-    return manifest
+    """A share's manifest, checked; asked of whoever made it first."""
+    data = ports.blobs.obtain(share.manifest, _maker(ports, share.member))
+    return _share_manifest(state, ports, proposal, share, data)
+
+
+def _maker(ports: Ports, member: int) -> str | None:
+    """Where a member's node is, which has what it made; None for this hospital's own."""
+    return None if member == ports.me else ports.url_of(member)
+
+
+def _stream(
+    ports: Ports, sealed: Mapping[int, Sequence[str]], makers: Mapping[int, str | None], opener: int
+) -> Iterator[bytes]:
+    """One opener's sealed openings of a sum: combined while the next ones are on their way."""
+    return ports.blobs.stream(sealed[opener], makers[opener])
 
 
 def _share_manifest(state: RoundState, ports: Ports, proposal: Proposal, share: Share, data: bytes) -> ShareManifest:
