@@ -185,6 +185,8 @@ class Chain:
             raise NotDeployed("HospitalRegistry", here.registry, "the registry of another consortium")
         if self.epochs.registry() != here.registry:
             raise NotDeployed("KeyEpochs", here.epochs, "the epochs of another registry")
+        if self.epochs.rounds() != here.rounds:
+            raise NotDeployed("KeyEpochs", here.epochs, "epochs that draw cohorts by another contract")
         if self.rounds.wiring() != (here.registry, here.epochs, here.models):
             raise NotDeployed("TrainingRounds", here.rounds, "the rounds of another deployment")
         if self.models.writer() != here.rounds:

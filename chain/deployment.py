@@ -121,19 +121,22 @@ def deploy(
     consortium: bytes,
     hospitals: Sequence[Hospital],
     *,
+    smallest_cohort: int = 0,
     book: IntentBook | None = None,
     told: Callable[[str, Receipt, str], None] = lambda _contract, _receipt, _address: None,
 ) -> Deployment:
     """Deploys the four contracts with their founding members.
 
     The deployer has no right in them afterwards. It must not send anything else meanwhile: ModelLedger is told the
-    address TrainingRounds will have, which depends on the deployer's nonce, and TrainingRounds checks it.
+    address TrainingRounds will have, and so is KeyEpochs; it depends on the deployer's nonce, and TrainingRounds checks it.
 
     Args:
         rpc_url: The chain's endpoint.
         deployer: Pays.
         consortium: The consortium's identifier, 32 bytes.
         hospitals: The founding members, 1 to 256; their order gives the indices.
+        smallest_cohort: The fewest members that may hold a key epoch and train its rounds in place of all, for good
+            (`chain.cohort`); 0 for a consortium in which all members always do.
         book: Where each contract is written down before it is sent. With the same book, consortium and hospitals a
             deployment that was cut off goes on where it was, and one that was done gives its addresses again.
         told: Called with name, receipt and address of each contract when it is there.
@@ -145,6 +148,7 @@ def deploy(
         ChainUnreachable: If the endpoint does not answer.
     """
     checked_digest("consortium", consortium)
+    checked_integer("smallest_cohort", smallest_cohort, 0, MAX_MEMBERS)
     if not 1 <= len(hospitals) <= MAX_MEMBERS:
         raise BadArgument("hospitals", f"1 to {MAX_MEMBERS} of them", len(hospitals))
     connection = Connection(rpc_url)
@@ -160,9 +164,14 @@ def deploy(
         return receipt, address
 
     first, registry = create("HospitalRegistry", code)
-    _, epochs = create("KeyEpochs", _code(connection, "KeyEpochs", registry))
-    planned = planned_addresses(deployer.address, sender.nonce() + 1)
-    _, models = create("ModelLedger", _code(connection, "ModelLedger", planned["registry"]))
+
+    def later(steps: int) -> str:
+        """Where the contract will be that is created so many steps after the next."""
+        return planned_addresses(deployer.address, sender.nonce() + steps)["registry"]
+
+    # Each is told where TrainingRounds will be; one that an earlier try has created keeps what it was told then.
+    _, epochs = create("KeyEpochs", _code(connection, "KeyEpochs", registry, later(2), smallest_cohort))
+    _, models = create("ModelLedger", _code(connection, "ModelLedger", later(1)))
     _, rounds = create("TrainingRounds", _code(connection, "TrainingRounds", registry, epochs, models))
     return Deployment(chain_id, consortium, registry, epochs, rounds, models, first.block)
 

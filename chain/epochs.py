@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from chain.contract import DeployedContract
-from chain.records import Epoch, Receipt, checked_address, checked_digest, checked_integer, from_abi
+from chain.records import (
+    MAX_MEMBERS,
+    Epoch,
+    Receipt,
+    checked_address,
+    checked_digest,
+    checked_integer,
+    from_abi,
+)
 
 
 class KeyEpochs(DeployedContract):
@@ -27,6 +35,20 @@ class KeyEpochs(DeployedContract):
         checked_integer("threshold", threshold, 0, 255)
         checked_integer("deadline", deadline, 0, 2**64 - 1)
         return self._send("open", checked_digest("parameter_set", parameter_set), threshold, deadline)
+
+    def open_cohort(self, parameter_set: bytes, threshold: int, deadline: int, size: int) -> Receipt:
+        """Starts a ceremony among a cohort, which the contract draws (``chain.cohort``); its epoch's rounds are theirs alone.
+
+        Args:
+            parameter_set: The encryption parameters' id, 32 bytes (16, then zeros).
+            threshold: How many of them will open a sum together, 1 to their number.
+            deadline: Unix seconds by which it must be complete, at most a day ahead.
+            size: How many take part, ``smallest_cohort()`` to all; who, the event CohortDrawn tells.
+        """
+        checked_integer("threshold", threshold, 0, 255)
+        checked_integer("deadline", deadline, 0, 2**64 - 1)
+        checked_integer("size", size, 0, MAX_MEMBERS)
+        return self._send("openCohort", checked_digest("parameter_set", parameter_set), threshold, deadline, size)
 
     def refresh(self, deadline: int) -> Receipt:
         """Starts a refresh of the active epoch's shares; its number is then in the event RefreshOpened.
@@ -73,7 +95,7 @@ class KeyEpochs(DeployedContract):
         return self._step("test", epoch, "report", report)
 
     def confirm(self, epoch: int, joint_key: bytes) -> Receipt:
-        """Confirms the joint key the sender derived; max(T, quorum) equal confirmations activate the epoch.
+        """Confirms the joint key the sender derived; max(T, quorum of those who take part) equal confirmations activate it.
 
         In a refresh every holder's confirmation of the epoch's own key is needed to activate the next generation.
 
@@ -110,6 +132,19 @@ class KeyEpochs(DeployedContract):
         """The last epoch opened, whatever became of it; 0 before the first."""
         return int(self._call("latest"))
 
+    def in_force(self) -> tuple[int, int]:
+        """The active epoch and whose its rounds are: a bitmap, with all 256 bits set where they are all members'."""
+        epoch, cohort = self._call("inForce")
+        return int(epoch), int(cohort)
+
+    def cohort_of(self, epoch: int) -> int:
+        """Whose the rounds of an epoch are: a bitmap, with all 256 bits set where they are all members'.
+
+        Args:
+            epoch: Its id.
+        """
+        return int(self._call("cohortOf", _epoch(epoch)))
+
     def get(self, epoch: int) -> Epoch:
         """One epoch; its status is NONE if it does not exist.
 
@@ -117,6 +152,14 @@ class KeyEpochs(DeployedContract):
             epoch: Its id.
         """
         return from_abi(Epoch, self._call("get", _epoch(epoch)))
+
+    def smallest_cohort(self) -> int:
+        """The fewest members a cohort may have, for good; 0 where there are no cohorts."""
+        return int(self._call("smallestCohort"))
+
+    def rounds(self) -> str:
+        """The address of the rounds whose seed draws cohorts."""
+        return str(self._call("rounds"))
 
     def registry(self) -> str:
         """The address of the registry whose members take part."""

@@ -19,6 +19,7 @@
     ├── ChainInFlux               the chain changed while it was read
     ├── ReadOnly                  a write was asked of a client without an account
     ├── BadArgument               a value does not fit the field it was given for
+    ├── WrongCohort               a ceremony is among others than the draw says
     ├── BadDeployment             a deployment file is not what it should be
     ├── BadKeystore               a keystore file is malformed, or the password is wrong
     ├── BadChainFile              a file of intents or events is damaged, or another deployment's
@@ -227,6 +228,23 @@ class BadArgument(ChainError):
     def __init__(self, field: str, expected: str, found: object) -> None:
         self.field = field
         super().__init__(f"{field}: expected {expected}, found {_show(found)}")
+
+
+class WrongCohort(ChainError):
+    """A key ceremony is among some of the members, and not those that the draw gives.
+
+    Attributes:
+        epoch: Its key epoch.
+        holders: The seats it is among.
+        expected: The seats that the draw gives.
+    """
+
+    def __init__(self, epoch: int, holders: frozenset[int], expected: frozenset[int]) -> None:
+        self.epoch, self.holders, self.expected = epoch, holders, expected
+        super().__init__(
+            f"epoch {epoch}: its key ceremony is among seats {sorted(holders)}, the rounds' seed draws {sorted(expected)}: the "
+            "contract never does that, so ask another endpoint what the chain says"
+        )
 
 
 class BadDeployment(ChainError):

@@ -93,6 +93,15 @@ class EpochOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CohortDrawn(Event):
+    """The ceremony that was just opened is among the members in the bitmap ``holders`` alone, drawn by ``seed``."""
+
+    epoch: int
+    seed: bytes
+    holders: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefreshOpened(Event):
     """The ``refresh``-th refresh of an epoch's shares began, to make ``generation``; ``deadline`` in Unix seconds."""
 
@@ -291,6 +300,7 @@ EVENTS: tuple[type[Event], ...] = (
     DataSizeChanged,
     UrlChanged,
     EpochOpened,
+    CohortDrawn,
     RefreshOpened,
     Announced,
     Committed,

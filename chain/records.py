@@ -75,7 +75,8 @@ class Epoch:
         generation: How often its shares were refreshed; only shares of one generation open together.
         refreshes: How many refreshes were opened, whatever became of them.
         refreshing: Whether one is running.
-        holders: Who takes part: the members when the ceremony was opened.
+        cohort: Whether ``holders`` were drawn; if not, they are all the members there were.
+        holders: Who takes part: the members when the ceremony was opened, or a cohort of them.
         announced: Who announced its key, in the ceremony or the last refresh, as all sets below.
         committed: Who committed to its dealing.
         dealt: Who published its dealing.
@@ -92,6 +93,7 @@ class Epoch:
     generation: int
     refreshes: int
     refreshing: bool
+    cohort: bool
     holders: int
     announced: int
     committed: int

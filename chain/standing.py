@@ -40,6 +40,14 @@ class Standing:
     reputations: tuple[int, ...] = ()
     equivocators: frozenset[int] = frozenset()
 
+    def among(self, seats: frozenset[int]) -> Standing:
+        """The same with only those of these seats as members that are: a cohort's standing.
+
+        Args:
+            seats: The cohort.
+        """
+        return replace(self, members=self.members & seats)
+
     @property
     def weights(self) -> tuple[int, ...]:
         """The members' reputations in lowest terms, by ascending index: only their proportions count.
@@ -87,17 +95,20 @@ def standings(events: Iterable[Event]) -> dict[int, Standing]:
         events: All events of the deployment from its first block on, in order.
 
     Returns:
-        By round number.
+        By round number; of a round that is a cohort's, the cohort's members alone.
 
     Raises:
         MalformedAnswer: If an event is about a seat that was never given.
     """
     found: dict[int, Standing] = {}
+    cohorts: dict[int, frozenset[int]] = {}
     standing = Standing()
     for event in events:
         standing = follow(standing, event)
-        if isinstance(event, ev.RoundOpened):
-            found[event.round] = standing
+        if isinstance(event, ev.CohortDrawn):
+            cohorts[event.epoch] = bitmap_members(event.holders)
+        elif isinstance(event, ev.RoundOpened):
+            found[event.round] = standing.among(cohorts.get(event.epoch, standing.members))
     return found
 
 

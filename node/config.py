@@ -78,6 +78,12 @@ class Rounds(_Section):
     min_threshold: int = Field(
         default=0, ge=0, le=256, description="Refuse key epochs that fewer members can open; 0: more than half of all."
     )
+    min_cohort: int = Field(
+        default=32,
+        ge=1,
+        le=256,
+        description="Refuse key epochs held by a drawn cohort of fewer members; see the table in docs/threat-model.md.",
+    )
 
 
 class Membership(_Section):

@@ -34,6 +34,7 @@ abstract contract Conduct is IConduct, EIP712 {
 
     bytes32 private constant FINDING_TYPEHASH =
         keccak256("Finding(uint256 round,uint8 fault,uint256 members,bytes32 evidence)");
+    uint256 internal constant EVERYBODY = type(uint256).max;
     uint256 private constant FULL = 100;
     uint256 private constant LANES = 32; // demerits a word, a byte each
     bytes32 private constant UPDATE = "update";
@@ -110,6 +111,7 @@ abstract contract Conduct is IConduct, EIP712 {
         (uint256 epoch,) = _pledged(proposal);
         _requireFirst(proposal, earlier);
         History memory h = _walk(history, proposal.id);
+        h.closers &= _cohortOf(proposal.round);
         if (!_isUpdate(h.update, proposal.round, epoch)) revert BadTransaction(0);
         _requireAbsent(proposal.updatesRoot, h.update.id, size, around);
         _recordOmission(proposal, h);
@@ -138,7 +140,7 @@ abstract contract Conduct is IConduct, EIP712 {
         if (finding.members == 0 || finding.members & ~registry.memberSet() != 0) revert BadMembers(finding.members);
         uint256 left = finding.members & ~_faulted[finding.round][finding.fault];
         if (left == 0) revert FaultKnown(finding.round, finding.fault, finding.members);
-        registry.verifyQuorum(findingDigest(finding), signers, signatures);
+        registry.verifyQuorumOf(findingDigest(finding), _cohortOf(finding.round), signers, signatures);
         for (uint256 index = 0; left != 0; index++) {
             if (!left.has(index)) continue;
             left = left.without(index);
@@ -164,6 +166,9 @@ abstract contract Conduct is IConduct, EIP712 {
 
     /// @dev The key epoch and the quorum of a round; zeros if it does not exist.
     function _termsOf(uint256 round) internal view virtual returns (uint256 epoch, uint256 quorum);
+
+    /// @dev Whose a round is: a bitmap, with all bits set where it is all members'.
+    function _cohortOf(uint256 round) internal view virtual returns (uint256);
 
     /// @dev The same for the round of a proposal; reverts if its leader did not put it on record.
     function _pledged(Proposal calldata proposal) internal view virtual returns (uint256 epoch, uint256 quorum);

@@ -37,6 +37,7 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
     );
     bytes32 private constant RESIZING_TYPEHASH =
         keccak256("Resizing(address account,uint32 dataSize,uint256 decision,uint256 deadline)");
+    uint256 private constant EVERYBODY = type(uint256).max;
     uint256 private constant MAX_SEATS = 256;
     uint256 private constant MAX_NAME = 64;
     uint256 private constant MAX_URL = 256;
@@ -152,12 +153,19 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
 
     /// @inheritdoc IHospitalRegistry
     function verifyQuorum(bytes32 digest, uint256 signers, bytes calldata signatures) public view {
+        verifyQuorumOf(digest, EVERYBODY, signers, signatures);
+    }
+
+    /// @inheritdoc IHospitalRegistry
+    function verifyQuorumOf(bytes32 digest, uint256 among, uint256 signers, bytes calldata signatures) public view {
         uint256 signed = signers.count();
-        if (signatures.length != SIGNATURE_BYTES * signed || signers & ~memberSet != 0) {
+        uint256 voters = memberSet & among;
+        if (signatures.length != SIGNATURE_BYTES * signed || signers & ~voters != 0) {
             revert BadSignatureCount(signatures.length, signers);
         }
-        uint256 needed = quorum();
-        if (signed < needed) revert NoQuorum(signed, needed);
+        uint256 needed = _twoThirds(voters);
+        // Where nobody of the set is left, nobody decides.
+        if (signed < needed || signed == 0) revert NoQuorum(signed, needed);
         uint256 offset = 0;
         for (uint256 index = 0; offset < signatures.length; index++) {
             if (!signers.has(index)) continue;
@@ -206,8 +214,13 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
     }
 
     /// @inheritdoc IHospitalRegistry
-    function quorum() public view returns (uint256) {
-        return (2 * memberSet.count() + 2) / 3;
+    function quorum() external view returns (uint256) {
+        return _twoThirds(memberSet);
+    }
+
+    /// @inheritdoc IHospitalRegistry
+    function quorumOf(uint256 among) external view returns (uint256) {
+        return _twoThirds(memberSet & among);
     }
 
     /// @inheritdoc IHospitalRegistry
@@ -220,7 +233,7 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
     /// @dev Counts the vote, so that its signatures, which cover the count, are spent.
     function _decide(bytes32 digest, Vote calldata vote) private {
         if (block.timestamp > vote.deadline) revert VoteExpired(vote.deadline);
-        verifyQuorum(digest, vote.signers, vote.signatures);
+        verifyQuorumOf(digest, EVERYBODY, vote.signers, vote.signatures);
         decisions++;
     }
 
@@ -244,6 +257,10 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
         if (account == address(0)) revert BadHospital(index, "account");
         if (_claims[account].seat != 0) revert DuplicateMember(account);
         _claims[account] = Claim(uint16(index + 1), true);
+    }
+
+    function _twoThirds(uint256 set) private pure returns (uint256) {
+        return (2 * set.count() + 2) / 3;
     }
 
     function _seat(uint256 index) private view returns (Seat storage) {

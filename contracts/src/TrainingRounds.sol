@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Bitmap} from "./Bitmap.sol";
 import {Conduct} from "./Conduct.sol";
 import {IHospitalRegistry} from "./interfaces/IHospitalRegistry.sol";
 import {IKeyEpochs} from "./interfaces/IKeyEpochs.sol";
@@ -9,6 +10,8 @@ import {ITrainingRounds} from "./interfaces/ITrainingRounds.sol";
 
 /// @title The rounds in which a consortium trains
 contract TrainingRounds is ITrainingRounds, Conduct {
+    using Bitmap for uint256;
+
     /// @dev A round in two words. `result` is the model the round ended with, its own or the one it started from, and is
     ///      written at its end; the next round starts from it, so a base needs no word. Entry 0 stands for the genesis.
     struct Entry {
@@ -21,6 +24,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         uint16 quorum;
         uint16 proposals; // how many were put on record
         Status status;
+        bool cohort; // whether it is the members' of a drawn cohort alone
     }
 
     /// @dev What is known of a plan. Rounds name it by number: the same plan serves many.
@@ -60,6 +64,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     /// @param models_ The lineage; its writer must be this contract.
     constructor(IHospitalRegistry registry_, IKeyEpochs epochs_, IModelLedger models_) Conduct(registry_) {
         if (models_.writer() != address(this)) revert NotLedgerWriter(models_.writer());
+        if (address(epochs_.rounds()) != address(this)) revert NotDrawnFrom(address(epochs_.rounds()));
         epochs = epochs_;
         models = models_;
         seed = keccak256(abi.encode(registry_.consortium()));
@@ -83,7 +88,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     {
         if (plan == bytes32(0)) revert EmptyDigest();
         if (block.timestamp > deadline) revert DecisionExpired(deadline);
-        registry.verifyQuorum(planDigest(plan, admitted, deadline), signers, signatures);
+        registry.verifyQuorumOf(planDigest(plan, admitted, deadline), EVERYBODY, signers, signatures);
         _planDecisions++;
         _plans[plan].admitted = admitted;
         emit PlanDecided(plan, admitted, signers);
@@ -104,7 +109,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         if (collectSeconds == 0 || collectSeconds >= roundSeconds || roundSeconds > MAX_ROUND_SECONDS) {
             revert BadDeadlines(collectSeconds, roundSeconds);
         }
-        uint256 epoch = epochs.active();
+        (uint256 epoch, uint256 cohort) = epochs.inForce();
         if (epoch == 0) revert NoActiveEpoch();
         _current = uint64(++round);
         uint256 collectBy = block.timestamp + collectSeconds;
@@ -115,8 +120,9 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         entry.openedAt = uint48(block.timestamp);
         entry.collectBy = uint48(collectBy);
         entry.finaliseBy = uint48(finaliseBy);
-        entry.quorum = uint16(registry.quorum());
+        entry.quorum = uint16(registry.quorumOf(cohort));
         entry.status = Status.Collecting;
+        entry.cohort = cohort != EVERYBODY;
         emit RoundOpened(round, epoch, plan, base, seed, msg.sender, collectBy, finaliseBy);
     }
 
@@ -124,6 +130,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
     function propose(uint256 round, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) external {
         uint256 index = registry.indexOf(msg.sender);
         Entry storage entry = _requireOpen(round);
+        if (!_cohortOf(round).has(index)) revert NotInCohort(round, msg.sender);
         if (proposal == bytes32(0) || updatesRoot == bytes32(0) || sumsRoot == bytes32(0)) revert EmptyDigest();
         if (_pledges[round][index] != 0) revert AlreadyProposed(round, msg.sender);
         uint256 order = entry.proposals;
@@ -142,7 +149,7 @@ contract TrainingRounds is ITrainingRounds, Conduct {
         if (outcome.plan != plan) revert WrongPlan(outcome.plan, plan);
         if (outcome.statement == bytes32(0)) revert EmptyDigest();
         _requirePledge(outcome.round, outcome.leader, outcome.proposal, outcome.updatesRoot, outcome.sumsRoot);
-        registry.verifyQuorum(outcomeDigest(outcome), signers, signatures);
+        registry.verifyQuorumOf(outcomeDigest(outcome), _cohortOf(outcome.round), signers, signatures);
         entry.status = Status.Finalised;
         entry.result = outcome.model;
         _giveBack(signers);
@@ -247,6 +254,11 @@ contract TrainingRounds is ITrainingRounds, Conduct {
 
     function _termsOf(uint256 round) internal view override returns (uint256 epoch, uint256 quorum) {
         return (_rounds[round].epoch, _rounds[round].quorum);
+    }
+
+    function _cohortOf(uint256 round) internal view override returns (uint256) {
+        Entry storage entry = _rounds[round];
+        return entry.cohort ? epochs.cohortOf(entry.epoch) : EVERYBODY;
     }
 
     function _pledged(Proposal calldata proposal) internal view override returns (uint256 epoch, uint256 quorum) {

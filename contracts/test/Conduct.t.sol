@@ -192,7 +192,7 @@ contract Agreeable {
         return type(uint256).max;
     }
 
-    function verifyQuorum(bytes32, uint256, bytes calldata) external pure {}
+    function verifyQuorumOf(bytes32, uint256, uint256, bytes calldata) external pure {}
 }
 
 /// @dev Points in their packed words, against one number a member.
@@ -218,6 +218,10 @@ contract LanesTest is Conduct {
 
     function _termsOf(uint256) internal pure override returns (uint256, uint256) {
         return (1, 1);
+    }
+
+    function _cohortOf(uint256) internal pure override returns (uint256) {
+        return EVERYBODY;
     }
 
     function _orderOf(Proposal calldata) internal pure override returns (uint256) {

@@ -27,10 +27,15 @@ abstract contract Fixture {
     TrainingRounds internal rounds;
 
     function deployAll(uint256 n) internal {
+        deployAll(n, 0);
+    }
+
+    function deployAll(uint256 n, uint256 smallestCohort) internal {
         VM.warp(1_800_000_000);
         registry = new HospitalRegistry(CONSORTIUM, hospitals(n));
-        epochs = new KeyEpochs(registry);
-        models = new ModelLedger(VM.computeCreateAddress(address(this), VM.getNonce(address(this)) + 1));
+        address planned = VM.computeCreateAddress(address(this), VM.getNonce(address(this)) + 2);
+        epochs = new KeyEpochs(registry, ITrainingRounds(planned), smallestCohort);
+        models = new ModelLedger(planned);
         rounds = new TrainingRounds(registry, epochs, models);
     }
 

@@ -10,6 +10,7 @@ interface Vm {
     function expectRevert(bytes calldata revertData) external;
     function expectEmit() external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function store(address target, bytes32 slot, bytes32 value) external;
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);

@@ -59,6 +59,7 @@ _PARAMETERS: Final = {
     "epoch": "Number of the key epoch.",
     "form": "In which form.",
     "index": "Seat of the hospital.",
+    "seat": "Seat of the member it is sealed to.",
     "kind": "Only transactions of this kind.",
     "model": "The model's hash, hex.",
     "number": "Its number.",

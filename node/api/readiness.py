@@ -97,6 +97,8 @@ class Readiness:
             return CheckShape(name="epoch", ok=False, detail="there is no key yet: the members' nodes make one")
         if not view.fitting:
             return CheckShape(name="epoch", ok=False, detail="the members have changed: a new key is being made")
+        if self._service.me not in view.epochs[view.active_epoch].seats:
+            return CheckShape(name="epoch", ok=True, detail=f"epoch {view.active_epoch}: this hospital rests")
         if self._service.keeper.keys(view.active_epoch) is None:
             detail = f"this hospital holds no keys of epoch {view.active_epoch}: see `medweave keys restore`"
             return CheckShape(name="epoch", ok=False, detail=detail)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from chain.client import Chain
+    from crypto.secrets import ContentKey
     from dag.proofs.roundlog import RoundLog
     from node.api.access.access import Access
     from node.config import NodeConfig
@@ -83,6 +84,8 @@ class Service(Protocol):
     notices: NoticeBoard
     book: MotionBook
     journal: Journal
+    own_models: ContentKey
+    """Opens models that were passed on to this hospital while it rested."""
 
     @property
     def inference(self) -> Asking:

@@ -54,7 +54,10 @@ class EpochStateShape(Shape):
     """The key epoch in use, and what goes on about keys."""
 
     active: int | None = Field(ge=1, examples=[1], description="Null before the first.")
-    doing: str = Field(examples=[""], description="What a running ceremony or refresh waits for; empty: none runs.")
+    doing: str = Field(
+        examples=[""],
+        description="What a running ceremony or refresh waits for, or that this hospital rests this epoch; else empty.",
+    )
 
 
 class RoundStateShape(Shape):

@@ -39,7 +39,7 @@ class Finalised:
     why: str
     """Why `signed` is None."""
     signatories: Standing = field(default_factory=Standing)
-    """Who the members were when it was finalised: whose signatures the contract counts."""
+    """Who the members were when it was finalised, of its cohort where it is one's: whose signatures the contract counts."""
 
     @property
     def number(self) -> int:
@@ -121,7 +121,9 @@ def _finalised(history: History, view: ConsortiumView, event: ev.RoundFinalised)
         signed = decode_finalise(history.calldata(event.tx))
     except (MalformedAnswer, BadArgument) as error:
         why = str(error)
-    return Finalised(row, view.epochs.get(row.epoch), event.tx, signed, why, view.standing)
+    epoch = view.epochs.get(row.epoch)
+    signatories = view.standing.among(frozenset(epoch.seats)) if epoch is not None and epoch.drawn else view.standing
+    return Finalised(row, epoch, event.tx, signed, why, signatories)
 
 
 UNREADABLE = (ChainError, IncoherentChain, MalformedBlock, UnseenCreation)

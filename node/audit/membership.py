@@ -34,10 +34,11 @@ def changes(facts: ChainFacts, rounds: tuple[int, ...]) -> Iterator[str]:
 def _between(before: RoundView, row: RoundView) -> Iterator[str]:
     """What changed from one round's opening to the next one's."""
     where, was, now = f"before round {row.round}", before.standing, row.standing
-    for verb, seats in (("joined", now.members - was.members), ("left", was.members - now.members)):
+    earlier, since = was.members | before.resting, now.members | row.resting
+    for verb, seats in (("joined", since - earlier), ("left", earlier - since)):
         if seats:
-            yield f"{where}: {_listed(seats)} {verb}; {len(now.members)} members since"
-    stayed = was.members & now.members
+            yield f"{where}: {_listed(seats)} {verb}; {len(since)} members since"
+    stayed = earlier & since
     rotated = frozenset(seat for seat in stayed if was.accounts[seat] != now.accounts[seat])
     if rotated:
         yield f"{where}: {_listed(rotated)} changed to another account"
@@ -46,6 +47,11 @@ def _between(before: RoundView, row: RoundView) -> Iterator[str]:
         yield f"{where}: {_listed(resized)} declared another data size"
     if before.epoch != row.epoch:
         yield f"{where}: key epoch {row.epoch} followed epoch {before.epoch}"
+        if row.resting:
+            yield (
+                f"from round {row.round} on: {_listed(now.members)} were drawn as the cohort of key epoch {row.epoch}, "
+                f"{len(row.resting)} other members rest"
+            )
 
 
 def _misfit(epoch: EpochView, row: RoundView) -> Iterator[str]:

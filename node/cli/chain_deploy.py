@@ -18,7 +18,7 @@ from chain.errors import BadArgument
 from chain.intents import IntentBook
 from chain.keystore import unlock
 from chain.records import MAX_MEMBERS, Hospital
-from node.cli.options import password_options, read_password
+from node.cli.options import cohort_option, password_options, read_password
 from node.errors import BadInput
 from node.home import write_private
 
@@ -53,6 +53,7 @@ _FIELDS = ("account", "box_key", "data_size", "name", "url")
 @click.option(
     "--anvil-account", type=click.IntRange(0, 9), help="Pay with an account every Anvil knows: local chains only."
 )
+@cohort_option
 @click.option("--fund", "ether", default="0", show_default=True, help="Ether to give each member's account.")
 @password_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -63,6 +64,7 @@ def deploy(
     out: Path,
     keystore: Path | None,
     anvil_account: int | None,
+    smallest_cohort: int,
     ether: str,
     password_file: Path | None,
     password_fd: int | None,
@@ -88,7 +90,7 @@ def deploy(
             if not as_json:
                 click.echo(f"{contract:<18} {address}  block {receipt.block}  {receipt.gas_used:>10,} gas")
 
-        done = deploy_contracts(rpc, payer, consortium, members, book=book, told=told)
+        done = deploy_contracts(rpc, payer, consortium, members, smallest_cohort=smallest_cohort, book=book, told=told)
         if ether != "0":
             purpose = f"fund/{consortium.hex()}"
             paid = fund(rpc, payer, [m.account for m in members], ether, book=book, purpose=purpose)

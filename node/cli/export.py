@@ -15,7 +15,7 @@ from node.errors import BadInput, RoundProblem
 from node.home import Home, read_deployment, unlock_identity, write_private
 from node.learning.modelfile import model_hash
 from node.rounds.journal import Journal
-from node.sealing.models import open_model
+from node.sealing.models import OWN, open_model, open_own, own_key
 from node.storage.opening import open_store
 
 
@@ -39,11 +39,14 @@ def command(home: Path, password_file: Path | None, password_fd: int | None, wan
         raise RoundProblem(f"model {chosen.hex()[:16]}… is not held here; `GET /v1/models` lists the lineage")
     epoch, number, sealed = held[chosen]
     store = open_store(place.blobs, place.config().storage)
-    minimal = os.environ.get(TESTING_VARIABLE) == "1"
-    keys = Vault(place, identity.password, store, allow_minimal=minimal).keys(epoch)
-    if keys is None:
-        raise RoundProblem(f"this hospital holds no keys of epoch {epoch}")
-    data = open_model(keys.member, epoch, number, store.get(sealed))
+    if epoch == OWN:
+        data = open_own(own_key(identity.derive), number, store.get(sealed))
+    else:
+        minimal = os.environ.get(TESTING_VARIABLE) == "1"
+        keys = Vault(place, identity.password, store, allow_minimal=minimal).keys(epoch)
+        if keys is None:
+            raise RoundProblem(f"this hospital holds no keys of epoch {epoch}")
+        data = open_model(keys.member, epoch, number, store.get(sealed))
     if model_hash(data) != chosen:
         raise RoundProblem(f"blob {sealed} is not model {chosen.hex()[:16]}…")
     write_private(out, data)

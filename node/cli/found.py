@@ -17,7 +17,7 @@ from chain.intents import IntentBook
 from chain.records import Hospital
 from node.cli.chain_deploy import consortium_id
 from node.cli.joining import anvil_option, count_images, refuse_public_payer
-from node.cli.options import home_option, password_options, read_password
+from node.cli.options import cohort_option, home_option, password_options, read_password
 from node.errors import BadEnvironment, BadInput
 from node.home import Home, unlock_identity, write_private
 from node.membership.fingerprint import consortium_fingerprint
@@ -47,6 +47,7 @@ LOCAL_STAKE = 100
     type=click.IntRange(1, 2**32 - 1),
     help="Training images, declared on chain; default: those in [data] train.",
 )
+@cohort_option
 @anvil_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -55,6 +56,7 @@ def command(
     password_fd: int | None,
     name: str,
     data_size: int | None,
+    smallest_cohort: int,
     anvil_account: int | None,
     *,
     as_json: bool,
@@ -71,7 +73,9 @@ def command(
     founder = Hospital(
         str(identity.account.address), identity.box.public, size, config.hospital.name, config.hospital.url
     )
-    deployment = _deployed(place, founder, name) or _deploy(place, identity, founder, name, anvil_account)
+    deployment = _deployed(place, founder, name) or _deploy(
+        place, identity, founder, name, anvil_account, smallest_cohort
+    )
     planned = _write_plan(place)
     waits = max(2, config.rounds.min_group) if planned is None else fewest_members(Plan.from_toml(planned))
     if as_json:
@@ -115,12 +119,16 @@ def _deployed(place: Home, founder: Hospital, name: str) -> Deployment | None:
     return deployment
 
 
-def _deploy(place: Home, identity: Identity, founder: Hospital, name: str, anvil_account: int | None) -> Deployment:
+def _deploy(
+    place: Home, identity: Identity, founder: Hospital, name: str, anvil_account: int | None, smallest_cohort: int
+) -> Deployment:
     rpc, path = place.config().chain.rpc, place.file(place.config().chain.deployment)
     payer = _payer(rpc, identity, anvil_account)
     book = IntentBook(path.with_name(path.name + ".intents.sqlite"))
     try:
-        deployment = deploy(rpc, payer, consortium_id(name, [founder]), [founder], book=book)
+        deployment = deploy(
+            rpc, payer, consortium_id(name, [founder]), [founder], smallest_cohort=smallest_cohort, book=book
+        )
         if anvil_account is not None:
             fund(rpc, payer, [founder.account], LOCAL_STAKE, book=book, purpose=f"fund/{founder.account}")
     finally:

@@ -75,6 +75,8 @@ def _print(facts: EpochFacts) -> None:
     until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts.deadline))
     click.echo(f"epoch {facts.epoch}  {facts.status}")
     click.echo(f"  parameters  {facts.parameters}; any {facts.threshold} of {len(facts.members)} open a sum together")
+    if facts.drawn_from:
+        click.echo(f"  cohort      {len(facts.members)} of {facts.drawn_from} members, drawn; the others rest")
     click.echo(f"  joint key   {facts.joint_key or '-'}")
     if facts.joint_cid:
         click.echo(f"  blob        {facts.joint_cid}")
@@ -168,7 +170,14 @@ def run(
 @home_option
 @password_options
 @click.option("--parameters", help="Parameter set; default: that of the present key.")
-@click.option("--threshold", type=click.IntRange(1, 256), help="Openers; default: that of the present key.")
+@click.option(
+    "--threshold", type=click.IntRange(1, 256), help="Openers; default: the present key's, of as many holders."
+)
+@click.option(
+    "--cohort",
+    type=click.IntRange(0, 256),
+    help="Members that hold it and train its rounds, drawn by the contract; 0: all. Default: as the present key.",
+)
 @click.option("--no-wait", is_flag=True, help="Do not watch the ceremony.")
 @_timeout
 @_json
@@ -178,6 +187,7 @@ def rotate(
     password_fd: int | None,
     parameters: str | None,
     threshold: int | None,
+    cohort: int | None,
     timeout: float,
     *,
     no_wait: bool,
@@ -185,17 +195,23 @@ def rotate(
 ) -> int:
     """Make the next epoch's key although there is one; rounds that run keep theirs. The daemons carry it out.
 
-    Exit codes: as `medweave keys watch`; 3 if there is no key yet.
+    With --cohort, some of the members hold it and are those of its rounds; the others rest, follow the ledger and adopt the
+    models. Who they are follows from the last round's seed. How many are enough: docs/threat-model.md.
+
+    Exit codes: as `medweave keys watch`; 3 if there is no key yet, or the consortium has no cohorts of this size.
     """
     reader = signing_reader(Home(home), read_password(password_file, password_fd))
     if not reader.view.active_epoch:
         raise BadInput("there is no key to replace: `medweave keys run` makes the first one")
     if reader.view.ceremony is not None and not _making(reader.view):
         raise BadInput("the shares are being refreshed: follow it with `medweave keys watch`, then rotate")
-    present = epoch_facts(reader.view, reader.view.epochs[reader.view.active_epoch])
-    chosen = parameters or present.parameters
+    active = reader.view.epochs[reader.view.active_epoch]
+    present, held_by = epoch_facts(reader.view, active), len(active.seats) if active.drawn else 0
+    size = held_by if cohort is None else cohort
+    openers = threshold or (present.threshold if size == held_by else None)
     wait = None if no_wait else timeout
-    return _ceremony(Home(home), reader, chosen, threshold or present.threshold, wait, as_json=as_json)
+    wanted = parameters or present.parameters
+    return _ceremony(Home(home), reader, wanted, openers, wait, cohort=size, as_json=as_json)
 
 
 @command.command("refresh")
@@ -257,19 +273,40 @@ def _ceremony(
     threshold: int | None,
     timeout: float | None,
     *,
+    cohort: int = 0,
     as_json: bool,
 ) -> int:
     if not _making(reader.view):
-        config, members = home.config(), len(reader.view.members)
+        config, holders = home.config(), cohort or len(reader.view.members)
+        if cohort:
+            _check_cohort(reader, config.rounds.min_cohort, cohort)
         plan = PlanShelf(home, reader).chosen()
-        chosen = threshold or (plan.threshold_for(members) if plan else -(-2 * members // 3))
-        least = config.rounds.min_threshold or members // 2 + 1
-        if not least <= chosen <= members:
-            raise PolicyRefusal(f"--threshold {chosen}: this hospital asks for {least} to {members} openers")
+        chosen = threshold or (plan.threshold_for(holders) if plan else -(-2 * holders // 3))
+        least = config.rounds.min_threshold or holders // 2 + 1
+        if not least <= chosen <= holders:
+            raise PolicyRefusal(f"--threshold {chosen}: this hospital asks for {least} to {holders} openers")
         name = parameters or (plan.parameter_set if plan else "standard")
-        open_ceremony(reader.chain, name, chosen, allow_minimal=_testing())
+        open_ceremony(reader.chain, name, chosen, cohort=cohort, allow_minimal=_testing())
         _until_seen(reader)
     return _follow(reader, reader.view.epochs[max(reader.view.epochs)], timeout, as_json=as_json)
+
+
+def _check_cohort(reader: Reader, least: int, size: int) -> None:
+    """Refuse a size that the contract or this hospital's own policy refuses.
+
+    Raises:
+        BadInput: The consortium has no such cohorts.
+        PolicyRefusal: This hospital would take no part itself.
+    """
+    smallest, members = reader.chain.epochs.smallest_cohort(), len(reader.view.members)
+    if not smallest:
+        raise BadInput(f"--cohort {size}: this consortium was founded without cohorts, all members hold its keys")
+    if not smallest <= size <= members:
+        raise BadInput(f"--cohort {size}: this consortium's cohorts have {smallest} to {members} members")
+    if size < least:
+        raise PolicyRefusal(
+            f"--cohort {size}: this hospital asks for at least {least} members in a cohort ([rounds] min_cohort)"
+        )
 
 
 def _follow(reader: Reader, record: EpochView, timeout: float | None, *, as_json: bool) -> int:

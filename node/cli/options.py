@@ -38,6 +38,17 @@ def password_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return file(descriptor(command))
 
 
+def cohort_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--smallest-cohort M`."""
+    return click.option(
+        "--smallest-cohort",
+        type=click.IntRange(0, 256),
+        default=0,
+        show_default=True,
+        help="Fewest members that may hold a key in place of all, for good; 0: all always do. See docs/threat-model.md.",
+    )(command)
+
+
 def read_password(file: Path | None, descriptor: int | None, *, new: bool = False) -> str:
     """The keystore password, from wherever the user gave it.
 

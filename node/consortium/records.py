@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from eth_utils.crypto import keccak
+
 from chain.standing import Standing
 
 if TYPE_CHECKING:
@@ -34,6 +36,26 @@ class ComplaintView:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """How a cohort was drawn (`chain.cohort`)."""
+
+    candidates: tuple[int, ...]
+    """Seats of all members when the ceremony was opened, ascending."""
+    seed: bytes
+    """What the contract says it drew by."""
+    left_behind: bytes | None
+    """The seed that the rounds before left behind; None before the first round, when it follows from the consortium's id."""
+
+    def due_seed(self, consortium: bytes) -> bytes:
+        """The seed that it had to be drawn by.
+
+        Args:
+            consortium: Its id, 32 bytes.
+        """
+        return self.left_behind or keccak(consortium)
+
+
+@dataclass(frozen=True)
 class EpochView:
     """A key epoch and its ceremony, or one refresh of its shares, which takes the same steps.
 
@@ -48,7 +70,7 @@ class EpochView:
     deadline: int
     """Unix seconds until which the ceremony may run."""
     members: tuple[bytes, ...] = ()
-    """Who takes part: the members when the ceremony was opened, by ascending seat. Position here is the number of dealer and
+    """Who takes part: the members when the ceremony was opened, or a cohort of them, by ascending seat. Position here is the number of dealer and
     opener in the encryption."""
     seats: tuple[int, ...] = ()
     """Their seats in the registry, in the same order; seats of former members are missing in between."""
@@ -58,6 +80,8 @@ class EpochView:
     dealings: Mapping[bytes, bytes] = field(default_factory=_none)
     reports: Mapping[bytes, bytes] = field(default_factory=_none)
     confirmations: Mapping[bytes, bytes] = field(default_factory=_none)
+    drawn: Draw | None = None
+    """How those who take part were drawn; None where they are all the members there were."""
     joint_key: bytes | None = None
     """Digest of the joint key once the epoch, or the generation a refresh makes, is active."""
     running: bool = True
@@ -120,7 +144,10 @@ class RoundView:
     ended_in: int | None = None
     next_seed: bytes | None = None
     standing: Standing = field(default_factory=Standing)
-    """How the members stood when it was opened: who takes part, by which accounts, and the weights of its leaders' ranking."""
+    """How the members stood when it was opened: who takes part, by which accounts, and the weights of its leaders' ranking. Where a
+    cohort holds the epoch's key, its members alone are the round's."""
+    resting: frozenset[int] = frozenset()
+    """Seats of the consortium's members that are not of the round's cohort."""
     sizes: tuple[int, ...] = ()
     """Declared data sizes when it was opened, by seat."""
 

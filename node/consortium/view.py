@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chain import events as ev
 from chain.errors import MalformedAnswer
-from chain.records import Hospital
+from chain.records import Hospital, bitmap_members
 from chain.standing import Standing, follow
-from node.consortium.records import ComplaintView, EpochView, ModelView, ProposedView, RoundView, quorum_of
+from node.consortium.records import ComplaintView, Draw, EpochView, ModelView, ProposedView, RoundView, quorum_of
 from node.consortium.rotation import rotated
 
 if TYPE_CHECKING:
@@ -101,9 +101,19 @@ class ConsortiumView:
 
     @property
     def fitting(self) -> bool:
-        """Whether the active key is held by exactly the present members: a change of membership needs a new one (CRY-5)."""
+        """Whether the active key is held by exactly the present members, or by a cohort whose members all are: a change of
+        membership needs a new one (CRY-5).
+        """
         active = self.epochs.get(self.active_epoch)
-        return active is not None and set(active.seats) == self.members
+        if active is None:
+            return False
+        return self.members.issuperset(active.seats) if active.drawn else set(active.seats) == self.members
+
+    @property
+    def rounds_seed(self) -> bytes | None:
+        """The seed by which the contract would draw a cohort now; None before the first round."""
+        row = self.current
+        return None if row is None else row.seed if row.open else row.next_seed
 
     @property
     def ceremony(self) -> EpochView | None:
@@ -192,6 +202,8 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
                 tuple(sorted(view.members)),
             )
             return replace(view, epochs=_put(view.epochs, event.epoch, opened))
+        case ev.CohortDrawn(epoch=epoch):
+            return replace(view, epochs=_put(view.epochs, epoch, _drawn(view, event)))
         case ev.RefreshOpened() | ev.RefreshActivated() | ev.RefreshAborted():
             return replace(view, epochs=_put(view.epochs, event.epoch, _refreshed(view, event)))
         case (
@@ -217,6 +229,14 @@ def _changed(view: ConsortiumView, seat: int, **fields: object) -> ConsortiumVie
     """A view in which one hospital's record is another."""
     hospital = replace(view.hospitals[seat], **fields)  # type: ignore[arg-type]  # (fields are Hospital's own)
     return replace(view, hospitals=(*view.hospitals[:seat], hospital, *view.hospitals[seat + 1 :]))
+
+
+def _drawn(view: ConsortiumView, event: ev.CohortDrawn) -> EpochView:
+    """A ceremony that was just opened, among a cohort alone."""
+    known = view.epochs[event.epoch]
+    seats = tuple(sorted(bitmap_members(event.holders)))
+    members = tuple(address_bytes(view.hospitals[seat].account) for seat in seats)
+    return replace(known, members=members, seats=seats, drawn=Draw(known.seats, event.seed, view.rounds_seed))
 
 
 def _refreshed(view: ConsortiumView, event: ev.RefreshOpened | ev.RefreshActivated | ev.RefreshAborted) -> EpochView:
@@ -272,6 +292,8 @@ def _round(
     view: ConsortiumView, event: ev.RoundOpened | ev.Proposed | ev.RoundFinalised | ev.RoundAborted
 ) -> RoundView:
     if isinstance(event, ev.RoundOpened):
+        epoch = view.epochs.get(event.epoch)
+        standing = view.standing.among(frozenset(epoch.seats)) if epoch and epoch.drawn else view.standing
         return RoundView(
             round=event.round,
             epoch=event.epoch,
@@ -282,7 +304,8 @@ def _round(
             collect_by=event.collect_by,
             finalise_by=event.finalise_by,
             opened_in=event.block,
-            standing=view.standing,
+            standing=standing,
+            resting=view.members - standing.members,
             sizes=tuple(hospital.data_size for hospital in view.hospitals),
         )
     known = view.rounds[event.round]

@@ -54,7 +54,8 @@ class Desk:
             reason = f"this hospital holds no keys of epoch {row.epoch}"
         if reason is not None or keys is None:
             if row.open and self._aside.get(row.round) != reason:
-                log.warning("round %d: taking no part: %s", row.round, reason)
+                level = logging.INFO if parts.me in row.resting else logging.WARNING
+                log.log(level, "round %d: taking no part: %s", row.round, reason)
                 self._aside = {row.round: str(reason)}
             return None
         return Ports(
@@ -70,7 +71,7 @@ class Desk:
             secret_for=parts.identity.derive,
             sign_statement=lambda statement: sign_statement(statement, parts.identity.private_key),
             url_of=lambda member: parts.view.hospitals[member].url or None,
-            electorate=lambda: electorate(parts.view),
+            electorate=lambda: electorate(parts.view, row),
             keys_of=parts.keeper.keys,
             sealed_elsewhere=lambda model, epoch: sealed_at_peers(parts.dialer, parts.peers(), model, epoch),
             generation_at=self._generation_at,

@@ -52,6 +52,7 @@ class Jobs:
             self._follow(),
             self._keep_epochs(),
             self._keep_envelopes(),
+            self._rest(),
             self._open_rounds(),
             self._announce(),
             self._govern(),
@@ -128,11 +129,16 @@ class Jobs:
                     view,
                     wish.parameters,
                     wish.openers,
+                    cohort=wish.cohort,
                     present_serves=wish.present_serves,
                 )
             await asyncio.to_thread(parts.keeper.step, parts.view)
 
         await self._again_and_again("key epoch", step)
+
+    async def _rest(self) -> None:
+        parts = self._parts
+        await self._again_and_again("resting", lambda: asyncio.to_thread(parts.resting.step, parts.view))
 
     async def _govern(self) -> None:
         parts = self._parts

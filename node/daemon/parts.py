@@ -25,9 +25,11 @@ from node.daemon.learner import WorkerLearner
 from node.daemon.planning import Planning
 from node.daemon.plans import PlanBook
 from node.daemon.pruner import Pruner
+from node.daemon.resting import Resting
 from node.daemon.roster import Seats
 from node.daemon.witness import LogWitness, fetch_head
 from node.epochs.keeper import Keeper
+from node.epochs.policy import KeyPolicy
 from node.epochs.start import member_index
 from node.epochs.vault import Vault
 from node.errors import BadConfig, PeerProblem
@@ -46,6 +48,7 @@ from node.publishing.witness import Cosigner
 from node.rounds.checks import UpdateChecks
 from node.rounds.journal import Journal
 from node.rounds.restored import forgot, last_forgotten
+from node.sealing.models import own_key
 from node.storage.opening import open_store
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ class Parts:
             self.blobs,
             Vault(home, identity.password, self.store, allow_minimal=self.allow_minimal),
             allow_minimal=self.allow_minimal,
-            min_threshold=config.rounds.min_threshold,
+            policy=KeyPolicy(config.rounds.min_threshold, config.rounds.min_cohort),
         )
         self.plans.read_all(self.view)
         self._keep_ledger()
@@ -107,6 +110,16 @@ class Parts:
         self._plan()
         self.learner.worker.check()
         self.inference = Inference(home, config)
+        self.own_models = own_key(identity.derive)
+        self.resting = Resting(
+            self.me,
+            identity,
+            self.dialer,
+            self.blobs,
+            self.publisher,
+            self.journal,
+            lambda number: self.plans.size(self.view, number),
+        )
 
     # ---- what others ask -------------------------------------------------------------------------------------------
 
@@ -160,7 +173,7 @@ class Parts:
         )
         checks = UpdateChecks(self.blobs, self._joint_key, lambda number: self.plans.size(self.view, number))
         self.gossip = Gossip(
-            self.publisher, self.dialer, self.peers, checks.check, over=self._over, anchors=self._anchors
+            self.publisher, self.dialer, self.peers, checks.check, over=self._unchecked, anchors=self._anchors
         )
         cosigner = Cosigner(home.checkpoint, key)
         self.witness = LogWitness(
@@ -239,10 +252,10 @@ class Parts:
         if self.conductor is not None:
             self.conductor.attached(transaction, approvals)
 
-    def _over(self, number: int) -> bool:
-        """Whether a round has ended, as far as this node has read the chain."""
+    def _unchecked(self, number: int) -> bool:
+        """Whether a round's ciphertexts are no business of this node's: it has ended, or is a cohort's without this hospital."""
         row = self.view.rounds.get(number)
-        return row is not None and not row.open
+        return row is not None and (not row.open or self.me in row.resting)
 
     def _anchors(self) -> tuple[bytes, ...]:
         """Ids of the proposals that finished rounds, oldest first: the chain vouches for what lies under them."""

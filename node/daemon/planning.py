@@ -53,6 +53,8 @@ class KeyWish:
     """Name of the parameter set."""
     openers: int
     """Members that open a sum, T."""
+    cohort: int
+    """How many members are to hold it, drawn by the contract; 0: all. A cohort is followed by one of its size."""
     present_serves: bool
     """Whether the present key, if it fits the members, does: always, where the plan is not in force by vote. Else hospitals with plans of
     their own would make keys in turn."""
@@ -222,7 +224,9 @@ class Planning:
                 log.warning("no key is made: %s", text)
             return None
         present_serves = view.plan is None or key_serves(view, plan)
-        return KeyWish(plan.parameter_set, plan.threshold_for(len(view.members)), present_serves)
+        active, members = view.epochs.get(view.active_epoch), len(view.members)
+        cohort = min(len(active.seats), members) if active is not None and active.drawn else 0
+        return KeyWish(plan.parameter_set, plan.threshold_for(cohort or members), cohort, present_serves)
 
     def _opened_at(self, view: ConsortiumView) -> float | None:
         """When the newest round was opened; where its plan cannot be had, when it stopped collecting."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from node.consortium.records import quorum_of
 from node.consortium.view import address_bytes
 from node.rounds.history import PastRound
 from node.rounds.ports import Consortium, Electorate
@@ -74,9 +75,12 @@ def consortium_of(deployment: Deployment, view: ConsortiumView, row: RoundView) 
     )
 
 
-def electorate(view: ConsortiumView) -> Electorate:
-    """Whose signatures the chain takes now."""
-    return Electorate({seat: address_bytes(hospital.account) for seat, hospital in view.present}, view.quorum)
+def electorate(view: ConsortiumView, row: RoundView) -> Electorate:
+    """Whose signatures the chain takes now for a round: the present members', of its cohort where it is one's."""
+    epoch = view.epochs.get(row.epoch)
+    among = frozenset(epoch.seats) if epoch is not None and epoch.drawn else view.members
+    accounts = {seat: address_bytes(hospital.account) for seat, hospital in view.present if seat in among}
+    return Electorate(accounts, quorum_of(len(accounts)))
 
 
 def why_not(view: ConsortiumView, row: RoundView, me: int) -> str | None:
@@ -87,6 +91,8 @@ def why_not(view: ConsortiumView, row: RoundView, me: int) -> str | None:
         row: The round.
         me: The hospital's seat.
     """
+    if me in row.resting:
+        return "this hospital rests: its cohort was drawn without it"
     if me not in row.standing.members:
         return "this hospital was no member when it was opened"
     if not row.open:

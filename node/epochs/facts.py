@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto.errors import CryptoError
 from crypto.parameters import parameter_set
+from node.consortium.records import quorum_of
 from node.storage import raw_cid
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class EpochFacts:
     """How often the shares in force were refreshed."""
     refreshes: tuple[RefreshFacts, ...] = ()
     """Every refresh of its shares, whatever became of it."""
+    drawn_from: int | None = None
+    """How many members there were when its cohort was drawn; None where its members are all there were."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `done` lists a member's steps."""
@@ -85,20 +88,21 @@ class EpochFacts:
 
 
 def epoch_facts(view: ConsortiumView, epoch: EpochView) -> EpochFacts:
-    """The facts of one epoch; its members are those when its ceremony was opened."""
+    """The facts of one epoch; its members are those when its ceremony was opened, or the cohort drawn from them."""
     key = epoch.joint_key
     return EpochFacts(
         epoch.epoch,
         status(view, epoch),
         _name(epoch.parameter_set),
         epoch.threshold,
-        view.quorum,
+        quorum_of(len(epoch.seats)) if epoch.drawn else view.quorum,
         epoch.deadline,
         key.hex() if key else None,
         raw_cid(key) if key else None,
         _members(view, epoch),
         epoch.generation,
         tuple(RefreshFacts(r.refresh, r.generation, _ended(r), r.deadline, _members(view, r)) for r in epoch.refreshes),
+        len(epoch.drawn.candidates) if epoch.drawn else None,
     )
 
 

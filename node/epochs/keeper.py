@@ -16,6 +16,7 @@
     a dealing or report is bad     complains, with evidence, and takes no further part
     another's complaint holds      complains too: a quorum of complaints ends the ceremony
     the self-test failed           discloses the seed of its dealing instead of a confirmation, and judges the others'
+    among a drawn cohort without it     nothing: it rests this epoch
     aborted, or past its deadline  erases everything of it; some member opens another
 
 Level-triggered: `step` looks and does the next thing, so a crash between any two lines is resumed by calling it again.
@@ -46,9 +47,9 @@ from node.epochs.judge import (
     unusable_keys,
     verify_share_complaint,
 )
+from node.epochs.policy import KeyPolicy, why_without
 from node.epochs.report import Report, pack_report
 from node.epochs.start import open_ceremony, patience, tolerate
-from node.errors import PolicyRefusal
 from node.storage import StorageError, raw_cid
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class Keeper:
         blobs: The blob store and the peers.
         vault: Where keys are kept.
         allow_minimal: Accept the insecure `minimal` parameters: tests only.
-        min_threshold: Refuse ceremonies whose key fewer members could open; 0: more than half of all. Anybody may open a
-            ceremony on chain, and with at most half of the members two disjoint sets could open different sums.
+        policy: Which ceremonies this hospital takes part in; None: any in which more than half open sums together.
     """
 
     def __init__(
@@ -96,28 +96,28 @@ class Keeper:
         vault: Vault,
         *,
         allow_minimal: bool = False,
-        min_threshold: int = 0,
+        policy: KeyPolicy | None = None,
     ) -> None:
         self._me = me
         self._chain = chain
         self._blobs = blobs
         self._vault = vault
         self._allow_minimal = allow_minimal
-        self._min_threshold = min_threshold
+        self._policy = policy or KeyPolicy()
         self._over: set[tuple[int, int]] = set()
         self._switched: dict[tuple[int, int], float] = {}
         self._unfounded: dict[ComplaintView, int] = {}
         self._said: set[str] = set()
         self._idle_since: float | None = None
         self.doing = ""
-        """What this member does or waits for, for people; empty where no ceremony runs."""
+        """What this member does or waits for, for people; empty where no ceremony runs and it does not rest."""
 
     def keys(self, epoch: int) -> EpochKeys | None:
         """This member's keys of an epoch, or None."""
         return self._vault.keys(epoch)
 
     def open_if_due(
-        self, view: ConsortiumView, parameters: str, threshold: int, *, present_serves: bool = True
+        self, view: ConsortiumView, parameters: str, threshold: int, *, cohort: int = 0, present_serves: bool = True
     ) -> None:
         """Open a ceremony where no key fits the members, none is being made, and it is this member's turn.
 
@@ -127,6 +127,7 @@ class Keeper:
             view: What the chain said so far.
             parameters: Name of the parameter set.
             threshold: How many members are to open a sum.
+            cohort: How many members, drawn by the contract, are to hold it; 0: all.
             present_serves: Whether the present key, if it fits the members, serves; where it does not, another is made.
         """
         if view.ceremony is not None or (view.fitting and present_serves) or self._me not in view.members:
@@ -136,13 +137,14 @@ class Keeper:
         turn, members = sorted(view.members).index(self._me), len(view.members)
         if time.monotonic() - self._idle_since < TURN_SECONDS * (turn + patience(view)):
             return
-        if not (self._min_threshold or members // 2 + 1) <= threshold <= members:
+        holders = cohort or members
+        if not self._policy.least_openers(holders) <= threshold <= holders:
             self._say(
-                f"no key ceremony is opened: {threshold} openers, as the plan says, do not fit {members} members and this "
+                f"no key ceremony is opened: {threshold} openers, as the plan says, do not fit {holders} members and this "
                 "hospital's [rounds] min_threshold: write a plan with another threshold"
             )
             return
-        open_ceremony(self._chain, parameters, threshold, allow_minimal=self._allow_minimal)
+        open_ceremony(self._chain, parameters, threshold, cohort=cohort, allow_minimal=self._allow_minimal)
 
     def step(self, view: ConsortiumView) -> None:
         """Do the next thing in the running ceremony, if there is one and it is this member's move.
@@ -160,7 +162,14 @@ class Keeper:
         if running is not None:
             self._advance(view, running)
         else:
-            self.doing = ""
+            self.doing = self._resting(view)
+
+    def _resting(self, view: ConsortiumView) -> str:
+        """Why this member takes no part in the rounds of the epoch in force; empty where it does, or nobody does."""
+        active = view.epochs.get(view.active_epoch)
+        if active is None or active.drawn is None or self._me in active.seats or self._me not in view.members:
+            return ""
+        return why_without(view, active, self._me)
 
     def _settle(self, epoch: EpochView, record: EpochView) -> None:
         """A ceremony or refresh has ended: keep what is in force, erase the rest."""
@@ -196,18 +205,11 @@ class Keeper:
             return
         mine = view.addresses[self._me]
         if self._me not in epoch.seats:
-            self.doing = (
-                f"holding no share of epoch {epoch.epoch}, whose ceremony was opened before this hospital joined"
-            )
+            self.doing = why_without(view, epoch, self._me)
             return
         members = len(epoch.members)
-        least = self._min_threshold or members // 2 + 1
-        if epoch.threshold < least:
-            self.doing = f"refusing epoch {epoch.epoch}"
-            raise PolicyRefusal(
-                f"epoch {epoch.epoch}: any {epoch.threshold} members could open sums, this hospital's policy "
-                f"([rounds] min_threshold) asks for at least {least}"
-            )
+        self.doing = f"refusing epoch {epoch.epoch}"
+        self._policy.verify(self._chain.deployment.consortium, epoch)
         params = parameter_set(epoch.parameter_set, allow_minimal=self._allow_minimal)
         if mine not in epoch.announcements:
             self.doing = "announcing a key"

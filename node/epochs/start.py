@@ -22,7 +22,13 @@ LONGEST_PATIENCE_TURNS = 200
 
 
 def open_ceremony(
-    chain: Chain, parameters: str, threshold: int, seconds: int = CEREMONY_SECONDS, *, allow_minimal: bool = False
+    chain: Chain,
+    parameters: str,
+    threshold: int,
+    seconds: int = CEREMONY_SECONDS,
+    *,
+    cohort: int = 0,
+    allow_minimal: bool = False,
 ) -> None:
     """Open a ceremony on chain; one that is running already will do.
 
@@ -31,11 +37,18 @@ def open_ceremony(
         parameters: Name of the parameter set.
         threshold: T.
         seconds: How long it may take, at most a day.
+        cohort: How many members, drawn by the contract, are to hold the key; 0: all.
         allow_minimal: Accept the insecure `minimal` parameters: tests only.
+
+    Raises:
+        ContractReverted: `BadCohort` where the consortium has no cohorts of this size, with the smallest it has.
     """
-    chosen = parameter_set(parameters, allow_minimal=allow_minimal)
+    chosen = parameter_set(parameters, allow_minimal=allow_minimal).id + bytes(16)
     deadline = _deadline(chain, seconds)
-    tolerate(lambda: chain.epochs.open(chosen.id + bytes(16), threshold, deadline), "CeremonyRunning")
+    if cohort:
+        tolerate(lambda: chain.epochs.open_cohort(chosen, threshold, deadline, cohort), "CeremonyRunning")
+    else:
+        tolerate(lambda: chain.epochs.open(chosen, threshold, deadline), "CeremonyRunning")
 
 
 def open_refresh(chain: Chain, seconds: int = CEREMONY_SECONDS) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chain.cohort import verify_cohort
+from chain.errors import ChainError
 from crypto.ceremony import read_public, transcript_of, verify_header
 from crypto.errors import CryptoError, SelfTestFailed, UnfoundedComplaint
 from crypto.keys import JointKey
@@ -96,6 +98,7 @@ class Examination:
 
     def report(self) -> CeremonyReport:
         """Look at everything that is there; what is wrong or missing is a finding, never an exception."""
+        self._draw()
         joint = self._refreshed_key() if self._epoch.refresh else None
         terms = self._agreed(joint)
         if terms is not None:
@@ -107,6 +110,21 @@ class Examination:
                     self._self_test(terms, joint)
             self._complaints(terms)
         return CeremonyReport(self._epoch.epoch, self._epoch.refresh, tuple(self._findings))
+
+    def _draw(self) -> None:
+        """A cohort is drawn again, by the seed that the rounds before it left behind."""
+        drawn, seats = self._epoch.drawn, self._epoch.seats
+        if drawn is None:
+            return
+        try:
+            seed = drawn.due_seed(self._consortium)
+            verify_cohort(self._consortium, self._epoch.epoch, seed, drawn.candidates, seats)
+        except ChainError as error:
+            self._note("cohort", FALSE, str(error))
+        else:
+            self._note(
+                "cohort", VERIFIED, f"{len(seats)} of {len(drawn.candidates)} members, as the rounds' seed draws them"
+            )
 
     def _agreed(self, joint: JointKey | None) -> Terms | None:
         """What the members agreed on; None, with a finding, where they did not get that far."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chain.records import bitmap_members
 from chain.votes import Admission, Finding, PlanDecision, Removal, Resizing, Rotation
+from node.consortium.records import quorum_of
 from node.consortium.view import address_bytes
 from node.membership.fingerprint import fingerprint
 
@@ -25,7 +26,7 @@ class Tally:
 
     Attributes:
         motion: The motion.
-        signatures: Of present members, by seat.
+        signatures: Of present members who decide, by seat.
         quorum: How many are needed now.
         ended: How it ended; empty while it has not.
         due: Whether the chain would take it now, signatures aside.
@@ -48,11 +49,12 @@ def tally(motion: Motion, signatures: Mapping[str, bytes], view: ConsortiumView,
 
     Args:
         motion: The motion.
-        signatures: By the signer's account; those of others than present members count for nothing.
+        signatures: By the signer's account; those of others than the members who decide count for nothing.
         view: What the chain said so far.
         now: Unix seconds.
     """
-    held = {hospital.account: seat for seat, hospital in view.present}
+    voters = _voters(motion, view)
+    held = {hospital.account: seat for seat, hospital in view.present if seat in voters}
     counted = {held[account]: signature for account, signature in signatures.items() if account in held}
     ended = _finding_ended(motion.vote, view) if isinstance(motion.vote, Finding) else _ended(motion, view, now)
     due = (
@@ -60,7 +62,14 @@ def tally(motion: Motion, signatures: Mapping[str, bytes], view: ConsortiumView,
         if isinstance(motion.vote, Finding)
         else motion.decision == _count(motion, view)
     )
-    return Tally(motion, counted, view.quorum, ended, due)
+    return Tally(motion, counted, quorum_of(len(held)), ended, due)
+
+
+def _voters(motion: Motion, view: ConsortiumView) -> frozenset[int]:
+    """The members who decide: all, but about a fault in a cohort's round the cohort, which alone could see it."""
+    row = view.rounds.get(motion.vote.round) if isinstance(motion.vote, Finding) else None
+    epoch = view.epochs.get(row.epoch) if row is not None else None
+    return view.members & frozenset(epoch.seats) if epoch is not None and epoch.drawn else view.members
 
 
 def _count(motion: Motion, view: ConsortiumView) -> int:

@@ -55,15 +55,21 @@ def next_round(
 def _hindrance(view: ConsortiumView, plan: Plan) -> str:
     """What stands in the way of any round; empty: nothing."""
     current, members = view.current, len(view.members)
+    active = view.epochs.get(view.active_epoch)
+    holders = len(active.seats) if active is not None and active.drawn else members
     if current is not None and current.open:
         return f"round {current.round} is open"
     if members < fewest_members(plan):
         return f"plan {plan.name!r} waits for {fewest_members(plan)} members, there are {members}"
+    if holders < fewest_members(plan):
+        return (
+            f"plan {plan.name!r} asks for {fewest_members(plan)} members, the cohort that holds the key has {holders}"
+        )
     if not view.fitting:
         return "the members have no key of theirs yet: see `medweave keys watch`"
     if not key_serves(view, plan):
         return (
-            f"plan {plan.name!r} asks for a key that any {plan.threshold_for(members)} members open ({plan.parameter_set}): the nodes "
+            f"plan {plan.name!r} asks for a key that any {plan.threshold_for(holders)} members open ({plan.parameter_set}): the nodes "
             "make it where the plan is in force by vote, else `medweave keys rotate` does"
         )
     return ""

@@ -54,6 +54,7 @@ ROUTES = {
     ("GET", "/v1/models/{model}/card"),
     ("GET", "/v1/models/{model}/provenance"),
     ("GET", "/v1/models/{model}/sealed/{epoch}"),
+    ("GET", "/v1/models/{model}/passed/{seat}"),
     ("GET", "/v1/training"),
     ("GET", "/v1/blobs/{cid}"),
     ("HEAD", "/v1/blobs/{cid}"),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pydantic import TypeAdapter
 
 from chain.records import Hospital
 from chain.votes import Admission
+from crypto.errors import MalformedBytes
+from crypto.passing import receive_passed
+from crypto.secrets import BoxKey
 from dag.bodies import Kind
 from dag.ids import cid_of
 from dag.proofs.checkpoint import cosign
@@ -21,6 +25,7 @@ from node.api.rows import TransactionRows
 from node.api.shapes_ledger import TransactionShape
 from node.daemon.witness import present_witnesses
 from node.membership.motion import Motion
+from node.sealing.models import OWN, own_key, seal_own
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +225,37 @@ def test_the_model_itself_is_its_hash(client, service, net):
         assert data[:64] not in blob, "what lies in the store is sealed"
     finally:
         service.keeper.keys = held
+
+
+def test_the_model_is_passed_on_to_one_member_alone(client, member, service, net, monkeypatch):
+    model, box = net.chain.head.hex(), BoxKey.generate()
+    hospitals = list(service.view.hospitals)
+    hospitals[1] = replace(hospitals[1], box_key=box.public)
+    monkeypatch.setattr(service, "view", replace(service.view, hospitals=tuple(hospitals)))
+    monkeypatch.setattr(service.keeper, "keys", lambda epoch: net.nodes[0].ports.keys if epoch == 1 else None)
+    answer = member.get(f"/v1/models/{model}/passed/1")
+    assert answer.status_code == 200
+    assert "etag" not in answer.headers
+    assert hashlib.sha256(receive_passed(answer.content, box)).hexdigest() == model
+    with pytest.raises(MalformedBytes, match="not sealed to this"):
+        receive_passed(answer.content, BoxKey.generate())
+    assert member.get(f"/v1/models/{model}/passed/0").status_code == 404, "its registered key is no point"
+    assert member.get(f"/v1/models/{model}/passed/9").status_code == 404
+    assert member.get(f"/v1/models/{'00' * 32}/passed/1").status_code == 404
+    assert client.get(f"/v1/models/{model}/passed/1").status_code == 403, "for members"
+
+
+def test_a_model_that_was_passed_on_here_is_opened_with_the_own_key(client, service, net, monkeypatch):
+    data, key = b"a model", own_key(lambda label: hashlib.sha256(label).digest())
+    model = hashlib.sha256(data).digest()
+    known = service.view.models[net.chain.head]
+    monkeypatch.setattr(
+        service, "view", replace(service.view, models={**service.view.models, model: replace(known, model=model)})
+    )
+    monkeypatch.setattr(service, "own_models", key, raising=False)
+    service.journal.keep_model(model, OWN, 1, service.store.put(seal_own(key, 1, data)))
+    assert client.get(f"/v1/models/{model.hex()}/file").content == data
+    assert client.get(f"/v1/models/{model.hex()}/sealed/0").status_code == 404, "of no use to anybody else"
 
 
 def test_statements_byte_for_byte(client, net):

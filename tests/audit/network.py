@@ -63,20 +63,26 @@ def write_run(
     members: int = 4,
     seed: int = 3,
     before: Callable[[AuditedNet, int], None] | None = None,
+    resting: int = 0,
     **plan_fields,
 ) -> AuditedNet:
     """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin.
 
-    `before` is called with network and round before each is opened, to make things go wrong in it; `plan_fields` change the plan.
+    So many hospitals more rest: the contract draws the others as a cohort, if `seed` is one that makes it. `before` is called with network and round before each is opened, to make things go wrong in it; `plan_fields` change the plan.
     """
     accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
     sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
     hospitals = [
         Hospital(account.address, box(k).public, sizes[k], f"Hospital {k}", "") for k, account in enumerate(accounts)
     ]
+    hospitals += [
+        Hospital(Account.from_key(bytes([k + 1]) * 32).address, box(members + k).public, 9, f"Resting {k}", "")
+        for k in range(resting)
+    ]
     consortium = hashlib.sha256(b"simulation" + bytes([seed])).digest()
     with Anvil(None, root / "chain" / "state.json") as anvil:
-        deployment = deploy(anvil.url, dev_account(0), consortium, hospitals)
+        smallest = members if resting else 0
+        deployment = deploy(anvil.url, dev_account(0), consortium, hospitals, smallest_cohort=smallest)
         fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
         contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
         with patch.object(simnet, "CONTRACTS", contracts):
@@ -85,18 +91,22 @@ def write_run(
             if before:
                 before(net, number)
             net.run(net.open_round())
-        _repeat(net, anvil.url, deployment)
+        _repeat(net, anvil.url, deployment, cohort=smallest)
     (root / "consortium.json").write_text(deployment.to_json())
     _write_blobs(net, root)
     (root / "model.bin").write_bytes(_model_file(net))
     return net
 
 
-def _repeat(net: AuditedNet, url: str, deployment: Deployment) -> None:
+def _repeat(net: AuditedNet, url: str, deployment: Deployment, cohort: int) -> None:
     """Do on the real contracts what the simulation's members did on the simulated ones."""
     clients = [Chain(url, deployment, account) for account in net.accounts]
     joint = net.nodes[0].ports.keys.joint
-    clients[0].epochs.open(MINIMAL.id + bytes(16), THRESHOLD, clients[0].now() + 1000)
+    terms = MINIMAL.id + bytes(16), THRESHOLD, clients[0].now() + 1000
+    if cohort:
+        clients[0].epochs.open_cohort(*terms, cohort)
+    else:
+        clients[0].epochs.open(*terms)
     for k, client in enumerate(clients):
         client.epochs.announce(1, box(k).public)
     for k, client in enumerate(clients):

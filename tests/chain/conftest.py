@@ -28,7 +28,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
             )
             for index, account in enumerate(accounts)
         )
-        deployment = deploy(anvil.url, dev_account(0), digest("consortium"), hospitals)
+        deployment = deploy(anvil.url, dev_account(0), digest("consortium"), hospitals, smallest_cohort=3)
         fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
         yield Consortium(anvil, deployment, accounts, hospitals)
 

@@ -348,3 +348,51 @@ def test_the_plan_in_force_is_the_last_admitted_and_not_withdrawn():
     assert decided(view, 2, admitted=False).plan == bytes([1]) * 32
     gone = decided(decided(view, 2, admitted=False), 1, admitted=False)
     assert (gone.plan, gone.plans, gone.plan_decisions) == (None, (), 4)
+
+
+# ---- cohorts ---------------------------------------------------------------------------------------------------------
+
+
+def with_cohort() -> list[ev.Event]:
+    """After that history: a key that seats 0, 2 and 3 hold, and a round of theirs."""
+    ceremony = {"parameter_set": bytes(32), "threshold": 2, "deadline": 9, "opener": ACCOUNTS[1]}
+    rows = [*history(), at(18, ev.EpochOpened, epoch=3, **ceremony)]
+    rows.append(at(18, ev.CohortDrawn, epoch=3, seed=digest("seed 4"), holders=0b1101))
+    rows.append(at(19, ev.EpochActivated, epoch=3, joint_key=digest("joint 3")))
+    return [*rows, dataclasses.replace(opened(4, 20, digest("model 1")), epoch=3)]
+
+
+def test_a_cohort_holds_the_key_and_its_rounds_are_its_members():
+    view = fold(ConsortiumView(), with_cohort())
+    epoch, row = view.epochs[3], view.rounds[4]
+    assert (epoch.seats, epoch.members) == ((0, 2, 3), tuple(address_bytes(ACCOUNTS[k]) for k in (0, 2, 3)))
+    assert epoch.drawn is not None
+    assert (epoch.drawn.candidates, epoch.drawn.seed, epoch.drawn.left_behind) == (
+        (0, 1, 2, 3),
+        digest("seed 4"),
+        digest("seed 4"),
+    )
+    assert (row.standing.members, row.resting, row.quorum) == ({0, 2, 3}, {1}, 2)
+    assert sorted(row.ranking) == [0, 2, 3]
+    assert (view.members, view.quorum, view.fitting) == ({0, 1, 2, 3}, 3, True), "the consortium is all of them"
+    assert view.rounds[1].resting == frozenset()
+
+
+def test_a_cohort_fits_until_one_of_it_leaves():
+    joined = dataclasses.replace(admitted(3), account=NEW, index=4, tx=digest("vote"), block=21)
+    assert fold(ConsortiumView(), [*with_cohort(), joined]).fitting
+    assert fold(ConsortiumView(), [*with_cohort(), removed(1, 21)]).fitting
+    assert not fold(ConsortiumView(), [*with_cohort(), removed(2, 21)]).fitting
+
+
+def test_the_seed_of_a_draw_is_the_open_rounds_or_what_the_last_left_behind():
+    assert fold(ConsortiumView(), []).rounds_seed is None
+    assert fold(ConsortiumView(), history()).rounds_seed == digest("seed 4")
+    view = fold(ConsortiumView(), [*history(), opened(4, 17, digest("model 1"))])
+    assert view.rounds_seed == view.rounds[4].seed
+
+
+@pytest.mark.parametrize("fields", [{"epoch": 9, "holders": 1}, {"epoch": 2, "holders": 1 << 9}])
+def test_a_cohort_of_nobody_known_is_refused(fields):
+    with pytest.raises(MalformedAnswer):
+        fold(ConsortiumView(), [*history(), at(18, ev.CohortDrawn, seed=bytes(32), **fields)])

@@ -122,7 +122,7 @@ class Epochs:
             if value == known.joint_key and votes == len(known.members):
                 self.running = 0
                 self.record(ev.RefreshActivated, epoch, self.refreshing, known.generation + 1)
-        elif votes == max(self.threshold, -(-2 * len(self.accounts) // 3)):
+        elif votes == max(self.threshold, self.quorum(epoch)):
             self.running = 0
             self.record(ev.EpochActivated, epoch, value)
 
@@ -142,8 +142,13 @@ class Epochs:
             self.refuse("AlreadyDone")
         self.complaints.append((sender, offender))
         self.record(ev.Complained, epoch, sender, offender, evidence)
-        if len({c.member for c in self.filed(epoch)}) >= -(-2 * len(self.accounts) // 3):
+        if len({c.member for c in self.filed(epoch)}) >= self.quorum(epoch):
             self.abort(sender, epoch)
+
+    def quorum(self, epoch: int) -> int:
+        """Two thirds of all, or of the cohort."""
+        known = self.view.epochs[epoch]
+        return -(-2 * len(known.members if known.drawn else self.accounts) // 3)
 
     def filed(self, epoch: int):
         known = self.view.epochs[epoch]

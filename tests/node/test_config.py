@@ -40,6 +40,7 @@ OTHER = {
     ("rounds", "target"): 7,
     ("rounds", "min_group"): 9,
     ("rounds", "min_threshold"): 5,
+    ("rounds", "min_cohort"): 6,
     ("membership", "exchange_seconds"): 60.0,
     ("membership", "new_epochs"): False,
     ("membership", "challenge"): False,

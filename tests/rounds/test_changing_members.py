@@ -139,7 +139,7 @@ def test_a_round_is_seen_as_it_was_opened() -> None:
     assert [consortium.position(seat) for seat in (0, 2, 3)] == [0, 1, 2]
     assert consortium.addresses[2] == bytes.fromhex(ACCOUNTS[2].address[2:])
     assert consortium.holders is None, "the chain told of no such epoch"
-    now = electorate(view)
+    now = electorate(view, view.rounds[1])
     assert set(now.addresses) == {0, 2, 3}
     assert now.addresses[2] == bytes.fromhex(ACCOUNTS[4].address[2:])
     assert dict(Seats(lambda: view)) == dict(view.seats)

@@ -54,7 +54,7 @@ def test_the_daemon_brings_nothing_to_a_forgotten_round_that_is_open(number, ope
     planning = SimpleNamespace(orders=SimpleNamespace(left=frozenset))
     keeper = SimpleNamespace(keys=asked.append)
     parts = SimpleNamespace(view=view, me=0, planning=planning, last_forgotten=3, keeper=keeper)
-    row = SimpleNamespace(round=number, epoch=7, open=open_, standing=standing)
+    row = SimpleNamespace(round=number, epoch=7, open=open_, standing=standing, resting=frozenset())
     assert Desk(parts).ports(row) is None, "this hospital holds no keys here"
     assert (REASON in caplog.text) == aside
     assert asked == ([] if aside else [7])

@@ -87,6 +87,10 @@ interface IHospitalRegistry {
     /// @notice The smallest number of members that decides for all: ceil(2N/3).
     function quorum() external view returns (uint256);
 
+    /// @notice The smallest number that decides for a subset: ceil(2M/3) of its M members, former ones aside.
+    /// @param among Bitmap of the subset.
+    function quorumOf(uint256 among) external view returns (uint256);
+
     /// @notice The hospital with this index, member or former member; reverts with NoSuchIndex.
     function memberAt(uint256 index) external view returns (Hospital memory);
 
@@ -129,6 +133,13 @@ interface IHospitalRegistry {
     /// @param signers Bitmap of the members that signed.
     /// @param signatures 65 bytes (r, s, v) for each of them, by ascending index.
     function verifyQuorum(bytes32 digest, uint256 signers, bytes calldata signatures) external view;
+
+    /// @notice Reverts unless the signatures over a digest are those of a quorum of a subset's members, and of nobody else.
+    /// @param digest The 32 bytes they signed.
+    /// @param among Bitmap of the subset; former members in it count for nothing.
+    /// @param signers Bitmap of the members that signed.
+    /// @param signatures 65 bytes (r, s, v) for each of them, by ascending index.
+    function verifyQuorumOf(bytes32 digest, uint256 among, uint256 signers, bytes calldata signatures) external view;
 
     /// @notice The 32 bytes (EIP-712) that members sign now to admit a hospital.
     function admissionDigest(Hospital calldata hospital, uint256 deadline) external view returns (bytes32);

@@ -24,7 +24,8 @@ interface ITrainingRounds {
     /// @param openedAt Unix seconds of the opening block.
     /// @param collectBy Unix seconds until which updates count.
     /// @param finaliseBy Unix seconds until which, inclusive, an outcome is accepted.
-    /// @param quorum The members that decided for all when it opened.
+    /// @param quorum The members that decided for all its members when it opened: of the consortium, or of the cohort that
+    ///        holds its epoch's key.
     /// @param status Where it stands.
     struct Round {
         bytes32 plan;
@@ -95,6 +96,8 @@ interface ITrainingRounds {
 
     /// @notice The constructor was given a model ledger that obeys another contract.
     error NotLedgerWriter(address writer);
+    /// @notice The constructor was given key epochs that draw cohorts by another contract's seed.
+    error NotDrawnFrom(address rounds);
     /// @notice There is no genesis model yet.
     error NoGenesis();
     /// @notice The genesis model was recorded before.
@@ -117,6 +120,8 @@ interface ITrainingRounds {
     error RoundNotExpired(uint256 round, uint256 finaliseBy);
     /// @notice The member has proposed in this round already.
     error AlreadyProposed(uint256 round, address leader);
+    /// @notice The round is its cohort's, and the member is not of it.
+    error NotInCohort(uint256 round, address leader);
     /// @notice The outcome's leader did not propose what the outcome says.
     error NotProposed(uint256 round, address leader);
     /// @notice A digest must not be zero.
@@ -139,7 +144,8 @@ interface ITrainingRounds {
     function decidePlan(bytes32 plan, bool admitted, uint256 deadline, uint256 signers, bytes calldata signatures)
         external;
 
-    /// @notice Opens the next round. Members only; needs an active key epoch and the previous round ended.
+    /// @notice Opens the next round. Members only; needs an active key epoch and the previous round ended. Where a cohort holds
+    ///         the key, the round is its members': they alone propose and sign, two thirds of them decide.
     /// @param plan sha2-256 of the training plan.
     /// @param base The newest model, which the round trains from.
     /// @param collectSeconds From now until updates no longer count.
@@ -149,14 +155,14 @@ interface ITrainingRounds {
         external
         returns (uint256 round);
 
-    /// @notice Puts the sender's proposal on record, once a round. Members only.
+    /// @notice Puts the sender's proposal on record, once a round. The round's members only.
     /// @param round The open round.
     /// @param proposal The ledger id of the proposal transaction.
     /// @param updatesRoot Merkle root of the update transactions it aggregates.
     /// @param sumsRoot Merkle root of the encrypted group sums.
     function propose(uint256 round, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot) external;
 
-    /// @notice Ends the round with an outcome signed by a quorum. Anybody may send it: the signatures decide.
+    /// @notice Ends the round with an outcome signed by a quorum of its members. Anybody may send it: the signatures decide.
     /// @param outcome What was signed.
     /// @param signers Bitmap of the members that signed.
     /// @param signatures 65 bytes (r, s, v) for each of them, by ascending index.

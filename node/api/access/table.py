@@ -121,6 +121,7 @@ _ROUNDS = {
     "GET /v1/models/{model}/statement": _rule(*_RECORDS),
     "GET /v1/models/{model}/envelope": _rule(*_RECORDS),
     "GET /v1/models/{model}/sealed/{epoch}": _rule(*_RECORDS, quiet=True),
+    "GET /v1/models/{model}/passed/{seat}": _rule(Role.MEMBER),
     "GET /v1/models/{model}/file": _rule(Role.OPERATOR, Role.SCIENTIST),
     "POST /v1/models/{model}/predict": _rule(Role.CLINICIAN, Role.SCIENTIST, Role.OPERATOR, body=MAX_IMAGE_BYTES),
 }

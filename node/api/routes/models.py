@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from crypto.errors import MalformedBytes
+from crypto.passing import pass_on
 from node.api.asked import answers, found_model, problems
 from node.api.etags import answer
 from node.api.opened import opened
@@ -26,6 +28,7 @@ from node.provenance.envelopes import kept
 from node.provenance.errors import NotAtHand
 from node.provenance.forms import MEDIA_TYPES, Form, rendered
 from node.provenance.story import tell
+from node.sealing.models import OWN
 from node.storage import BlobMissing, raw_cid
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ def router(service: Service) -> APIRouter:
     )
     def get_sealed_model(request: Request, model: str, epoch: int) -> Response:
         held = service.journal.model(digest(model))
-        if held is None or held[0] != epoch:
+        if held is None or epoch == OWN or held[0] != epoch:
             raise HTTPException(404, f"model {model[:80]} is not held here under epoch {epoch}")
         return answer(request, SealedShape(epoch=held[0], round=held[1], cid=held[2]))
 
@@ -146,6 +149,23 @@ def _files(routes: APIRouter, service: Service) -> None:
         if data is None:
             raise HTTPException(404, f"this hospital holds no envelope of model {found.model.hex()}")
         return answer(request, data, ENVELOPE)
+
+    @routes.get(
+        "/models/{model}/passed/{seat}",
+        summary="The model itself, sealed to a member's registered key: for who rested in the round that made it",
+        response_class=Response,
+        responses=answers(MODEL_FILE, "A libsodium sealed box; only that member opens it.") | problems(400, 404, 503),
+    )
+    def get_passed_model(model: str, seat: int) -> Response:
+        found, view = found_model(service, model), service.view
+        if seat not in view.members:
+            raise HTTPException(404, f"seat {seat} is no member's")
+        data = opened(service, found.model)
+        try:
+            sealed = pass_on(data, view.hospitals[seat].box_key)
+        except MalformedBytes as error:
+            raise HTTPException(404, f"nothing can be sealed to the member of seat {seat}: {error}") from None
+        return Response(sealed, media_type=MODEL_FILE, headers={"Cache-Control": "no-store"})
 
     @routes.get(
         "/models/{model}/file",

@@ -148,7 +148,7 @@ class ProvenHistory:
         here = self.deployment
         arguments = {
             "HospitalRegistry": here.consortium,
-            "KeyEpochs": encode(["address"], [here.registry]),
+            "KeyEpochs": encode(["address"] * 2, [here.registry, here.rounds]),
             "ModelLedger": encode(["address"], [here.rounds]),
             "TrainingRounds": encode(["address"] * 3, [here.registry, here.epochs, here.models]),
         }

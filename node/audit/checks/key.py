@@ -1,9 +1,14 @@
-"""The joint key: its bytes have the digest the epoch was activated with, and say what the chain says of the epoch."""
+"""The joint key: its bytes have the digest the epoch was activated with, and say what the chain says of the epoch.
+
+Where a cohort holds it, the cohort is drawn again.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chain.cohort import verify_cohort
+from chain.errors import BadArgument, WrongCohort
 from crypto.errors import CryptoError
 from crypto.keys import JointKey
 from dag.ids import sha256
@@ -23,6 +28,7 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
         link.falsified(f"epoch {here.row.epoch}", "the chain has not activated this key epoch")
         return None
     _check_confirmations(epoch, link)
+    _check_draw(dossier, epoch, link)
     if predicate is None:
         link.unchecked("", "the statement, which names the key's blob, could not be read")
         return None
@@ -46,6 +52,20 @@ def check(dossier: Dossier, link: Link) -> JointKey | None:
     ):
         link.equal(name, what, found, expected)
     return joint if link.clean else None
+
+
+def _check_draw(dossier: Dossier, epoch: EpochView, link: Link) -> None:
+    """A cohort that holds the key is the one that the rounds' seed draws; that seed, the lineage recomputes."""
+    drawn, consortium = epoch.drawn, dossier.facts.deployment.consortium
+    if drawn is None:
+        return
+    name = f"cohort of epoch {epoch.epoch}"
+    seed = drawn.due_seed(consortium)
+    link.equal(name, "the seed it was drawn by", drawn.seed, seed)
+    try:
+        verify_cohort(consortium, epoch.epoch, seed, drawn.candidates, epoch.seats)
+    except (WrongCohort, BadArgument) as error:
+        link.falsified(name, str(error))
 
 
 def _check_confirmations(epoch: EpochView, link: Link) -> None:

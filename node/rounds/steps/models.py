@@ -1,7 +1,8 @@
 """Global models in this hospital's store: always sealed to the members, found by their hash.
 
 A model is sealed under the key epoch in which it is needed next: when an epoch follows another, because a hospital joined or
-left, each member that holds the model seals it anew. All get the same bytes, and who has just joined asks them for the CID.
+left, each member that holds the model seals it anew. All get the same bytes, and who has just joined asks them for the CID. What a
+hospital was given while it rested (`node.daemon.resting`) lies under its own key until it is drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from crypto.errors import CryptoError
 from node.errors import LyingPeer, RoundProblem
 from node.learning.layouts import initial, model_bytes
 from node.learning.modelfile import model_hash, parse_model
-from node.sealing.models import open_model, seal_model
+from node.sealing.models import OWN, open_model, open_own, own_key, seal_model
 from node.storage import StorageError
 
 if TYPE_CHECKING:
@@ -64,16 +65,23 @@ def load_model(ports: Ports, wanted: bytes) -> NDArray[np.float32]:
         LyingPeer: The stored bytes are another model.
     """
     held = ports.journal.model(wanted)
-    keys = None if held is None else ports.keys if held[0] == ports.keys.epoch else ports.keys_of(held[0])
-    if held is None or keys is None:
+    data = None if held is None else _open_held(ports, *held)
+    if held is None or data is None:
         return parse_model(_model_of_peers(ports, wanted)).vector
     epoch, round_number, sealed = held
-    data = open_model(keys.member, epoch, round_number, ports.blobs.obtain(sealed))
     if model_hash(data) != wanted:
         raise LyingPeer(f"blob {sealed} is not model {wanted.hex()[:16]}…", cid=sealed, model=wanted.hex())
     if epoch != ports.keys.epoch:
         keep_model(ports, data, round_number)
     return parse_model(data).vector
+
+
+def _open_held(ports: Ports, epoch: int, round_number: int, sealed: str) -> bytes | None:
+    """What lies sealed under an epoch's key, or under this hospital's own; None without the key."""
+    if epoch == OWN:
+        return open_own(own_key(ports.secret_for), round_number, ports.blobs.obtain(sealed))
+    keys = ports.keys if epoch == ports.keys.epoch else ports.keys_of(epoch)
+    return None if keys is None else open_model(keys.member, epoch, round_number, ports.blobs.obtain(sealed))
 
 
 def _model_of_peers(ports: Ports, wanted: bytes) -> bytes:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from primitives import keccak, recover, rlp, sha256, trie_root, unrlp
 
 CREATED = {  # field of the record: length and sha2-256 of the creation code, and which addresses it was given
-    "registry": (11_015, "710be0c192417d30506623cbc9de288eadf460f51f904b4556361d561a15a24b", ("consortium",)),
-    "epochs": (6_328, "96a0e0541b35a70a1e19e07bc048b9d9cff613bfeb9c790fb4db8f530c68ca0f", ("registry",)),
+    "registry": (11_247, "9f3ac89215c45e3650d959772a84f06cf1d0a37aa9dad56001ab258cb1fbc09b", ("consortium",)),
+    "epochs": (8_172, "5ea08954002c16d6995ad02f76ba041702bf8a21d4396d4f99251e6e99fda154", ("registry", "rounds")),
     "models": (2_027, "d6e6f3762e8ce60154cdb7ac2070bedac40e9a34409ae3668972b2f803f4f935", ("rounds",)),
     "rounds": (
-        22_146,
-        "9876dc518efa08e68f05e7b57fdf28559c9cfc778356c0a2ed6ba095a6b5b050",
+        22_762,
+        "8728162924c88b42ded91a75577742df753499c2b2d38aa78905f60599587825",
         ("registry", "epochs", "models"),
     ),
 }
@@ -21,6 +21,7 @@ HospitalRemoved(uint256* index, address* account)
 KeysRotated(uint256* index, address* account, address* newAccount, bytes32 boxKey)
 DataSizeChanged(uint256* index, address* account, uint32 dataSize)
 EpochOpened(uint256* epoch, bytes32 parameterSet, uint8 threshold, uint64 deadline, address* opener)
+CohortDrawn(uint256* epoch, bytes32 seed, uint256 holders)
 Announced(uint256* epoch, address* member, bytes32 boxKey)
 Committed(uint256* epoch, address* member, bytes32 commitment)
 Dealt(uint256* epoch, address* member, bytes32 dealing)
@@ -133,6 +134,10 @@ class Epoch:
     confirmed: dict = field(default_factory=dict)
     joint: bytes | None = None
     refreshing: bool = False
+    cohort: set | None = None  # seats; None where all members take part
+
+    def own(self, seats):
+        return {seat: value for seat, value in seats.items() if self.cohort is None or seat in self.cohort}
 
 
 class Chain:
@@ -233,6 +238,20 @@ class Chain:
     def _EpochOpened(self, e, _):  # noqa: N802
         self.epochs[e["epoch"]] = Epoch(e["parameterSet"][:16], e["threshold"], dict(self.seats))
 
+    def _CohortDrawn(self, e, _):  # noqa: N802
+        last = self.rounds[max(self.rounds)] if self.rounds else None
+        seed = (last.final or last.aborted or last.opened)["seed"] if last else keccak(self.consortium)
+        demand(e["seed"] == seed, "a cohort is drawn by another seed")
+        start, line, chosen = keccak(b"medweave/cohort") + self.consortium + seed, sorted(self.seats), set()
+        demand(0 < e["holders"].bit_count() <= len(line), "a cohort of nobody, or of more than there are")
+        for k in range(e["holders"].bit_count()):
+            to = k + number(keccak(start + k.to_bytes(32, "big"))) % (len(line) - k)
+            line[k], line[to] = line[to], line[k]
+            chosen.add(line[k])
+        demand(e["holders"] == sum(1 << seat for seat in chosen), "a cohort is another than the drawn one")
+        self.epochs[e["epoch"]].cohort = chosen
+        self.epochs[e["epoch"]].members = {seat: self.seats[seat] for seat in sorted(chosen)}
+
     def _EpochActivated(self, e, _):  # noqa: N802
         self.epochs[e["epoch"]].joint = e["jointKey"]
 
@@ -246,15 +265,16 @@ class Chain:
 
     def _RoundOpened(self, e, _):  # noqa: N802
         demand(e["round"] not in self.rounds and e["epoch"] in self.epochs, "a round twice, or of no epoch")
-        reputations = {account: self.points[seat] for seat, account in self.seats.items()}
-        self.rounds[e["round"]] = Row(e, dict(self.seats), {seat: self.sizes[seat] for seat in self.seats}, reputations)
+        seats = self.epochs[e["epoch"]].own(self.seats)
+        reputations = {account: self.points[seat] for seat, account in seats.items()}
+        self.rounds[e["round"]] = Row(e, seats, {seat: self.sizes[seat] for seat in seats}, reputations)
 
     def _Proposed(self, e, _):  # noqa: N802
         self.rounds[e["round"]].proposals.append(e)
 
     def _RoundFinalised(self, e, call):  # noqa: N802
         row = self.rounds[e["round"]]
-        row.final, row.accounts, row.call = e, dict(self.seats), call
+        row.final, row.accounts, row.call = e, self.epochs[row.opened["epoch"]].own(self.seats), call
         for seat in [seat for seat in self.points if e["signers"] >> seat & 1 and seat not in self.equivocators]:
             self.points[seat] = min(100, self.points[seat] + 1)
 
