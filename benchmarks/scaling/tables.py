@@ -11,6 +11,7 @@ from benchmarks.gas import slope
 from benchmarks.harness import Result, Row, Target, median
 from benchmarks.scaling.cases import AS_BUILT, TEN_GROUPS
 from benchmarks.scaling.counting import load_of
+from chain.cohort import tail, too_many_faulty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ LOGARITHMIC: Final = 1.5
 FROM, TO = 100, 1000
 """Between these sizes."""
 TALK: Final = "ledger transactions of a round, groups of three"
+RISK: Final = "chance that a third or more of a cohort is Byzantine, by their share of all"
+BYZANTINE: Final = (5, 10, 20)
 CHAIN: Final = "gas, and the key ceremony"
 
 NOTES: Final = (
@@ -83,6 +86,7 @@ def summarise(units: Units, costs: Sequence[Cost], found: Sequence[Case], alone:
     rows += [Row(f"{case.table}: by phase, at the leader", _named(case), _phases(case)) for case in found]
     rows += [Row(CHAIN, f"{_named(case)}, {case.table.partition(',')[0]}", _chain(case, units, gas)) for case in found]
     rows += [Row(TALK, _named(case), _talk(case, alone)) for case in found if case.table == AS_BUILT]
+    rows += [Row(RISK, f"{_named(case)}, {_short(case.table)}", _risk(case)) for case in found if case.setting.resting]
     return Result(tuple(rows), tuple(_targets(found)), NOTES)
 
 
@@ -140,6 +144,16 @@ def _chain(case: Case, units: Units, gas: Gas) -> dict[str, Figure]:
         "ceremony_bytes": ceremony,
         "member_with_ceremony_bytes": case.member_bytes + ceremony / EPOCH_ROUNDS,
         "mean_with_ceremony_bytes": case.mean_bytes + share * ceremony / EPOCH_ROUNDS,
+    }
+
+
+def _risk(case: Case) -> dict[str, Figure]:
+    """How likely a drawn cohort has a third or more of Byzantine members, by their share of the consortium."""
+    members = case.setting.members
+    least = too_many_faulty(members)
+    return {
+        f"{share}_percent": f"{float(tail(case.hospitals, case.hospitals * share // 100, members, least)):.1e}"
+        for share in BYZANTINE
     }
 
 

@@ -84,6 +84,11 @@ def test_gas_is_the_line_through_what_was_measured(found):
     ceremony = 7 * (1000 + 8 * 10) / 10
     assert rows[-1].figures["member_with_ceremony_bytes"] == found[-1].member_bytes + ceremony
     assert rows[-1].figures["mean_with_ceremony_bytes"] == pytest.approx(found[-1].mean_bytes + 8 / 30 * ceremony)
+    risks = [row.figures for row in result.rows if row.table == tables.RISK]
+    assert risks[0] == {"5_percent": "0.0e+00", "10_percent": "0.0e+00", "20_percent": "0.0e+00"}, "two of ten at most"
+    assert float(risks[1]["20_percent"]) == pytest.approx(0.186, abs=0.02), (
+        "three or more of six among thirty, in eight"
+    )
     talk = [row.figures for row in result.rows if row.table == tables.TALK]
     assert [row["each_update_alone"] for row in talk] == [158, None]
 
