@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
+ENDING_SECONDS = 5
+"""How long a server that was told to end waits for what is under way."""
+
+
 class ApiServer(uvicorn.Server):
-    """A server whose open event streams end when it is told to: else it would wait for readers to go away.
+    """A server that ends when it is told to: open event streams end at once, anything else within `ENDING_SECONDS`.
+
+    Else it would wait for readers to go away, or for a peer whose connection came in while it was closing the others and which
+    asks over it again and again: the node would take nobody's news any more, and not end either.
 
     Args:
         app: The application of `create_app`.
@@ -21,6 +28,7 @@ class ApiServer(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, **settings: Any) -> None:
+        settings = {"timeout_graceful_shutdown": ENDING_SECONDS} | settings
         super().__init__(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", **settings))
         self._events = app.state.events
 
