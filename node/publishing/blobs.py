@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from node.calling import Dialer
-from node.storage import BlobCorrupt, BlobMissing, BlobStore, FetchLimits, fetch_blob
+from node.storage import BlobCorrupt, BlobMissing, BlobStore, FetchLimits, StorageError, fetch_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,21 +75,29 @@ class PeerBlobs:
 
     def stream(self, cids: Sequence[str], first: str | None = None) -> Iterator[bytes]:
         """The bytes of blobs in order; see `node.storage.source.ManyBlobs`. Errors as `obtain`."""
+        problem: StorageError | None = None
         with self._store.batch() as batch, ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="fetch") as pool:
             left, begun = iter(cids), deque[Future[bytes]]()
             try:
-                while True:
+                while problem is None:
                     begun.extend(
                         pool.submit(self._get, cid, first, batch) for cid in islice(left, FETCHED_AT_ONCE - len(begun))
                     )
                     if not begun:
                         return
-                    yield begun.popleft().result()
+                    try:
+                        data = begun.popleft().result()
+                    except StorageError as error:  # what came before it is kept for the next attempt
+                        problem = error
+                    else:
+                        yield data
             except GeneratorExit:  # nobody takes the rest: what came is kept all the same
                 return
             finally:
                 for waiting in begun:
                     waiting.cancel()
+        if problem is not None:
+            raise problem
 
     def _get(self, cid: str, first: str | None, into: Receiver) -> bytes:
         try:

@@ -204,9 +204,10 @@ def test_a_stream_that_nobody_takes_to_its_end_keeps_what_came(store, rich_peer)
     assert store.unfinished() == ()
 
 
-def test_a_stream_ends_where_a_blob_cannot_be_had(store, rich_peer):
+def test_a_stream_ends_where_a_blob_cannot_be_had_and_keeps_what_came(store, rich_peer):
     missing = blob_cid(b"nobody has this")
     stream = peer_blobs(store, lambda: (rich_peer,)).stream([blob_cid(MANY[0]), missing, blob_cid(MANY[1])])
     assert next(stream) == MANY[0]
     with pytest.raises(BlobUnavailable, match=missing):
         next(stream)
+    assert store.has(blob_cid(MANY[0]))  # the next attempt need not ask for it again
