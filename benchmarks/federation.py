@@ -3,11 +3,13 @@
 Every arm trains with the same settings from the same initial model and passes over its images equally often, unless its
 caller asks for fewer epochs; who is alone trains as suits it, without the breaks that rounds are. Weights are those of eq. 19, which for equal slots are the sample counts of FedAvg. The sealed arm
 quantises, packs, encrypts under a joint key of the `standard` parameters, adds, and opens with T of N members' shares,
-by the product's own code; chain, ledger, gossip and processes are left out, and no update is ever refused.
+by the product's own code; chain, ledger, gossip and processes are left out, and no update is ever refused. Two arms in
+the clear stand beside it: `InSteps` adds the very integers that `Sealed` seals, `Clear` adds what was trained, unrounded.
 """
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import sys
 import time
@@ -20,6 +22,7 @@ import numpy as np
 
 from benchmarks.streams import ceremony
 from crypto.opening import Opener
+from crypto.parameters import STANDARD
 from crypto.streaming import SealingPool, add_stream, combine_stream, open_stream
 from dag.weights import contribution_weight
 from node.images.dataset import concatenate
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 VALUE_RANGE: Final = Decimal("0.0625")
 CLIP_NORM: Final = 8.0
 """The plan's defaults."""
+NUDGE: Final = 0x6E7564
+"""Keeps the nudge's draws apart from every other use of a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Run:
     """Updates whose L2 norm was cut."""
     loss: float = 0.0
     """Mean training loss of the last epoch, over hospitals by images."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of the model's float32 bytes after each round, hex; of hospitals that learn together only."""
 
     @property
     def seconds(self) -> float:
@@ -131,6 +138,87 @@ class Clear:
         return (base + mean).astype(np.float32)
 
 
+class Nudged:
+    """`Clear`, its model moved once, after the first round, by up to half a step of the rounding: what training makes of it.
+
+    Args:
+        settings: Name the network.
+        members: N, which decides the steps.
+        seed: Of the nudge.
+    """
+
+    clipped = 0
+
+    def __init__(self, settings: TrainingSettings, members: int, seed: int) -> None:
+        self._rounding = Rounding(settings, members, seed)
+        self._rng = np.random.default_rng((NUDGE, seed))
+        self._add = Clear()
+
+    def __call__(
+        self,
+        base: NDArray[np.float32],
+        updates: Sequence[NDArray[np.float32]],
+        samples: Sequence[int],
+        number: int,
+    ) -> NDArray[np.float32]:
+        """As `Sum`."""
+        model = self._add(base, updates, samples, number)
+        if number:
+            return model
+        return (model + self._rng.uniform(-0.5, 0.5, model.size) * self._rounding.steps).astype(np.float32)
+
+
+class Rounding:
+    """How updates become whole steps, sealed or not; the same update, round and member give the same integers.
+
+    Args:
+        settings: Name the network.
+        members: N: the fewer, the finer the steps.
+        seed: Of the stochastic rounding.
+    """
+
+    def __init__(self, settings: TrainingSettings, members: int, seed: int) -> None:
+        self._layout = plan_layout(settings.architecture, settings.classes, VALUE_RANGE)
+        self._limit, self._seed = STANDARD.value_limit(members), seed
+        self.steps = step_sizes(self._layout, STANDARD, members)
+        """Size of a step, float64 [D]."""
+
+    def of(self, update: NDArray[np.float32], weight: int, number: int, member: int) -> QuantisedUpdate:
+        """The update ``[D]`` of a member in round ``number``, weighted by ``weight`` ppm, in whole steps."""
+        dice = derive_seed(self._seed, number, member).to_bytes(32, "big")
+        return QuantisedUpdate(update, weight, self._layout, self._limit, dice)
+
+
+class InSteps:
+    """The sums that `Sealed` opens, without sealing: the same integers of the same updates, added where anyone could read them.
+
+    Args:
+        settings: Name the network.
+        members: N.
+        seed: Of the stochastic rounding.
+    """
+
+    def __init__(self, settings: TrainingSettings, members: int, seed: int) -> None:
+        self._rounding = Rounding(settings, members, seed)
+        self.clipped = 0
+
+    def __call__(
+        self,
+        base: NDArray[np.float32],
+        updates: Sequence[NDArray[np.float32]],
+        samples: Sequence[int],
+        number: int,
+    ) -> NDArray[np.float32]:
+        """As `Sum`."""
+        weights = weights_of(samples)
+        total = np.zeros(base.shape, np.int64)
+        for member, (update, weight) in enumerate(zip(updates, weights, strict=True)):
+            values = self._rounding.of(update, weight, number, member)
+            total += np.concatenate(list(values))
+            self.clipped += values.clipped
+        return next_model(base, [total], [sum(weights)], self._rounding.steps)
+
+
 class Sealed:
     """The product's path: nobody sees an update, T of N members open the sum.
 
@@ -144,9 +232,8 @@ class Sealed:
         threshold = -(-2 * members // 3)
         self._joint, keys = ceremony(members, threshold)
         self._openers = [Opener(member, range(threshold)) for member in keys[:threshold]]
-        self._members, self._seed = members, seed
-        self._layout = plan_layout(settings.architecture, settings.classes, VALUE_RANGE)
-        self._steps = step_sizes(self._layout, self._joint.params, members)
+        self._members = members
+        self._rounding = Rounding(settings, members, seed)
         self.clipped = 0
         self.upload_bytes = 0
 
@@ -160,19 +247,16 @@ class Sealed:
         """As `Sum`."""
         params, weights = self._joint.params, weights_of(samples)
         sealed = [
-            self._seal(update, weight, number, k)
+            self._seal(self._rounding.of(update, weight, number, k))
             for k, (update, weight) in enumerate(zip(updates, weights, strict=True))
         ]
         self.upload_bytes = max(sum(map(len, chunks)) for chunks in sealed)
         total = list(add_stream(sealed, params))
         parts = {k: list(open_stream(opener, total)) for k, opener in enumerate(self._openers)}
         opened = np.concatenate(list(combine_stream(total, parts, params, self._members)))
-        return next_model(base, [opened], [sum(weights)], self._steps)
+        return next_model(base, [opened], [sum(weights)], self._rounding.steps)
 
-    def _seal(self, update: NDArray[np.float32], weight: int, number: int, member: int) -> list[bytes]:
-        rounding = derive_seed(self._seed, number, member).to_bytes(32, "big")
-        limit = self._joint.params.value_limit(self._members)
-        values = QuantisedUpdate(update, weight, self._layout, limit, rounding)
+    def _seal(self, values: QuantisedUpdate) -> list[bytes]:
         with SealingPool(self._joint, 1, sealer_of(self._joint)) as pool:
             chunks = list(pool.seal(values))
         self.clipped += values.clipped
@@ -188,7 +272,7 @@ def federated(
     """Rounds of local training and one sum each, from the model that ``settings.seed`` draws."""
     started = time.monotonic()
     model = initial(settings.architecture, settings.classes, settings.seed)
-    answers, marks, cut, loss = [], [], 0, 0.0
+    answers, marks, digests, cut, loss = [], [], [], 0, 0.0
     samples = [len(data) for data in split.hospitals]
     for number in range(rounds):
         updates, losses = [], []
@@ -200,9 +284,10 @@ def federated(
             losses.append(result.losses[-1])
         loss = float(np.average(losses, weights=samples))
         model = add(model, updates, samples, number)
+        digests.append(hashlib.sha256(model.tobytes()).hexdigest())
         answers.append(predict(model, split.test, settings))
         marks.append(time.monotonic() - started)
-    return Run(tuple(answers), model, tuple(marks), add.clipped, cut, loss)
+    return Run(tuple(answers), model, tuple(marks), add.clipped, cut, loss, tuple(digests))
 
 
 def alone(

@@ -20,7 +20,19 @@ import numpy as np
 
 from benchmarks import charts, harness
 from benchmarks.errors import NotMeasured
-from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, folds_of, side_by_side, split_of
+from benchmarks.federation import (
+    Clear,
+    InSteps,
+    Nudged,
+    Run,
+    Sealed,
+    Split,
+    alone,
+    federated,
+    folds_of,
+    side_by_side,
+    split_of,
+)
 from benchmarks.flower import Flower
 from benchmarks.harness import Result, Row, Target
 from benchmarks.material import images
@@ -42,7 +54,11 @@ if TYPE_CHECKING:
     from node.learning.quality import Estimate
 
 CENTRAL, CLEAR, SEALED, LOCAL, FLOWER = "one place", "together", "together, sealed", "alone", "Flower"
+ROUNDED: Final = "together, in whole steps"
+NUDGED: Final = "together, nudged once"
 STEPS: Final = "one place, a hospital's steps"
+SUMS: Final = {SEALED: Sealed, ROUNDED: InSteps, NUDGED: Nudged}
+"""Of the arms whose sums are rounded, or moved by as much."""
 DRAWS: Final = 400
 """Bootstrap samples of an interval."""
 AUC_WANTED: Final = {"covid_ct_128": 0.93, "lung_ultrasound_128": 0.94}
@@ -75,8 +91,8 @@ class Job:
         if self.arm == LOCAL:
             mine = self.split.hospitals[self.member]
             return alone(mine, self.split.test, self.settings, self.rounds, self.member)
-        if self.arm == SEALED:
-            add = Sealed(self.settings, len(self.split.hospitals), self.seed)
+        if self.arm in SUMS:
+            add = SUMS[self.arm](self.settings, len(self.split.hospitals), self.seed)
             return federated(self.split, self.settings, self.rounds, add)
         if self.arm == FLOWER:
             with Flower(self.flower_python) as peer:

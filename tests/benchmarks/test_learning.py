@@ -1,5 +1,6 @@
 """The arithmetic of the learning benchmarks: splits, sums, tables, charts; and both commands on little images."""
 
+import hashlib
 import json
 import re
 import sys
@@ -16,6 +17,9 @@ from benchmarks import charts, learning, paper
 from benchmarks.errors import NotMeasured
 from benchmarks.federation import (
     Clear,
+    InSteps,
+    Nudged,
+    Rounding,
     Run,
     Sealed,
     Split,
@@ -73,6 +77,36 @@ def test_the_sealed_sum_is_the_clear_one_but_for_rounding(split):
     assert sealed.upload_bytes > 4 * model.size
     sealed(model, [each * 2 for each in found], [1, 1, 1], 1)
     assert sealed.clipped > 0
+
+
+def test_the_sealed_sum_is_that_of_the_same_steps_bit_for_bit(split):
+    sealed, open_to_all = Sealed(TINY, 3, 7), InSteps(TINY, 3, 7)
+    model, found = updates(size=_size(TINY))
+    found[0] *= 20  # some of it out of range
+    for number in (0, 1):
+        mine, theirs = (add(model, found, [40, 20, 17], number) for add in (open_to_all, sealed))
+        assert mine.tobytes() == theirs.tobytes()
+    assert sealed.clipped == open_to_all.clipped > 0
+    assert InSteps(TINY, 3, 8)(model, found, [40, 20, 17], 0).tobytes() != InSteps(TINY, 3, 7)(model, found, [40, 20, 17], 0).tobytes()  # fmt: skip
+
+
+def test_a_nudge_is_half_a_step_after_the_first_round_and_never_again():
+    model, found = updates(size=_size(TINY))
+    clear, nudged = Clear(), Nudged(TINY, 3, 0)
+    apart = np.abs(nudged(model, found, [1, 1, 1], 0) - clear(model, found, [1, 1, 1], 0))
+    steps = Rounding(TINY, 3, 0).steps
+    rounding = np.spacing(np.abs(model).max())
+    assert (apart <= steps / 2 + rounding).all()
+    assert apart.mean() == pytest.approx(steps.mean() / 4, rel=0.05)
+    assert nudged(model, found, [1, 1, 1], 1).tobytes() == clear(model, found, [1, 1, 1], 1).tobytes()
+
+
+def test_a_run_tells_each_rounds_model_by_its_hash(split):
+    run = federated(split, TINY, 2, InSteps(TINY, 3, 0))
+    assert run.digests[-1] == hashlib.sha256(run.vector.tobytes()).hexdigest()
+    assert len(set(run.digests)) == 2
+    again = federated(split, TINY, 2, InSteps(TINY, 3, 0))
+    assert again.digests == run.digests
 
 
 def _size(plan):
