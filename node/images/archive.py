@@ -4,7 +4,7 @@ Three layouts are told apart by the arrays they hold:
 
     grouped    images, labels, patients, class_names, train_idx, test_idx       one fixed, patient-disjoint split
     MedMNIST   train_images, train_labels, test_images, test_labels [, val_*]   no patients: every image is its own
-    saved      images, labels, patients, class_names, name, synthetic           a hospital's own share, see ``save``
+    saved      images, labels, patients, class_names, name, synthetic [, cropped]   a hospital's own share, see ``save``
 
 An archive is somebody else's bytes: each array's header is read and bounded before numpy allocates for it, and
 pickled objects are refused.
@@ -13,6 +13,7 @@ pickled objects are refused.
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any, cast
@@ -42,6 +43,8 @@ _MEDMNIST = ("train_images", "train_labels", "test_images", "test_labels")
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What zipfile, zlib and numpy raise on bytes that are no archive; NotImplementedError is a RuntimeError."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
 _LUMA = np.array([299, 587, 114], dtype=np.uint32)
 """ITU-R BT.601 weights in thousandths, the grey value Pillow's mode ``L`` uses."""
 
@@ -60,7 +63,7 @@ def read_archive(path: Path) -> Dataset | tuple[Dataset, Dataset]:
     if names.issuperset((*_GROUPED, "train_idx", "test_idx")):
         return _grouped(path, _read(path, (*_GROUPED, "train_idx", "test_idx")))
     if names.issuperset(_GROUPED):
-        extra = [name for name in ("name", "synthetic") if name in names]
+        extra = [name for name in ("name", "synthetic", "cropped") if name in names]
         return _saved(path, _read(path, (*_GROUPED, *extra)))
     raise UnreadableData(
         f"{path}: arrays {sorted(names)[:12]} fit no known layout; expected {', '.join(_GROUPED)} "
@@ -75,6 +78,7 @@ def save(dataset: Dataset, path: Path) -> None:
         UnreadableData: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.partial")
+    prepared: dict[str, Any] = {"cropped": np.array(dataset.cropped)} if dataset.cropped else {}
     try:
         with temporary.open("wb") as file:
             np.savez_compressed(
@@ -85,6 +89,7 @@ def save(dataset: Dataset, path: Path) -> None:
                 class_names=np.array(dataset.class_names),
                 name=np.array(dataset.name),
                 synthetic=np.array(dataset.synthetic),
+                **prepared,
             )
         temporary.replace(path)
     except OSError as error:
@@ -155,9 +160,14 @@ def _grouped(path: Path, arrays: Arrays) -> tuple[Dataset, Dataset]:
 
 
 def _saved(path: Path, arrays: Arrays) -> Dataset:
-    name = _text(path, "name", arrays["name"])[0] if "name" in arrays else path.stem
+    name = _word(path, "name", arrays["name"]) if "name" in arrays else path.stem
     synthetic = "synthetic" in arrays and bool(arrays["synthetic"].any())
-    return _dataset(path, arrays, name, synthetic=synthetic)
+    cropped = _word(path, "cropped", arrays["cropped"]) if "cropped" in arrays else ""
+    if cropped and not _SHA256.fullmatch(cropped):
+        raise WrongShape(
+            f"{path}: cropped must be the 64 hex digits of a lung network's sha2-256, got {cropped[:80]!r}"
+        )
+    return _dataset(path, arrays, name, synthetic=synthetic, cropped=cropped)
 
 
 def _medmnist(path: Path, arrays: Arrays) -> tuple[Dataset, Dataset]:
@@ -196,7 +206,7 @@ def _unique_patients(
     return Dataset(images, labels, patients, class_names, name, synthetic=False)
 
 
-def _dataset(path: Path, arrays: Arrays, name: str, *, synthetic: bool = False) -> Dataset:
+def _dataset(path: Path, arrays: Arrays, name: str, *, synthetic: bool = False, cropped: str = "") -> Dataset:
     labels, patients = arrays["labels"], arrays["patients"]
     if labels.dtype.kind not in "iu":
         raise NoLabels(f"{path}: labels must be whole numbers, got {labels.dtype}")
@@ -208,6 +218,7 @@ def _dataset(path: Path, arrays: Arrays, name: str, *, synthetic: bool = False) 
             class_names=_text(path, "class_names", arrays["class_names"]),
             name=name,
             synthetic=synthetic,
+            cropped=cropped,
         )
     except DataError as error:
         raise type(error)(f"{path}: {error}") from error
@@ -220,6 +231,13 @@ def _indices(path: Path, field: str, arrays: Arrays, n: int) -> NDArray[np.int64
     if int(found.min()) < 0 or int(found.max()) >= n or np.unique(found).size != found.size:
         raise WrongShape(f"{path}: {field} must name distinct images from 0 to {n - 1}")
     return found.astype(np.int64)
+
+
+def _word(path: Path, field: str, array: NDArray[Any]) -> str:
+    values = _text(path, field, array)
+    if len(values) != 1:
+        raise WrongShape(f"{path}: {field} must be one text, got {len(values)}")
+    return values[0]
 
 
 def _text(path: Path, field: str, array: NDArray[Any]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class DataCard:
     """sha2-256 (32 bytes) over the sorted digests of the images, each with its class."""
     synthetic: bool
     """True for drawn phantoms."""
+    cropped: str = ""
+    """sha2-256 (hex) of the lung network that cut the slices to the lungs; empty: they are as they were."""
     version: int = VERSION
 
     @property
@@ -48,11 +50,16 @@ class DataCard:
 
     @property
     def digest(self) -> bytes:
-        """sha2-256 (32 bytes) over the canonical CBOR (RFC 8949, 4.2.1) of all fields."""
-        return hashlib.sha256(cbor2.dumps(asdict(self), canonical=True)).digest()
+        """sha2-256 (32 bytes) over the canonical CBOR (RFC 8949, 4.2.1) of all fields; `cropped` only where slices are.
+
+        So a card of slices as they were keeps the digest that versions without that field gave it.
+        """
+        fields = {name: value for name, value in asdict(self).items() if name != "cropped" or value}
+        return hashlib.sha256(cbor2.dumps(fields, canonical=True)).digest()
 
     def to_json(self) -> dict[str, Any]:
         """For people: the fields, with the digests in hex."""
+        prepared = {"cropped": self.cropped} if self.cropped else {}
         return {
             "version": self.version,
             "images": self.images,
@@ -62,6 +69,7 @@ class DataCard:
             "mean": self.mean_ppm / 1e6,
             "deviation": self.deviation_ppm / 1e6,
             "synthetic": self.synthetic,
+            **prepared,
             "content": self.content.hex(),
             "digest": self.digest.hex(),
         }
@@ -88,4 +96,5 @@ def data_card(dataset: Dataset) -> DataCard:
         deviation_ppm=round(variance**0.5 * 1_000_000 / 255),
         content=hashlib.sha256(b"".join(each)).digest(),
         synthetic=dataset.synthetic,
+        cropped=dataset.cropped,
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,8 +71,7 @@ def resize(dataset: Dataset, size: int) -> Dataset:
         raise WrongShape(f"{dataset.name}: cannot resize to {size} pixels, expected {MIN_SIDE} to {MAX_SIDE}")
     if dataset.images.shape[1:] == (size, size):
         return dataset
-    images = resized(dataset.images, size)
-    return Dataset(images, dataset.labels, dataset.patients, dataset.class_names, dataset.name, dataset.synthetic)
+    return replace(dataset, images=resized(dataset.images, size))
 
 
 def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

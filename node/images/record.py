@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +48,11 @@ class Dataset:
     """What an operator calls the set."""
     synthetic: bool
     """True for drawn phantoms; every report of a run says so."""
+    cropped: str = ""
+    """sha2-256 (hex) of the lung network by which slices were cut to the lungs; empty: they are as they were.
+
+    Models are only to be asked about slices prepared like those they were trained on, so it goes with the set everywhere.
+    """
 
     def __post_init__(self) -> None:
         _verify_images(self)
@@ -73,25 +78,24 @@ class Dataset:
     def take(self, indices: NDArray[np.int64] | Sequence[int], name: str | None = None) -> Dataset:
         """The images at ``indices``, in that order, under ``name`` (default: this set's)."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Dataset(
+        return replace(
+            self,
             images=self.images[chosen],
             labels=self.labels[chosen],
             patients=self.patients[chosen],
-            class_names=self.class_names,
             name=self.name if name is None else name,
-            synthetic=self.synthetic,
         )
 
     def renamed(self, name: str) -> Dataset:
         """The same arrays under another name."""
-        return Dataset(self.images, self.labels, self.patients, self.class_names, name, self.synthetic)
+        return replace(self, name=name)
 
 
 def concatenate(datasets: Sequence[Dataset], name: str) -> Dataset:
     """Several sets with the same classes and image size as one.
 
     Raises:
-        WrongShape: sizes or class names differ.
+        WrongShape: sizes or class names differ, or one is cropped to the lungs otherwise than another.
         TooFewImages: ``datasets`` is empty.
     """
     if not datasets:
@@ -103,6 +107,10 @@ def concatenate(datasets: Sequence[Dataset], name: str) -> Dataset:
                 f"{other.name}: classes {other.class_names} at {other.images.shape[1:]} pixels cannot join "
                 f"{first.name} with {first.class_names} at {first.images.shape[1:]}; resize or choose one set"
             )
+        if other.cropped != first.cropped:
+            raise WrongShape(
+                f"{other.name}: {_crop(other)} cannot join {first.name}, {_crop(first)}; prepare both in the same way"
+            )
     return Dataset(
         images=np.concatenate([each.images for each in datasets]),
         labels=np.concatenate([each.labels for each in datasets]),
@@ -110,7 +118,12 @@ def concatenate(datasets: Sequence[Dataset], name: str) -> Dataset:
         class_names=first.class_names,
         name=name,
         synthetic=any(each.synthetic for each in datasets),
+        cropped=first.cropped,
     )
+
+
+def _crop(dataset: Dataset) -> str:
+    return f"cropped to the lungs by {dataset.cropped[:16]}" if dataset.cropped else "not cropped to the lungs"
 
 
 def _verify_images(dataset: Dataset) -> None:
