@@ -27,6 +27,7 @@ from benchmarks.busynode import busy_node
 from benchmarks.errors import NotMeasured
 from benchmarks.harness import Result, Row, Target
 from benchmarks.load import Load, Sample, drive
+from chain.children import end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ TRANSACTIONS: Final = 100_000
 SECONDS: Final = 5.0
 """Of load a route."""
 MOST_P99_SECONDS: Final = 0.1
+STOP_SECONDS: Final = 10.0
 REST, TRAINING, BARE = "at rest", "in training", "bare FastAPI, one constant object"
 ROUTES: Final = {
     "list (100 transactions)": "/v1/transactions?limit=100&order=newest",
@@ -152,8 +154,7 @@ def bare_server() -> Iterator[int]:
         _until_up(f"http://127.0.0.1:{port}/constant")
         yield port
     finally:
-        process.terminate()
-        process.wait()
+        end(STOP_SECONDS, process)
 
 
 def _until_up(url: str) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from functools import lru_cache
@@ -16,12 +13,12 @@ from typing import IO, TYPE_CHECKING, Self
 from eth_account import Account
 
 from chain.anvilstate import StateCopier, mend
+from chain.children import end, ending_with_parent
 from chain.connection import Connection
 from chain.errors import AnvilFailed, ChainError, PortInUse
 from chain.toolchain import find_anvil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -32,7 +29,6 @@ START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 
 _MNEMONIC = "test test test test test test test test test test test junk"
-_PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 400
 
 
@@ -100,7 +96,7 @@ class Anvil:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509  (it only makes system calls prepared before the fork)
+            preexec_fn=ending_with_parent(),  # noqa: PLW1509  (it only makes system calls prepared before the fork)
         )
         try:
             self._await_answer(self._process)
@@ -118,12 +114,8 @@ class Anvil:
         if self._copier is not None:
             self._copier.stop()
             self._copier = None
-        process.terminate()
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end(STOP_SECONDS, process)
         finally:
             if self._output is not None:
                 self._output.close()
@@ -208,18 +200,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes Anvil: asks the kernel for SIGTERM at its parent's death (Linux only)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def hook() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died between the fork and the line above
-            os._exit(1)
-
-    return hook

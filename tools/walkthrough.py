@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain import jsontext
 from chain.anvil import Anvil
+from chain.children import end
 from chain.client import Chain
 from chain.events import HospitalAdmitted, RoundAborted, RoundFinalised, RoundOpened
 from node.demo.ports import choose_ports
@@ -37,6 +38,7 @@ HOSPITALS = ("northside", "riverside", "lakeside")
 CHAIN_PORT, FIRST_PORT = 8545, 8470
 IMAGES, PIXELS = 48, 64
 LONGEST_SECONDS = 600.0
+STOP_SECONDS = 20.0
 LAST_LOG_LINES = 12
 
 
@@ -134,14 +136,7 @@ class Walk:
 
     def stop(self) -> None:
         """Stop every node."""
-        for process in self.nodes.values():
-            process.terminate()
-        for process in self.nodes.values():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(STOP_SECONDS, *self.nodes.values())
 
     def _block(self, line: str, output: str) -> None:
         prompt = line if line.startswith("#") else f"$ {line}"

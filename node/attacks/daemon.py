@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
 
+from chain.children import die_with
 from node.attacks.acts import Liar
 from node.attacks.spec import MARK, parse_attack
 from node.daemon import conductor
@@ -37,13 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--password-fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args(arguments)
-    if os.getppid() != options.parent:
-        return 0
+    die_with(options.parent)  # nothing is left running behind a killed demo
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         daemon = _liar(options)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nothing is left running behind a killed demo
         asyncio.run(daemon.run())
     except MedweaveError as error:
         log.critical("%s", error)

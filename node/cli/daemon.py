@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
-import os
-import signal
-import sys
 from pathlib import Path
 
 import click
 
+from chain.children import die_with
 from node.cli.options import home_option, password_options, read_password
 from node.home import Home, unlock_identity
 from node.logs import Format, everywhere, set_up
@@ -35,7 +32,7 @@ def command(
 ) -> None:
     """Run a hospital's daemon until SIGTERM or Ctrl-C; before the members have admitted the hospital, it waits for them."""
     if parent is not None:
-        _die_with(parent)
+        die_with(parent)  # nothing is left running behind a killed demo
     place = Home(home)
     config = place.config()
     settings = config.log
@@ -57,11 +54,3 @@ def command(
             daemon = Daemon(place, config, identity)
         everywhere(member=daemon.me)
         again = asyncio.run(daemon.run())
-
-
-def _die_with(parent: int) -> None:
-    """Ask Linux for SIGTERM when the parent ends, so that nothing is left running behind a killed demo."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from chain.children import end
 from node.api.access.roles import Role
 from node.api.access.tokens import Tokens
 from node.errors import BadEnvironment, PeerProblem
@@ -180,12 +180,4 @@ def wait_until_up(hospitals: Sequence[HospitalProcess]) -> None:
 def stop_all(hospitals: Sequence[HospitalProcess]) -> None:
     """Ask every daemon to stop; kill what has not after a grace."""
     running = [h.process for h in hospitals if h.process is not None and h.process.poll() is None]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    for process in running:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    end(STOP_SECONDS, *running)

@@ -40,13 +40,15 @@ def test_the_liar_is_left_out_and_the_audit_verifies(tmp_path):
     assert (out / "hospitals" / LIAR / MARK).exists()
 
 
-def test_a_daemon_lies_only_where_a_demo_said_so(tmp_path, caplog):
-    asked = ["sign-flip@1", "--hospitals", "4", "--home", str(tmp_path), "--password-fd", "0"]
-    assert main([*asked, "--parent", str(os.getppid())]) == 3
+def test_a_daemon_lies_only_where_a_demo_said_so(tmp_path, caplog, monkeypatch):
+    tied_to = []
+    monkeypatch.setattr("node.attacks.daemon.die_with", tied_to.append)  # the tests' own process is to stay free
+    asked = ["sign-flip@1", "--hospitals", "4", "--home", str(tmp_path), "--password-fd", "0", "--parent", "77"]
+    assert main(asked) == 3
     assert "only `medweave demo --attack`" in caplog.text
     (tmp_path / MARK).write_text("noise:10@1")
-    assert main([*asked, "--parent", str(os.getppid())]) == 3
-    assert main([*asked, "--parent", "1"]) == 0, "whose parent is gone does nothing"
+    assert main(asked) == 3
+    assert tied_to == [77, 77], "it ends with the demo that made it"
 
 
 def test_no_command_or_setting_of_a_real_node_makes_it_lie():

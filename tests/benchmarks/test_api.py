@@ -24,7 +24,7 @@ def test_only_what_is_measured_in_training_is_held_against_the_target():
 def test_the_load_reaches_a_real_server():
     with api.bare_server() as port:
         sample = drive(Load("127.0.0.1", port, ("/constant",), ("",) * 4, 0.3))
-        assert len(sample.latencies) > 20
+        assert len(sample.latencies) >= 4, "each connection was answered"
         assert sample.size == len(b'{"status":"ok","seconds":1}')
         assert 0 < min(sample.latencies) <= max(sample.latencies) < sample.wall + 1
         with pytest.raises(NotMeasured, match="404"):

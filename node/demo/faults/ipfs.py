@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from chain.children import end, ending_with_parent
 from node.errors import BadEnvironment
 
 if TYPE_CHECKING:
@@ -99,13 +100,14 @@ class Ipfs:
             self._make()
         shutil.rmtree(self._repository / "repo.lock", ignore_errors=True)  # a killed daemon leaves this directory
         self._process = subprocess.Popen(
-            [*_ends_with_parent(), *self._command, "daemon", "--offline"],
+            [*self._command, "daemon", "--offline"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=self._environment(),
             start_new_session=True,
+            preexec_fn=ending_with_parent(signal.SIGKILL),  # noqa: PLW1509  (system calls prepared before the fork)
         )
         try:
             self._await_ready(self._process)
@@ -118,13 +120,7 @@ class Ipfs:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(STOP_SECONDS, process)
         if self._reader is not None:
             self._reader.join()
         if process.stdout is not None:
@@ -182,12 +178,6 @@ class Ipfs:
             watchdog.cancel()
         self._reader = threading.Thread(target=_drain, args=(process,), name="ipfs", daemon=True)
         self._reader.start()
-
-
-def _ends_with_parent() -> list[str]:
-    """What has the kernel end a program with the thread that started it, where the machine has it."""
-    program = shutil.which("setpriv")
-    return [program, "--pdeathsig", "KILL", "--"] if program else []
 
 
 def _drain(process: subprocess.Popen[str]) -> None:
