@@ -1,11 +1,15 @@
 """What lying hospitals cost, with and without defence: AUC, how soon they are left out, and who is wrongly accused.
 
-    python -m benchmarks.attacks [--data F] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--first-seed 0]
-        [--no-bounds] [--architecture cnn] [--json F]
+    python -m benchmarks.attacks [--data F …] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--first-seed 0]
+        [--no-bounds] [--architecture cnn] [--rounds 30] [--processes 1] [--out DIR] [--json F]
 
-Ten hospitals train for 30 rounds; the first attackers by seat lie. Each attack runs without defence, with what this project does,
-and with Krum, trimmed mean and median of updates that anyone could read (upper bounds that need plaintext). What is left out
-of the comparison, and why it changes nothing: `benchmarks.adversarial`. --no-bounds leaves the upper bounds out. Without --data, synthetic phantoms are drawn.
+Ten hospitals train together; the 2nd, 5th and 8th of them lie, or the first so many of these. Each attack runs without defence,
+with what this project does, without the liars' updates (the best that leaving out can reach), and, unless --no-bounds is given,
+with Krum, trimmed mean and median of updates that anyone could read (upper bounds that need plaintext). What is left out of the
+comparison, and why it changes nothing: `benchmarks.adversarial`.
+
+Without --data, synthetic phantoms are drawn; several files of the same classes make one task. Every play is kept in --out as
+soon as it ends, so that a benchmark that was cut goes on from there; the pictures are there too (AUC by round).
 """
 
 from __future__ import annotations
@@ -17,20 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import harness
-from benchmarks.adversarial import OURS, UNDEFENDED, WITHOUT, Played, Scene, play
+from benchmarks import charts, harness
+from benchmarks.adversarial import OURS, UNDEFENDED, WITHOUT, Played, Scene
 from benchmarks.errors import NotMeasured
 from benchmarks.harness import Figure, Result, Row, Target
+from benchmarks.material import joined
 from benchmarks.plaintext import AGGREGATORS
-from node.attacks.spec import POISONS, parse_attack
+from benchmarks.plays import Job, played
+from node.attacks.spec import POISONS, Attack, parse_attack
 from node.errors import BadInput
-from node.images.dataset import concatenate, load, resize
+from node.images.dataset import concatenate
 from node.images.errors import DataError
 from node.images.partition import partition
 from node.images.phantom import generate
 from node.learning.errors import LearningError
 from node.learning.settings import TrainingSettings
-from node.learning.training import configure_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +56,9 @@ WITHIN: Final = 10
 """Rounds in which their attackers are promised to be left out."""
 PLACES: Final = (2, 5, 8)
 """Which hospitals lie, the first so many of these."""
+TURNED: Final = "sign-flip"
+"""The attack whose updates those of `SAME_UPDATES` are, byte for byte: these differ in what verdicts say."""
+SAME_UPDATES: Final = ("covert", "colluding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +77,25 @@ class Case:
 
     def auc(self, arm: str) -> float:
         """The last model's AUC, mean over seeds."""
-        return statistics.fmean(played.aucs[-1] for played in self.arms[arm])
+        return statistics.fmean(self.aucs(arm))
+
+    def aucs(self, arm: str) -> list[float]:
+        """The last model's AUC, by seed."""
+        return [found.aucs[-1] for found in self.arms[arm]]
+
+    def lost(self, base: Sequence[float]) -> list[float]:
+        """What this project's last model lacks of ``base``, by seed."""
+        return [whole - ours for whole, ours in zip(base, self.aucs(OURS), strict=True)]
 
     def waits(self) -> list[int | None]:
         """Per attacker and seed, the rounds before it was first left out."""
-        return [played.isolated(seat) for played in self.arms[OURS] for seat in sorted(self.seats)]
+        return [found.isolated(seat) for found in self.arms[OURS] for seat in sorted(self.seats)]
 
     def accused(self) -> tuple[int, int]:
         """How often an honest hospital was left out for suspicion, of how many times that it could have been."""
         runs = self.arms[OURS]
-        wrong = sum(len(out - self.seats) for played in runs for out in played.left_out)
-        return wrong, sum(len(played.left_out) for played in runs) * (HOSPITALS - self.attackers)
+        wrong = sum(len(out - self.seats) for found in runs for out in found.left_out)
+        return wrong, sum(len(found.left_out) for found in runs) * (HOSPITALS - self.attackers)
 
 
 def scene(options: argparse.Namespace, seed: int) -> Scene:
@@ -99,114 +115,147 @@ def scene(options: argparse.Namespace, seed: int) -> Scene:
 
 def _images(options: argparse.Namespace, seed: int) -> tuple[Dataset, Dataset]:
     if options.data:
-        train, test = load(options.data, seed=seed)
-        return resize(train, options.image_size), resize(test, options.image_size)
+        return joined(options.data, options.image_size, seed)
     size, scanners = options.image_size, range(HOSPITALS)
     drawn = [generate(PHANTOMS, size, 2 * seed, scanner) for scanner in scanners]
     others = [generate(PHANTOM_TEST, size, 2 * seed + 1, scanner) for scanner in scanners]
     return concatenate(drawn, "phantom chest CT"), concatenate(others, "phantom chest CT test")
 
 
-def measure(options: argparse.Namespace) -> tuple[list[Case], dict[str, list[Played]]]:
-    """Every attack and number of attackers; and the same hospitals when nobody lies, by arm."""
+def measure(options: argparse.Namespace) -> tuple[Case, list[Case]]:
+    """The hospitals when nobody lies; and every attack by every number of attackers."""
     scenes = [scene(options, options.first_seed + number) for number in range(options.seeds)]
-    clean = {arm: [_told("nobody lies", arm, play(one, None, arm)) for one in scenes] for arm in (UNDEFENDED, OURS)}
-    cases = []
-    for kind in options.attack:
-        for attackers in options.attackers:
-            attack = parse_attack(f"{kind}@{','.join(map(str, PLACES[:attackers]))}", HOSPITALS)
-            arms = [UNDEFENDED, OURS, *(_bounds(options, attackers) if options.bounds else ())]
-            runs = {arm: [_told(str(attack), arm, play(one, attack, arm)) for one in scenes] for arm in arms}
-            cases.append(Case(kind, attackers, runs))
-    return cases, clean
+    asked: list[tuple[str, int, tuple[str, ...]]] = [("nobody lies", 0, (UNDEFENDED, OURS))]
+    for attackers in options.attackers:
+        bounds = AGGREGATORS if options.bounds and attackers == max(options.attackers) else ()
+        asked += [(kind, attackers, (UNDEFENDED, OURS, WITHOUT, *bounds)) for kind in options.attack]
+    jobs = [
+        Job(one, _attack(kind, attackers, arm), arm)
+        for kind, attackers, arms in asked
+        for arm in arms
+        for one in scenes
+    ]
+    found = iter(played(jobs, options.processes, options.out))
+    cases = [
+        Case(kind, attackers, {arm: [next(found) for _ in scenes] for arm in arms}) for kind, attackers, arms in asked
+    ]
+    return cases[0], cases[1:]
 
 
-def _bounds(options: argparse.Namespace, attackers: int) -> tuple[str, ...]:
-    """What anything could reach, and for the most attackers what needs plaintext."""
-    return (WITHOUT, *(AGGREGATORS if attackers == max(options.attackers) else ()))
-
-
-def _told(what: str, arm: str, played: Played) -> Played:
-    print(f"{what}, {arm}: AUC {played.aucs[-1]:.3f}", file=sys.stderr, flush=True)
-    return played
+def _attack(kind: str, attackers: int, arm: str) -> Attack | None:
+    """Who lies and how, as far as the arm can tell: what it cannot tell apart is played once."""
+    if not attackers:
+        return None
+    judged = arm == OURS
+    if arm == WITHOUT or (kind in SAME_UPDATES and not judged):
+        kind = TURNED
+    return parse_attack(f"{kind}@{','.join(map(str, PLACES[:attackers]))}", HOSPITALS)
 
 
 def benchmark(options: argparse.Namespace) -> Result:
-    """Tables and promises."""
-    configure_threads(1)
+    """Tables, pictures and promises."""
     try:
-        cases, clean = measure(options)
+        quiet, cases = measure(options)
     except (DataError, LearningError, BadInput) as error:
         raise NotMeasured(str(error)) from error
-    base = statistics.fmean(played.aucs[-1] for played in clean[UNDEFENDED])
-    quiet = Case("nobody lies", 0, clean)
-    rows = [Row("nobody lies", arm, {"auc": quiet.auc(arm)}) for arm in clean]
-    rows += [_row(case, base) for case in cases]
-    return Result(tuple(rows), tuple(_promises(cases, quiet, base)), _notes(options))
+    rows = [Row("nobody lies", arm, {"auc": quiet.auc(arm)}) for arm in quiet.arms]
+    rows += [_row(case, quiet) for case in cases]
+    draw(quiet, cases, options.out)
+    return Result(tuple(rows), tuple(_promises(cases, quiet)), _notes(options))
 
 
-def _row(case: Case, base: float) -> Row:
+def _row(case: Case, quiet: Case) -> Row:
     waits = case.waits()
     found = [wait for wait in waits if wait is not None]
     wrong, chances = case.accused()
+    lost = case.lost(quiet.aucs(UNDEFENDED))
     figures: dict[str, Figure] = {
         "no_defence": case.auc(UNDEFENDED),
         "this": case.auc(OURS),
-        "loss": base - case.auc(OURS),
-        "without_them": case.auc(WITHOUT) if WITHOUT in case.arms else None,
-        **{arm.replace(" ", "_"): case.auc(arm) if arm in case.arms else None for arm in AGGREGATORS},
+        "lost": statistics.fmean(lost),
+        "each_seed": ", ".join(f"{each:.3f}" for each in lost),
+        "without_them": case.auc(WITHOUT),
+        "lost_beyond": statistics.fmean(case.lost(case.aucs(WITHOUT))),
+        **{arm.replace(" ", "_"): case.auc(arm) for arm in AGGREGATORS if arm in case.arms},
         "left_out": f"{len(found)} of {len(waits)}",
         "after_rounds": statistics.median(found) if found else None,
-        "wrongly_ratio": wrong / chances,
+        "wrongly": f"{wrong / chances:.1%}",
     }
     if case.kind == "backdoor":
         figures |= {
-            "fooled_no_defence": statistics.fmean(played.fooled for played in case.arms[UNDEFENDED]),
-            "fooled_this": statistics.fmean(played.fooled for played in case.arms[OURS]),
+            "fooled_no_defence": statistics.fmean(each.fooled for each in case.arms[UNDEFENDED]),
+            "fooled_this": statistics.fmean(each.fooled for each in case.arms[OURS]),
         }
     return Row(f"{case.attackers} of {HOSPITALS} lie: AUC of the last model", case.kind, figures)
 
 
-def _promises(cases: Sequence[Case], quiet: Case, base: float) -> list[Target]:
+def draw(quiet: Case, cases: Sequence[Case], folder: Path) -> None:
+    """A picture an attack: AUC by round, mean over seeds, a band from least to most."""
+    for case in cases:
+        curves = [
+            _curve("nobody lies", quiet.arms[UNDEFENDED]),
+            *(_curve(arm, case.arms[arm]) for arm in (WITHOUT, OURS, UNDEFENDED)),
+        ]
+        title = f"{case.kind} by {case.attackers} of {HOSPITALS}: AUC by round"
+        text = charts.lines(title, "round", "AUC", curves)
+        (folder / f"{case.kind}-{case.attackers}.svg").write_text(text, encoding="utf-8")
+
+
+def _curve(name: str, runs: Sequence[Played]) -> charts.Line:
+    by_round = list(zip(*(found.aucs for found in runs), strict=True))
+    numbers = list(range(1, len(by_round) + 1))
+    band = (list(map(min, by_round)), list(map(max, by_round))) if len(runs) > 1 else ((), ())
+    return charts.Line(name, numbers, [statistics.fmean(each) for each in by_round], *band)
+
+
+def _promises(cases: Sequence[Case], quiet: Case) -> list[Target]:
     """What the project promises of crude attacks, and of accusations in all runs."""
     crude = [case for case in cases if case.kind in CRUDE]
     waits = [wait for case in crude for wait in case.waits()]
     late = sum(wait is None or wait > WITHIN for wait in waits)
     accused = [case.accused() for case in (quiet, *cases)]
     share = sum(wrong for wrong, _ in accused) / sum(chances for _, chances in accused)
+    base = quiet.aucs(UNDEFENDED)
     losses = [
-        Target(f"{case.kind} by {case.attackers}: AUC lost", base - case.auc(OURS), "", "<=", 0.02) for case in crude
+        Target(f"{case.kind} by {case.attackers}: AUC lost", statistics.fmean(case.lost(base)), "", "<=", 0.02)
+        for case in crude
     ]
     late_share = [Target(f"crude attackers not left out within {WITHIN} rounds", late, "", "<=", 0)] if crude else []
     return [*losses, *late_share, Target("honest hospitals left out, of all chances", share, "", "<=", 0.02)]
 
 
 def _notes(options: argparse.Namespace) -> tuple[str, ...]:
-    data = f"{options.data}" if options.data else "synthetic phantoms"
+    data = " and ".join(path.stem for path in options.data or ()) or "synthetic phantoms"
     network = (
         f"{options.architecture} at {options.image_size} pixels, {options.rounds} rounds of {options.epochs} epochs"
     )
     return (
         f"{data}; {network}, groups of {MIN_GROUP} or more, L2 bound {CLIP_NORM:g}; mean of {options.seeds} seeds from {options.first_seed}.",
-        "no_defence: one sum of all. without_them: the same without the liars' updates, the best that leaving out can reach.",
+        "no_defence: one sum of all. lost: against nobody lies, no defence. without_them: one sum of the honest updates.",
+        "lost_beyond: against that, what leaving the liars out at once would have kept; the rest is what their images are worth.",
         "Krum, trimmed mean, median: of single updates in the clear, told how many lie; they hide nothing.",
-        "left_out, after_rounds: attackers ever left out of the sums for suspicion, and when first. wrongly: honest hospitals.",
+        "left_out, after_rounds: attackers ever left out of the sums for suspicion, and when first (median). wrongly: honest ones.",
+        f"Pictures: {options.out}/KIND-N.svg.",
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for."""
     parser = harness.parser(__doc__ or "", repeats=1)
-    parser.add_argument("--data", type=Path, metavar="F", help="real images; default synthetic phantoms")
+    parser.add_argument("--data", type=Path, nargs="+", metavar="F", help="real images; default synthetic phantoms")
     parser.add_argument("--attack", nargs="+", choices=list(POISONS), default=list(POISONS), metavar="KIND")
     parser.add_argument("--attackers", type=int, nargs="+", choices=(1, 2, 3), default=[1, 3], metavar="N")
     parser.add_argument("--seeds", type=int, default=2, metavar="N")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="seeds are this and the next ones")
-    parser.add_argument("--bounds", action=BooleanOptionalAction, default=True, help="measure upper bounds as well")
+    parser.add_argument("--bounds", action=BooleanOptionalAction, default=True, help="measure upper bounds")
     parser.add_argument("--architecture", default="cnn", metavar="NAME")
     parser.add_argument("--image-size", type=int, default=32, metavar="PIXELS")
     parser.add_argument("--epochs", type=int, default=2, metavar="N")
     parser.add_argument("--rounds", type=int, default=30, metavar="N")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="plays at a time; default 1")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/out/attacks"), help="kept plays and pictures; default %(default)s"
+    )
     options = parser.parse_args(arguments)
     return harness.run(lambda: benchmark(options), options.json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,6 +15,8 @@ from node.learning.segmentation.masks import MaskSettings, masks_of, train_masks
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -40,6 +43,28 @@ def images(options: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
         print(f"{each.name}: {kept} of {len(each)} images left uncropped", file=sys.stderr, flush=True)
         cropped.append(found)
     return cropped[0], cropped[1], f"{name}, cropped to the lungs"
+
+
+def joined(files: Sequence[Path], size: int, seed: int) -> tuple[Dataset, Dataset]:
+    """Training and test images of several files or folders as one task, at ``size`` pixels.
+
+    Where there are several, a patient's name begins with its file's number, so that two files' patients are never taken
+    for one person.
+
+    Raises:
+        DataError: A file is none, or its classes are not the first one's.
+    """
+    loaded = [tuple(resize(part, size) for part in load(path, seed=seed)) for path in files]
+    if len(loaded) > 1:
+        loaded = [tuple(_numbered(part, place) for part in pair) for place, pair in enumerate(loaded, 1)]
+    train_set, test = (
+        concatenate(parts, " and ".join(path.stem for path in files)) for parts in zip(*loaded, strict=True)
+    )
+    return train_set, test
+
+
+def _numbered(part: Dataset, place: int) -> Dataset:
+    return replace(part, patients=np.char.add(f"{place}/", part.patients))
 
 
 def _stretched(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
