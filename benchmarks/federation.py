@@ -10,16 +10,14 @@ the clear stand beside it: `InSteps` adds the very integers that `Sealed` seals,
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from benchmarks.errors import NotMeasured
 from benchmarks.streams import ceremony
 from crypto.opening import Opener
 from crypto.parameters import STANDARD
@@ -31,7 +29,7 @@ from node.learning.checkpoints import Checkpoint
 from node.learning.metrics import predict
 from node.learning.parameters import initial
 from node.learning.settings import derive_seed
-from node.learning.training import clip_l2, configure_threads, train
+from node.learning.training import clip_l2, train
 from node.rounds.decision import next_model
 from node.sealing.quantising import QuantisedUpdate, plan_layout, step_sizes
 from node.sealing.updates import sealer_of
@@ -222,6 +220,8 @@ class InSteps:
 class Sealed:
     """The product's path: nobody sees an update, T of N members open the sum.
 
+    Every opened sum is held against that of the same integers in the clear; a single bit off ends the run.
+
     Args:
         settings: Name the network.
         members: N; T is two thirds of them, rounded up.
@@ -244,23 +244,33 @@ class Sealed:
         samples: Sequence[int],
         number: int,
     ) -> NDArray[np.float32]:
-        """As `Sum`."""
+        """As `Sum`.
+
+        Raises:
+            NotMeasured: The opened sum is not that of the integers that were sealed.
+        """
         params, weights = self._joint.params, weights_of(samples)
-        sealed = [
-            self._seal(self._rounding.of(update, weight, number, k))
-            for k, (update, weight) in enumerate(zip(updates, weights, strict=True))
-        ]
+        plain = np.zeros(base.shape, np.int64)
+        sealed = []
+        for member, (update, weight) in enumerate(zip(updates, weights, strict=True)):
+            values = self._rounding.of(update, weight, number, member)
+            whole = np.concatenate(list(values))
+            self.clipped += values.clipped
+            plain += whole
+            sealed.append(self._seal(whole))
         self.upload_bytes = max(sum(map(len, chunks)) for chunks in sealed)
         total = list(add_stream(sealed, params))
         parts = {k: list(open_stream(opener, total)) for k, opener in enumerate(self._openers)}
         opened = np.concatenate(list(combine_stream(total, parts, params, self._members)))
+        if wrong := int(np.count_nonzero(opened != plain)):
+            raise NotMeasured(
+                f"round {number + 1}: {wrong} of {plain.size} opened values are not the sum of what was sealed"
+            )
         return next_model(base, [opened], [sum(weights)], self._rounding.steps)
 
-    def _seal(self, values: QuantisedUpdate) -> list[bytes]:
+    def _seal(self, values: NDArray[np.int64]) -> list[bytes]:
         with SealingPool(self._joint, 1, sealer_of(self._joint)) as pool:
-            chunks = list(pool.seal(values))
-        self.clipped += values.clipped
-        return chunks
+            return list(pool.seal([values]))
 
 
 def federated(
@@ -361,37 +371,3 @@ def folds_of(dataset: Dataset, folds: int, seed: int) -> list[tuple[Dataset, Dat
         )
         for held in range(folds)
     ]
-
-
-class Work(Protocol):
-    """One run to do, in this process or another."""
-
-    @property
-    def threads(self) -> int:
-        """How many torch may use."""
-
-    def __call__(self) -> Run:
-        """Do it."""
-
-    def __str__(self) -> str:
-        """What it is, for people."""
-
-
-def side_by_side(works: Sequence[Work], processes: int) -> list[Run]:
-    """Every run, in the order of ``works``, so many at a time; each is told on standard error when it ends."""
-    if processes == 1:
-        return [_told(work, _done(work)) for work in works]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(_done, work): place for place, work in enumerate(works)}
-        runs = {futures[done]: _told(works[futures[done]], done.result()) for done in as_completed(futures)}
-    return [runs[place] for place in range(len(works))]
-
-
-def _done(work: Work) -> Run:
-    configure_threads(work.threads)
-    return work()
-
-
-def _told(work: Work, run: Run) -> Run:
-    print(f"{work}: {run.seconds:.0f} s, training loss {run.loss:.4f}", file=sys.stderr, flush=True)
-    return run

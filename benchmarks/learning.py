@@ -1,7 +1,7 @@
 """Learning alone, together and in one place on the same patients, with and without sealing; Flower beside it if asked.
 
     python -m benchmarks.learning [--data F] [--hospitals 4] [--rounds 30] [--seeds 3] [--folds K] [--peer flower]
-                                  [--equal-steps] [--out DIR] [--json F]
+                                  [--equal-steps] [--nudge] [--out DIR] [--keep DIR] [--json F]
 
 Every arm passes over its images equally often; --equal-steps adds one place that takes only as many steps of descent as
 each hospital does, so many times fewer passes as there are hospitals. Without --data, synthetic phantoms are drawn. Figures are those of the last
@@ -30,17 +30,32 @@ from benchmarks.federation import (
     alone,
     federated,
     folds_of,
-    side_by_side,
     split_of,
 )
 from benchmarks.flower import Flower
-from benchmarks.harness import Result, Row, Target
+from benchmarks.harness import Result, Row
 from benchmarks.material import images
+from benchmarks.outcomes import (
+    CENTRAL,
+    CLEAR,
+    FLOWER,
+    LOCAL,
+    NUDGED,
+    ROUNDED,
+    SEALED,
+    STEPS,
+    Outcome,
+    apart,
+    beside_flower,
+    by_seed,
+    targets,
+)
+from benchmarks.running import side_by_side
 from node.images.dataset import concatenate
 from node.images.errors import DataError
 from node.images.partition import split_validation
 from node.learning.errors import LearningError
-from node.learning.metrics import measure, predict
+from node.learning.metrics import predict
 from node.learning.quality import quality, youden_thresholds
 from node.learning.settings import PRECISIONS, TrainingSettings
 
@@ -53,17 +68,10 @@ if TYPE_CHECKING:
     from node.images.record import Dataset
     from node.learning.quality import Estimate
 
-CENTRAL, CLEAR, SEALED, LOCAL, FLOWER = "one place", "together", "together, sealed", "alone", "Flower"
-ROUNDED: Final = "together, in whole steps"
-NUDGED: Final = "together, nudged once"
-STEPS: Final = "one place, a hospital's steps"
 SUMS: Final = {SEALED: Sealed, ROUNDED: InSteps, NUDGED: Nudged}
 """Of the arms whose sums are rounded, or moved by as much."""
 DRAWS: Final = 400
 """Bootstrap samples of an interval."""
-AUC_WANTED: Final = {"covid_ct_128": 0.93, "lung_ultrasound_128": 0.94}
-ACCURACY_WANTED: Final = {"pneumoniamnist": 0.92}
-"""What the default network promises of sets that are often measured, trained in one place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +112,18 @@ class Job:
         return f"{self.arm}{f' {self.member + 1}' if self.arm == LOCAL else ''}, seed {self.seed}, fold {self.fold + 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One arm with one seed, all folds and (for `LOCAL`) one hospital."""
-
-    arm: str
-    seed: int
-    member: int
-    rounds: tuple[NDArray[np.float32], ...]
-    """Answers after each round on all folds' test images, ``[n, J]``."""
-    labels: NDArray[np.int64]
-    patients: NDArray[np.str_]
-    seconds: float
-    clipped: int
-    thresholds: NDArray[np.float64] | None = None
-    """Youden's on validation images, ``[J]``, where some were held out."""
-
-    def auc(self, number: int = -1) -> float:
-        """Area under the ROC curve after a round, by default the last."""
-        return measure(self.rounds[number], self.labels).auc or float("nan")
-
-    def accuracy(self, number: int = -1) -> float:
-        """Share of right answers after a round."""
-        return measure(self.rounds[number], self.labels).accuracy
-
-
 def jobs(options: argparse.Namespace, train_set: Dataset, test: Dataset) -> list[Job]:
     """Every arm, seed, fold and hospital."""
     found = []
-    chosen = {STEPS: options.equal_steps, CENTRAL: True, CLEAR: True, SEALED: options.sealed, FLOWER: options.peer}
+    chosen = {
+        STEPS: options.equal_steps,
+        CENTRAL: True,
+        CLEAR: True,
+        SEALED: options.sealed,
+        ROUNDED: options.sealed,
+        NUDGED: options.nudge,
+        FLOWER: options.peer,
+    }
     arms = [CENTRAL] if options.one_place_only else [arm for arm, wanted in chosen.items() if wanted]
     alone_too = 0 if options.one_place_only else options.hospitals
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -190,6 +181,7 @@ def outcomes(found: Sequence[Job], runs: Sequence[Run]) -> list[Outcome]:
             sum(runs[place].seconds for place in here),
             sum(runs[place].clipped for place in here),
             thresholds_of(found[here[0]], runs[here[0]]),
+            tuple(digest for place in here for digest in runs[place].digests),
         )
         for (arm, seed, member), here in places.items()
     ]
@@ -234,77 +226,13 @@ def _summary(arm: str, found: Sequence[Outcome]) -> Row:
         "AUC_most": max(aucs),
         "accuracy": float(np.mean(right)),
         "training_seconds": float(np.mean([each.seconds for each in found])),
-        "clipped_values": sum(each.clipped for each in found) if arm == SEALED else None,
+        "clipped_values": sum(each.clipped for each in found) if arm in {SEALED, ROUNDED} else None,
     }
     return Row("mean over seeds", arm + (", mean of the hospitals" if arm == LOCAL else ""), figures)
 
 
 def _interval(found: Estimate | None) -> str | None:
     return None if found is None else f"{found.value:.3f} {found.low:.2f}-{found.high:.2f}"
-
-
-def by_seed(found: Sequence[Outcome], arm: str, number: int = -1) -> NDArray[np.float64]:
-    """The AUC of each seed after a round; of `LOCAL` the mean over its hospitals."""
-    seeds = sorted({each.seed for each in found})
-    return np.array([np.mean([o.auc(number) for o in found if (o.arm, o.seed) == (arm, seed)]) for seed in seeds])
-
-
-def targets(found: Sequence[Outcome], data: str) -> list[Target]:
-    """What the project promises of it; means over seeds."""
-    wanted = _compared(found) if any(o.arm == CLEAR for o in found) else []
-    if data in AUC_WANTED:
-        wanted.append(Target("one place", float(by_seed(found, CENTRAL).mean()), "AUC", ">=", AUC_WANTED[data]))
-    if data in ACCURACY_WANTED:
-        right = float(np.mean([o.accuracy() for o in found if o.arm == CENTRAL]))
-        wanted.append(Target("one place, accuracy", right, "", ">=", ACCURACY_WANTED[data]))
-    return wanted
-
-
-def _compared(found: Sequence[Outcome]) -> list[Target]:
-    """What is promised of those who learn together, beside one place, alone, unsealed and Flower."""
-    clear = by_seed(found, CLEAR).mean()
-    sealed = any(o.arm == SEALED for o in found)
-    together = by_seed(found, SEALED).mean() if sealed else clear
-    wanted = [
-        Target(f"together below {place}", float(by_seed(found, place).mean() - together), "AUC", "<=", 0.02)
-        for place in (CENTRAL, STEPS)
-        if any(o.arm == place for o in found)
-    ]
-    lone = by_seed(found, LOCAL).mean()
-    wanted.append(Target("together above the mean alone", float(together - lone), "AUC", ">=", 0.05))
-    if sealed:
-        apart = float(abs(together - clear))
-        wanted.append(Target("sealed and clear apart, mean over seeds", apart, "AUC", "<=", 0.002))
-    if theirs := [each for each in found if each.arm == FLOWER]:
-        apart = float(np.mean(np.abs(flower_gaps(found, theirs))))
-        wanted.append(Target("together and Flower apart, accuracy, mean over rounds", apart, "", "<=", 0.01))
-    return wanted
-
-
-def flower_gaps(found: Sequence[Outcome], theirs: Sequence[Outcome]) -> list[float]:
-    """Our accuracy less Flower's, after every round of every seed."""
-    ours = {o.seed: o for o in found if o.arm == CLEAR}
-    return [ours[o.seed].accuracy(k) - o.accuracy(k) for o in theirs for k in range(len(o.rounds))]
-
-
-def beside_flower(found: Sequence[Outcome]) -> list[Row]:
-    """Accuracy and AUC after each round, ours and Flower's, seed by seed."""
-    ours = {o.seed: o for o in found if o.arm == CLEAR}
-    return [
-        Row(
-            f"beside Flower's FedAvg, seed {theirs.seed}",
-            f"round {number + 1}",
-            {
-                "accuracy": ours[theirs.seed].accuracy(number),
-                "accuracy_Flower": theirs.accuracy(number),
-                "AUC": ours[theirs.seed].auc(number),
-                "AUC_Flower": theirs.auc(number),
-            },
-        )
-        for theirs in found
-        if theirs.arm == FLOWER
-        for number in range(len(theirs.rounds))
-    ]
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------
@@ -348,7 +276,7 @@ def benchmark(options: argparse.Namespace) -> Result:
     try:
         train_set, test, name = images(options)
         listed = jobs(options, train_set, test)
-        found = outcomes(listed, side_by_side(listed, options.jobs))
+        found = outcomes(listed, side_by_side(listed, options.jobs, options.keep))
     except (DataError, LearningError) as error:
         raise NotMeasured(str(error)) from None
     draw(found, options.out, name)
@@ -360,12 +288,12 @@ def benchmark(options: argparse.Namespace) -> Result:
         ),
         (
             "Sealed: quantised, packed, encrypted, added and opened by the product's code in this process, at `standard`; "
-            "no chain, ledger or gossip, and no update is scored or refused."
+            "no chain, ledger or gossip, and no update is scored or refused. In whole steps: the same integers, added in the clear."
         ),
         f"Pictures: {options.out}/curves.svg and roc.svg.",
     ]
     return Result(
-        (*rows(found), *beside_flower(found)),
+        (*rows(found), *apart(found), *beside_flower(found)),
         tuple(targets(found, named)),
         tuple(notes),
     )
@@ -406,11 +334,21 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--one-place-only", action="store_true", help="no hospitals: what the images allow by themselves"
     )
-    found.add_argument("--unsealed", dest="sealed", action="store_false", help="leave the sealed arm out")
+    found.add_argument(
+        "--unsealed", dest="sealed", action="store_false", help="neither the sealed arm nor its twin in whole steps"
+    )
+    found.add_argument(
+        "--nudge",
+        action="store_true",
+        help="also in the clear, moved once by half a step of rounding: training's own noise",
+    )
     found.add_argument("--peer", choices=("flower",), help="Flower's FedAvg beside ours, same everything")
     found.add_argument("--flower-python", default=sys.executable, help="interpreter that has flwr; default: this one")
     found.add_argument(
         "--out", type=Path, default=Path("benchmarks/out/learning"), help="pictures; default %(default)s"
+    )
+    found.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep finished runs there, and go on from those that are"
     )
     found.add_argument("--jobs", type=int, default=1, metavar="N", help="arms trained side by side; default 1")
     found.add_argument("--threads", type=int, default=1, metavar="N", help="of each; default 1")

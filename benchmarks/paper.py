@@ -25,9 +25,10 @@ import numpy as np
 
 from benchmarks import charts, harness, learning
 from benchmarks.errors import NotMeasured
-from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, shared_out, side_by_side
+from benchmarks.federation import Clear, Run, Sealed, Split, alone, federated, shared_out
 from benchmarks.harness import Result, Row, Target
 from benchmarks.material import images
+from benchmarks.running import side_by_side
 from node.images.errors import DataError
 from node.images.partition import split_validation
 from node.learning.errors import LearningError

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import charts, learning, paper
+from benchmarks import charts, federation, learning, outcomes, paper, running
 from benchmarks.errors import NotMeasured
 from benchmarks.federation import (
     Clear,
@@ -27,11 +27,11 @@ from benchmarks.federation import (
     federated,
     folds_of,
     shared_out,
-    side_by_side,
     weights_of,
 )
 from benchmarks.flower import Flower
-from benchmarks.learning import CENTRAL, CLEAR, LOCAL, SEALED, Outcome
+from benchmarks.outcomes import CENTRAL, CLEAR, FLOWER, LOCAL, NUDGED, ROUNDED, SEALED, STEPS, Outcome
+from benchmarks.running import side_by_side
 from node.images.phantom import generate
 from node.learning.averaging import average
 from node.learning.metrics import predict
@@ -198,14 +198,14 @@ def test_figures_are_scikit_learns():
 
 def test_targets_are_differences_of_means():
     found = made()
-    held = {target.name: target for target in learning.targets(found, "covid_ct_128")}
-    central, sealed = learning.by_seed(found, CENTRAL).mean(), learning.by_seed(found, SEALED).mean()
+    held = {target.name: target for target in outcomes.targets(found, "covid_ct_128")}
+    central, sealed = outcomes.by_seed(found, CENTRAL).mean(), outcomes.by_seed(found, SEALED).mean()
     lone = np.mean([each.auc() for each in found if each.arm == LOCAL])
     assert held["together below one place"].value == pytest.approx(central - sealed)
     assert held["together above the mean alone"].value == pytest.approx(sealed - lone)
     assert held["together above the mean alone"].holds
     assert held["one place"].target == 0.93
-    unsealed = {t.name: t for t in learning.targets([o for o in found if o.arm != SEALED], "")}
+    unsealed = {t.name: t for t in outcomes.targets([o for o in found if o.arm != SEALED], "")}
     assert set(unsealed) == {"together below one place", "together above the mean alone"}
 
 
@@ -217,22 +217,74 @@ def test_every_arm_and_seed_has_its_line(monkeypatch):
     assert re.fullmatch(r"0\.\d{3} [01]\.\d\d-[01]\.\d\d", str(lines[4].figures["AUC"]))
 
 
+def test_what_changes_a_run_is_told_pair_by_pair():
+    digests = ("a", "b")
+    base = [replace(outcome(arm, 0, 0.8), digests=digests) for arm in (CLEAR, SEALED, NUDGED)]
+    twin = replace(base[1], arm=ROUNDED)
+    found = [*base, twin, outcome(CENTRAL, 0, 0.9), outcome(LOCAL, 0, 0.1)]
+    lines = {line.name: line.figures for line in outcomes.apart(found)}
+    assert list(lines) == [
+        f"{SEALED} / {ROUNDED}, seed 0",
+        f"{SEALED} / {CLEAR}, seed 0",
+        f"{NUDGED} / {CLEAR}, seed 0",
+    ]
+    assert set(lines[f"{SEALED} / {ROUNDED}, seed 0"].values()) == {0}
+    nudged = lines[f"{NUDGED} / {CLEAR}, seed 0"]
+    assert nudged["AUC_apart"] == pytest.approx(abs(base[2].auc() - base[0].auc()))
+    assert nudged["last_five_rounds"] == pytest.approx(
+        abs(np.mean([base[2].auc(k) for k in (0, 1)]) - np.mean([base[0].auc(k) for k in (0, 1)]))
+    )
+    held = {target.name: target for target in outcomes.targets(found, "")}
+    assert held["sealed and unrounded apart, mean over seeds"].value == pytest.approx(
+        abs(base[1].auc() - base[0].auc())
+    )
+    assert held["rounds after which their models differ"].holds
+    off = [*base, replace(twin, digests=("a", "c")), *found[4:]]
+    assert not {t.name: t for t in outcomes.targets(off, "")}["rounds after which their models differ"].holds
+
+
+def test_a_sum_that_opens_wrong_ends_the_run(monkeypatch):
+    model, found = updates(size=_size(TINY))
+    truth = federation.combine_stream
+    monkeypatch.setattr(
+        federation, "combine_stream", lambda *words: [each + (k == 0) for k, each in enumerate(truth(*words))]
+    )
+    with pytest.raises(NotMeasured, match=r"round 3: .* opened values are not the sum"):
+        Sealed(TINY, 3, 0)(model, found, [1, 1, 1], 2)
+
+
+def test_a_finished_run_is_taken_up_again(split, tmp_path):
+    job = paper.Job("FedAvg", split, TINY, 1, 1)
+    first, again = (side_by_side([job], 1, tmp_path)[0] for _ in range(2))
+    assert again.marks == first.marks  # a second training would take other seconds
+    assert again.vector.tobytes() == first.vector.tobytes()
+    assert (again.digests, again.loss) == (first.digests, first.loss)
+    assert np.array_equal(again.answers, first.answers)
+    kept = next(iter(tmp_path.iterdir()))
+    other = replace(split, test=split.test.take(range(11)))
+    assert running.file_of(tmp_path, replace(job, split=other)) != kept == running.file_of(tmp_path, job)
+    assert running.file_of(tmp_path, replace(job, settings=replace(TINY, seed=1))) != kept
+    kept.write_bytes(kept.read_bytes()[:200])
+    with pytest.raises(NotMeasured, match="no whole run"):
+        side_by_side([job], 1, tmp_path)
+
+
 def test_flower_is_put_beside_ours_round_by_round():
-    found = [outcome(CLEAR, 0, 1.0), outcome(learning.FLOWER, 0, 1.0)]
-    lines = learning.beside_flower(found)
+    found = [outcome(CLEAR, 0, 1.0), outcome(FLOWER, 0, 1.0)]
+    lines = outcomes.beside_flower(found)
     assert [line.name for line in lines] == ["round 1", "round 2"]
     assert lines[1].figures["accuracy_Flower"] == found[1].accuracy(1)
     assert lines[1].figures["accuracy"] == found[0].accuracy(1)
-    gaps = learning.flower_gaps(found, found[1:])
+    gaps = outcomes.flower_gaps(found, found[1:])
     assert gaps == [found[0].accuracy(k) - found[1].accuracy(k) for k in range(2)]
-    held = {t.name: t for t in learning.targets([*made(), found[1]], "")}
+    held = {t.name: t for t in outcomes.targets([*made(), found[1]], "")}
     assert held["together and Flower apart, accuracy, mean over rounds"].value >= 0
 
 
 def test_folds_are_put_together_before_they_are_scored(split):
     options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
                         learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, validation=0.0, hospitals=2,
-                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False, one_place_only=False)  # fmt: skip
+                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False, nudge=False, one_place_only=False)  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
     assert len(listed) == 3 * 4
     runs = [
@@ -277,8 +329,11 @@ def test_learning_measures(tmp_path, capsys):
     file = tmp_path / "found.json"
     assert learning.main([*LITTLE, "--hospitals", "3", "--out", str(tmp_path), "--json", str(file)]) == 0
     found = json.loads(file.read_text())
-    assert [row["name"] for row in found["rows"][:4]] == [CENTRAL, CLEAR, SEALED, "alone, mean of the hospitals"]
-    assert len(found["targets"]) == 3
+    assert [row["name"] for row in found["rows"][:4]] == [CENTRAL, CLEAR, SEALED, ROUNDED]
+    by_name = {target["name"]: target for target in found["targets"]}
+    assert len(by_name) == 5
+    assert by_name["sealed and the same whole steps in the clear apart"]["value"] == 0
+    assert by_name["rounds after which their models differ"]["holds"]
     assert {"curves.svg", "roc.svg"} <= {path.name for path in tmp_path.iterdir()}
     assert "synthetic" in capsys.readouterr().out
 
@@ -289,12 +344,12 @@ def test_one_place_with_a_hospitals_steps_is_an_arm_of_its_own(capsys):
     )
     options.rounds = 3
     listed = learning.jobs(options, generate(16, 32, 0), generate(12, 32, 1))
-    job = next(each for each in listed if each.arm == learning.STEPS)
+    job = next(each for each in listed if each.arm == STEPS)
     own = replace(job.settings, epochs=3, seed=derive_seed(0, 0, 2))
     assert np.array_equal(job().vector, train(initial("cnn", 2, 0), job.split.whole, own).vector)
-    found = [*made(), *(outcome(learning.STEPS, seed, 0.9) for seed in range(2))]
-    held = {target.name: target for target in learning.targets(found, "")}
-    apart = learning.by_seed(found, learning.STEPS).mean() - learning.by_seed(found, SEALED).mean()
+    found = [*made(), *(outcome(STEPS, seed, 0.9) for seed in range(2))]
+    held = {target.name: target for target in outcomes.targets(found, "")}
+    apart = outcomes.by_seed(found, STEPS).mean() - outcomes.by_seed(found, SEALED).mean()
     assert held["together below one place, a hospital's steps"].value == pytest.approx(apart)
     with pytest.raises(SystemExit):
         learning.main([*LITTLE, "--hospitals", "2", "--epochs", "3", "--equal-steps"])
@@ -308,7 +363,7 @@ def test_one_place_only_leaves_the_hospitals_out(tmp_path):
     found = json.loads(file.read_text())
     assert [row["name"] for row in found["rows"] if row["table"] == "mean over seeds"] == [CENTRAL]
     assert found["targets"] == []
-    held = learning.targets([o for o in made() if o.arm == CENTRAL], "lung_ultrasound_128")
+    held = outcomes.targets([o for o in made() if o.arm == CENTRAL], "lung_ultrasound_128")
     assert [target.name for target in held] == ["one place"]
 
 
