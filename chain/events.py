@@ -82,6 +82,15 @@ class UrlChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CardRegistered(Event):
+    """The member ``account`` at seat ``index`` put the ``digest`` of its data card (32 bytes) on record."""
+
+    index: int
+    account: str
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochOpened(Event):
     """A key ceremony began; its ``deadline`` is in Unix seconds."""
 
@@ -299,6 +308,7 @@ EVENTS: tuple[type[Event], ...] = (
     KeysRotated,
     DataSizeChanged,
     UrlChanged,
+    CardRegistered,
     EpochOpened,
     CohortDrawn,
     RefreshOpened,

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from chain.contract import DeployedContract
-from chain.errors import ReadOnly
-from chain.records import Hospital, Receipt, bitmap_members, checked_address, checked_integer, checked_url, from_abi
+from chain.errors import BadArgument, ReadOnly
+from chain.records import (
+    Hospital,
+    Receipt,
+    bitmap_members,
+    checked_address,
+    checked_digest,
+    checked_integer,
+    checked_url,
+    from_abi,
+)
 from chain.typed import joined_signatures
 from chain.votes import sign_vote
 
@@ -73,6 +82,21 @@ class HospitalRegistry(DeployedContract):
         """All hospitals by index, former members included: see ``member_set``."""
         return tuple(from_abi(Hospital, member) for member in self._call("members"))
 
+    def card_of(self, index: int) -> bytes | None:
+        """The digest of the data card that a hospital registered last, 32 bytes; None if it registered none.
+
+        Args:
+            index: 0 to the number of seats ever given, less one.
+
+        Raises:
+            ContractReverted: NoSuchIndex.
+        """
+        return _card(self._call("cardOf", checked_integer("index", index, 0, 2**256 - 1)))
+
+    def cards(self) -> tuple[bytes | None, ...]:
+        """``card_of`` of all hospitals by index, former members included."""
+        return tuple(_card(digest) for digest in self._call("cards"))
+
     def index_of(self, account: str) -> int:
         """A member's index.
 
@@ -99,6 +123,19 @@ class HospitalRegistry(DeployedContract):
             url: At most 256 bytes of UTF-8.
         """
         return self._send("setUrl", checked_url(url))
+
+    def register_card(self, digest: bytes) -> Receipt:
+        """Puts the sender's data card on record: these are the images it trains on from now on.
+
+        Args:
+            digest: sha2-256 of the card, 32 bytes and not all zero.
+
+        Raises:
+            ContractReverted: SameCard, where this one is on record already; NotMember.
+        """
+        if not any(checked_digest("digest", digest)):
+            raise BadArgument("digest", "the digest of a data card", digest)
+        return self._send("registerCard", digest)
 
     def admit(self, vote: Admission, signatures: Mapping[int, bytes]) -> Receipt:
         """Gives a hospital the next index; anybody may send it.
@@ -158,6 +195,11 @@ class HospitalRegistry(DeployedContract):
         """
         values = [tuple(v.values()) if isinstance(v, dict) else v for k, v in vote.to_abi().items() if k != "decision"]
         return bytes(self._call(f"{type(vote).__name__.lower()}Digest", *values))
+
+
+def _card(digest: bytes) -> bytes | None:
+    """A digest as the contract keeps it, where 32 zero bytes stand for none."""
+    return bytes(digest) if any(digest) else None
 
 
 def _vote(deadline: int, signatures: Mapping[int, bytes]) -> tuple[Any, ...]:

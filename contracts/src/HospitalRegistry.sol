@@ -56,6 +56,8 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
     mapping(uint256 index => Seat) private _seats;
     /// @dev Every account that ever had a seat.
     mapping(address account => Claim) private _claims;
+    /// @dev The digest of each hospital's data card; not in its seat, so that admitting one need not write it.
+    mapping(uint256 index => bytes32) private _cards;
 
     /// @param consortium_ The identifier of the consortium.
     /// @param genesis The founding members; their order gives the indices.
@@ -73,6 +75,15 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
         if (bytes(url).length > MAX_URL) revert BadHospital(index, "url");
         _seats[index].url = url;
         emit UrlChanged(msg.sender, url);
+    }
+
+    /// @inheritdoc IHospitalRegistry
+    function registerCard(bytes32 digest) external {
+        uint256 index = indexOf(msg.sender);
+        if (digest == bytes32(0)) revert EmptyCard();
+        if (digest == _cards[index]) revert SameCard(index, digest);
+        _cards[index] = digest;
+        emit CardRegistered(index, msg.sender, digest);
     }
 
     /// @inheritdoc IHospitalRegistry
@@ -138,6 +149,20 @@ contract HospitalRegistry is IHospitalRegistry, EIP712 {
         list = new Hospital[](seatCount);
         for (uint256 i = 0; i < list.length; i++) {
             list[i] = memberAt(i);
+        }
+    }
+
+    /// @inheritdoc IHospitalRegistry
+    function cardOf(uint256 index) external view returns (bytes32) {
+        if (index >= seatCount) revert NoSuchIndex(index);
+        return _cards[index];
+    }
+
+    /// @inheritdoc IHospitalRegistry
+    function cards() external view returns (bytes32[] memory list) {
+        list = new bytes32[](seatCount);
+        for (uint256 i = 0; i < list.length; i++) {
+            list[i] = _cards[i];
         }
     }
 

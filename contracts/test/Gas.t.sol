@@ -20,6 +20,8 @@ contract GasTest is Ledger {
         // One round before, so that every word a round changes was written once.
         propose(openRound(), 9);
         finalise(outcomeOf(1, 9, keccak256("first")), QUORUM);
+        VM.prank(member(4));
+        registry.registerCard(PLAN);
     }
 
     function test_aRound() external {
@@ -53,6 +55,15 @@ contract GasTest is Ledger {
         VM.snapshotGasLastCall("contracts", "HospitalRegistry.rotate");
         registry.remove(member(8), voted(registry.removalDigest(member(8), LATER)));
         VM.snapshotGasLastCall("contracts", "HospitalRegistry.remove");
+    }
+
+    function test_dataCards() external {
+        VM.prank(member(3));
+        registry.registerCard(PLAN);
+        VM.snapshotGasLastCall("contracts", "HospitalRegistry.registerCard, first");
+        VM.prank(member(4));
+        registry.registerCard(GENESIS);
+        VM.snapshotGasLastCall("contracts", "HospitalRegistry.registerCard, next");
     }
 
     function test_decisionsAndFindings() external {

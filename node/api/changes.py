@@ -117,6 +117,8 @@ def _change(was: ConsortiumView, view: ConsortiumView, seat: int) -> str:
         return "rotated"
     if view.standing.reputations[seat] != was.standing.reputations[seat]:
         return "reputation"
+    if view.card_of(seat) != was.card_of(seat):
+        return "card"
     return "changed" if view.hospitals[seat] != was.hospitals[seat] else ""
 
 

@@ -33,7 +33,7 @@ EVENTS: Final = {
     "transaction": "The ledger took a transaction: `id`, `kind`, `round`, `seat`, `issuer`, `hospital`.",
     "transactions": "The ledger took more than 50 at once: `count` of them, `transactions` in all.",
     "model": "The chain records a model: `model`, `round`.",
-    "member": "A hospital's record changed: `index`, `name`, `change` (`joined`, `left`, `rotated`, `reputation`, `changed`, `silent`, `heard`).",
+    "member": "A hospital's record changed: `index`, `name`, `change` (`joined`, `left`, `rotated`, `reputation`, `changed`, `card`, `silent`, `heard`).",
     "epoch": "A key epoch or its shares: `epoch`, `state`.",
     "warning": "A line of the node's log that asks for attention: `time`, `logger`, `text`.",
     "gap": "Events were missed that are kept no longer: read the lists again.",

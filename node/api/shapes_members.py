@@ -32,6 +32,7 @@ class MemberShape(Shape):
     account: Address
     url: str = Field(examples=["https://node.example.org"], description="Where its node answers; empty: nowhere.")
     data_size: Count = Field(examples=[612], description="Images it says it has.")
+    card: Digest | None = Field(description="Digest of the data card it registered last; null: none.")
     box_key: Digest = Field(description="X25519 key that shares are sealed to.")
     reputation: int = Field(ge=0, le=100, examples=[100], description="0 to 100; weighs in the choice of leaders.")
     present: bool = Field(examples=[True], description="Whether it is a member now.")
@@ -40,7 +41,7 @@ class MemberShape(Shape):
     @classmethod
     def of(cls, view: ConsortiumView, seat: int) -> MemberShape:
         """The hospital at a seat."""
-        h = view.hospitals[seat]
+        h, card = view.hospitals[seat], view.card_of(seat)
         faults = sorted((number, fault) for number, fault, at in view.faults if at == seat)
         return cls(
             index=seat,
@@ -48,6 +49,7 @@ class MemberShape(Shape):
             account=h.account,
             url=h.url,
             data_size=h.data_size,
+            card=None if card is None else card.hex(),
             box_key=h.box_key.hex(),
             reputation=view.standing.reputations[seat],
             present=seat in view.members,

@@ -154,6 +154,7 @@ def facts(view: ConsortiumView, seat: int) -> dict[str, Any]:
         "fingerprint": fingerprint(hospital.account, hospital.box_key),
         "url": hospital.url,
         "data_size": hospital.data_size,
+        "data_card": card.hex() if (card := view.card_of(seat)) is not None else "",
         "reputation": view.standing.reputations[seat],
         "equivocator": seat in view.standing.equivocators,
     }

@@ -18,6 +18,10 @@ def _none() -> Mapping[bytes, bytes]:
     return MappingProxyType({})
 
 
+def _no_cards() -> Mapping[int, tuple[bytes, ...]]:
+    return MappingProxyType({})
+
+
 def quorum_of(members: int) -> int:
     """The smallest number of members that decides for all: ⌈2N/3⌉."""
     return -(-2 * members // 3)
@@ -150,6 +154,9 @@ class RoundView:
     """Seats of the consortium's members that are not of the round's cohort."""
     sizes: tuple[int, ...] = ()
     """Declared data sizes when it was opened, by seat."""
+    cards: Mapping[int, tuple[bytes, ...]] = field(default_factory=_no_cards)
+    """Digests (32 bytes) of the data cards on record by seat, oldest first: the one when it was opened, and what was registered until
+    it ended."""
 
     @property
     def ranking(self) -> tuple[int, ...]:

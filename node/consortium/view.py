@@ -55,6 +55,8 @@ class ConsortiumView:
     """Votes about plans that were carried out, as the rounds count them."""
     plans: tuple[bytes, ...] = ()
     """Digests of the plans admitted by vote and not withdrawn, the last decided last."""
+    cards: Mapping[int, tuple[bytes, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The digest (32 bytes) of the data card that each seat registered last, alone in a tuple; seats without one are missing."""
     faults: frozenset[tuple[int, int, int]] = frozenset()
     """Faults on record: (round, `chain.conduct.Fault`, seat)."""
 
@@ -138,6 +140,14 @@ class ConsortiumView:
         """Digest of the plan in force by the members' vote, the last admitted; None where they decided about none, or withdrew it."""
         return self.plans[-1] if self.plans else None
 
+    def card_of(self, seat: int) -> bytes | None:
+        """The digest (32 bytes) of the data card that a hospital registered last; None where it registered none.
+
+        Args:
+            seat: Its seat.
+        """
+        return self.cards[seat][-1] if seat in self.cards else None
+
     @property
     def finalised(self) -> int:
         """How many rounds were finalised."""
@@ -177,6 +187,8 @@ def _fold_one(view: ConsortiumView, event: Event) -> ConsortiumView:
             return replace(view, plan_decisions=view.plan_decisions + 1, plans=plans)
         case ev.UrlChanged(account=account, url=url):
             return _changed(view, view.seats[address_bytes(account)], url=url)
+        case ev.CardRegistered():
+            return _registered(view, event)
         case ev.DataSizeChanged(index=seat, data_size=size):
             return _changed(replace(view, decisions=view.decisions + 1), seat, data_size=size)
         case ev.KeysRotated(index=seat, account=old, new_account=new):
@@ -229,6 +241,17 @@ def _changed(view: ConsortiumView, seat: int, **fields: object) -> ConsortiumVie
     """A view in which one hospital's record is another."""
     hospital = replace(view.hospitals[seat], **fields)  # type: ignore[arg-type]  # (fields are Hospital's own)
     return replace(view, hospitals=(*view.hospitals[:seat], hospital, *view.hospitals[seat + 1 :]))
+
+
+def _registered(view: ConsortiumView, event: ev.CardRegistered) -> ConsortiumView:
+    """A view in which one hospital has another data card; the round that is open knows both."""
+    if event.index >= len(view.hospitals):
+        raise KeyError(event.index)
+    row, rounds = view.current, view.rounds
+    if row is not None and row.open:
+        both = (*row.cards.get(event.index, ()), event.digest)
+        rounds = _put(rounds, row.round, replace(row, cards=_put(row.cards, event.index, both)))
+    return replace(view, cards=_put(view.cards, event.index, (event.digest,)), rounds=rounds)
 
 
 def _drawn(view: ConsortiumView, event: ev.CohortDrawn) -> EpochView:
@@ -307,6 +330,7 @@ def _round(
             standing=standing,
             resting=view.members - standing.members,
             sizes=tuple(hospital.data_size for hospital in view.hospitals),
+            cards=view.cards,
         )
     known = view.rounds[event.round]
     match event:

@@ -88,6 +88,7 @@ def test_members_come_change_and_go(service):
     steps = [
         ([ev.HospitalAdmitted(index=4, account=account, box_key=bytes(32), data_size=5, name="New", url="", **WHERE)], "joined"),
         ([ev.UrlChanged(account=account, url="http://new", **WHERE)], "changed"),
+        ([ev.CardRegistered(index=4, account=account, digest=b"\1" * 32, **WHERE)], "card"),
         ([ev.FaultRecorded(round=1, index=4, fault=5, evidence=bytes(32), points=10, reputation=90, **WHERE)], "reputation"),
         ([ev.HospitalRemoved(index=4, account=account, **WHERE)], "left"),
     ]  # fmt: skip

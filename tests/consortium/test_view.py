@@ -350,6 +350,36 @@ def test_the_plan_in_force_is_the_last_admitted_and_not_withdrawn():
     assert (gone.plan, gone.plans, gone.plan_decisions) == (None, (), 4)
 
 
+# ---- data cards ------------------------------------------------------------------------------------------------------
+
+
+def card(seat: int, text: str, block: int) -> ev.Event:
+    return at(block, ev.CardRegistered, index=seat, account=ACCOUNTS[seat], digest=digest(text))
+
+
+def test_a_seat_has_the_card_it_registered_last():
+    view = fold(ConsortiumView(), history())
+    assert (view.card_of(1), view.cards) == (None, {})
+    view = fold(view, [card(1, "a", 17), card(1, "b", 18), card(2, "c", 19)])
+    assert [view.card_of(seat) for seat in range(4)] == [None, digest("b"), digest("c"), None]
+
+
+def test_a_round_knows_the_cards_at_its_opening_and_what_was_registered_until_it_ended():
+    before = fold(ConsortiumView(), [*history(), card(1, "a", 16)])
+    view = fold(before, [opened(4, 17, digest("model 1")), card(1, "b", 18), card(0, "c", 18)])
+    assert view.rounds[4].cards == {0: (digest("c"),), 1: (digest("a"), digest("b"))}
+    view = fold(view, [*finalised(4, 19, digest("model 1"), digest("model 4")), card(1, "d", 20)])
+    assert view.rounds[4].cards[1] == (digest("a"), digest("b")), "what came later was not of this round"
+    view = fold(view, [opened(5, 21, digest("model 4"))])
+    assert view.rounds[5].cards == {0: (digest("c"),), 1: (digest("d"),)}
+    assert all(not view.rounds[number].cards for number in (1, 2, 3))
+
+
+def test_a_card_of_nobody_is_refused():
+    with pytest.raises(MalformedAnswer):
+        fold(ConsortiumView(), [*history(), at(17, ev.CardRegistered, index=9, account=ACCOUNTS[0], digest=bytes(32))])
+
+
 # ---- cohorts ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @title The members of one consortium
-/// @notice Who the hospitals are, which keys they answer to and how much data each declared; what a quorum of them
-///         decides about that.
+/// @notice Who the hospitals are, which keys they answer to, how much data each declared and the digest of its data
+///         card; what a quorum of them decides about that.
 /// @dev A seat (0, 1, 2, …) is given once and never again: votes and signatures are bitmaps over seats, and an old
 ///      round's bitmap must name the same hospitals for ever. An account serves one seat, once. Decisions are EIP-712
 ///      votes collected off chain and sent in one transaction by anybody.
@@ -50,6 +50,9 @@ interface IHospitalRegistry {
     /// @notice A member moved its node.
     event UrlChanged(address indexed account, string url);
 
+    /// @notice A member trains from now on on the images that the data card with this digest describes.
+    event CardRegistered(uint256 indexed index, address indexed account, bytes32 digest);
+
     /// @notice The account is no member of this consortium.
     error NotMember(address account);
     /// @notice The account has, or once had, a seat here; an account serves one seat, once.
@@ -68,6 +71,10 @@ interface IHospitalRegistry {
     error BadSignatureCount(uint256 bytesGiven, uint256 signers);
     /// @notice This member's signature is malformed, not its own, or of something else, such as an earlier decision.
     error BadSignature(uint256 index, address member);
+    /// @notice 32 zero bytes are no data card's digest.
+    error EmptyCard();
+    /// @notice The member registered this data card already, and no other since.
+    error SameCard(uint256 index, bytes32 digest);
 
     /// @notice The 32-byte identifier of the consortium; separates its keys, seeds and ledger from any other's.
     function consortium() external view returns (bytes32);
@@ -100,6 +107,12 @@ interface IHospitalRegistry {
     /// @notice All hospitals by index, former members included: see memberSet (at most 256; for reading off chain).
     function members() external view returns (Hospital[] memory);
 
+    /// @notice The digest of the data card that this hospital registered last, zero if none; reverts with NoSuchIndex.
+    function cardOf(uint256 index) external view returns (bytes32);
+
+    /// @notice The same of all hospitals by index, former members included (at most 256; for reading off chain).
+    function cards() external view returns (bytes32[] memory);
+
     /// @notice The index of a member by its present account; reverts with NotMember.
     function indexOf(address account) external view returns (uint256);
 
@@ -111,6 +124,11 @@ interface IHospitalRegistry {
 
     /// @notice Changes the sender's own address on the network. Emits UrlChanged.
     function setUrl(string calldata url) external;
+
+    /// @notice Puts on record which images the sender trains on from now on. Emits CardRegistered.
+    /// @dev Nobody can check it here: it is the member's word, with a date, which it can be held to once it shows the card.
+    /// @param digest sha2-256 of the data card; neither zero nor the one on record.
+    function registerCard(bytes32 digest) external;
 
     /// @notice Gives a hospital the next seat. Emits HospitalAdmitted.
     function admit(Hospital calldata hospital, Vote calldata vote) external;

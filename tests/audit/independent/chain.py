@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from primitives import keccak, recover, rlp, sha256, trie_root, unrlp
 
 CREATED = {  # field of the record: length and sha2-256 of the creation code, and which addresses it was given
-    "registry": (11_247, "9f3ac89215c45e3650d959772a84f06cf1d0a37aa9dad56001ab258cb1fbc09b", ("consortium",)),
+    "registry": (11_809, "e659ec25305caef8168489723e23e4323cf0dfa34024733062c7ee488b793603", ("consortium",)),
     "epochs": (8_172, "5ea08954002c16d6995ad02f76ba041702bf8a21d4396d4f99251e6e99fda154", ("registry", "rounds")),
     "models": (2_027, "d6e6f3762e8ce60154cdb7ac2070bedac40e9a34409ae3668972b2f803f4f935", ("rounds",)),
     "rounds": (
