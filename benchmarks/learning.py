@@ -61,14 +61,19 @@ from node.learning.settings import PRECISIONS, TrainingSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from benchmarks.federation import Sum
     from node.images.record import Dataset
     from node.learning.quality import Estimate
 
-SUMS: Final = {SEALED: Sealed, ROUNDED: InSteps, NUDGED: Nudged}
+SUMS: Final[Mapping[str, Callable[[TrainingSettings, int, int], Sum]]] = {
+    SEALED: Sealed,
+    ROUNDED: InSteps,
+    NUDGED: Nudged,
+}
 """Of the arms whose sums are rounded, or moved by as much."""
 DRAWS: Final = 400
 """Bootstrap samples of an interval."""

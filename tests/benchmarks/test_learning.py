@@ -386,23 +386,6 @@ def test_thresholds_are_chosen_on_images_that_nobody_trains_on(capsys):
     assert "not both" in capsys.readouterr().err
 
 
-def test_the_papers_table_has_its_shape(tmp_path):
-    file = tmp_path / "found.json"
-    assert (
-        paper.main(
-            [*LITTLE[2:], "--phantoms", "40", "--hospitals-to", "3", "--out", str(tmp_path), "--json", str(file)]
-        )
-        == 0
-    )
-    rows = json.loads(file.read_text())["rows"]
-    names = [row["name"] for row in rows if row["table"].startswith("Table 4")]
-    assert names == ["Local I", "Local II", "Local III", "Local, mean", "FedAvg", "FedAvg-Blockchain", "FedProx"]
-    by_name = {row["name"]: row for row in rows if row["table"].startswith("Table 4")}
-    assert by_name["FedAvg"]["local"] == pytest.approx(by_name["FedAvg"]["generalisation"])
-    assert by_name["Local, mean"]["local"] == pytest.approx(np.mean([by_name[n]["local"] for n in paper.LOCALS]))
-    assert {f"figure{n}.svg" for n in ("7", "7-time", "10")} <= {path.name for path in tmp_path.iterdir()}
-
-
 def test_data_that_cannot_be_read_is_no_measurement(tmp_path, capsys):
     assert learning.main([*LITTLE, "--data", str(tmp_path / "absent.npz"), "--out", str(tmp_path)]) == 2
     assert "absent.npz" in capsys.readouterr().err
