@@ -1,7 +1,10 @@
-"""A data card: what one hospital's set holds, with no image and no patient in it; its digest can be registered on chain.
+"""A data card: what one hospital's set holds, with no image and no patient in it; its digest is registered on chain.
 
 Whoever shows the card later can be held to it: the digest commits to the counts and to every pixel and label. The order of the images does
 not matter. Patients are counted, never named, and their identifiers are not part of any digest.
+
+The digest needs no salt to hide the counts, which could be guessed: `content` is over every pixel, so nobody tries cards who has
+not all the images. Who has them all, as of a public set, recognises it; so do two hospitals that hold the same.
 """
 
 from __future__ import annotations
@@ -50,12 +53,16 @@ class DataCard:
 
     @property
     def digest(self) -> bytes:
-        """sha2-256 (32 bytes) over the canonical CBOR (RFC 8949, 4.2.1) of all fields; `cropped` only where slices are.
+        """sha2-256 (32 bytes) over `to_bytes`."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    def to_bytes(self) -> bytes:
+        """The canonical CBOR (RFC 8949, 4.2.1) of all fields; `cropped` only where slices are. `node.images.shown` reads it.
 
         So a card of slices as they were keeps the digest that versions without that field gave it.
         """
         fields = {name: value for name, value in asdict(self).items() if name != "cropped" or value}
-        return hashlib.sha256(cbor2.dumps(fields, canonical=True)).digest()
+        return cbor2.dumps(fields, canonical=True)
 
     def to_json(self) -> dict[str, Any]:
         """For people: the fields, with the digests in hex."""

@@ -8,6 +8,7 @@
     ├── TooFewImages        not enough images or patients for what was asked
     ├── BadPartition        a partition or split that is described wrongly
     ├── BadWindow           a grey-value window that is none
+    ├── BadCard             a data card, as somebody shows it, that is none
     └── Unusable            one file of a set; the message is the reason alone
 
 Every message is one line: what was wrong, where, what was expected, what to do.
@@ -42,6 +43,10 @@ class BadPartition(DataError):
 
 class BadWindow(DataError):
     """A grey-value window that is none."""
+
+
+class BadCard(DataError):
+    """What somebody shows as a data card is none; the message names the field."""
 
 
 class Unusable(DataError):
