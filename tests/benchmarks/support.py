@@ -1,6 +1,21 @@
-"""Made-up runs, so that what is derived from them can be checked by hand."""
+"""Made-up runs and unit costs, so that what is derived from them can be checked by hand."""
 
+from benchmarks.scaling.counting import Units
 from node.rounds.phases import PHASES
+
+UNITS = Units(
+    chunks=22,
+    seal=0.06,
+    unlock=0.005,
+    add=0.004,
+    digest=5e-10,
+    partial=0.03,
+    combine=0.0005,
+    verify=6e-5,
+    dealing_fixed=3e5,
+    dealing_member=55.0,
+)
+"""Of a model with half a million parameters, near what `benchmarks.scale` measures."""
 
 
 def facts(begin: float, step: float, training: float = 0.5, **more: object) -> dict[str, object]:

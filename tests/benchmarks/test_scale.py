@@ -8,35 +8,23 @@ from benchmarks import scale as bench
 from benchmarks.gas import Cost
 from benchmarks.scaling import tables, units
 from benchmarks.scaling.cases import AS_BUILT, TEN_GROUPS, cases, cohort_of
-from benchmarks.scaling.counting import Units, load_of
+from benchmarks.scaling.counting import load_of
 from crypto.locking import locked_bytes
 from crypto.opening import partial_bytes
 from crypto.parameters import STANDARD
-
-UNITS = Units(
-    chunks=2,
-    seal=1.0,
-    unlock=0.2,
-    add=0.1,
-    digest=1e-6,
-    partial=0.3,
-    combine=0.01,
-    verify=0.001,
-    dealing_fixed=1000.0,
-    dealing_member=10.0,
-)
+from tests.benchmarks.support import UNITS
 
 
 def test_three_hospitals_are_counted_by_hand():
     """T = 2: each fetches two updates; of two openings a sum it made two thirds of one on average, and fetches the rest."""
     load = load_of(UNITS, 3, groups=1)
-    assert load.updates_bytes == 2 * 2 * locked_bytes(STANDARD)
-    assert load.openings_bytes == pytest.approx(4 / 3 * 2 * partial_bytes(STANDARD))
+    assert load.updates_bytes == 2 * 22 * locked_bytes(STANDARD)
+    assert load.openings_bytes == pytest.approx(4 / 3 * 22 * partial_bytes(STANDARD))
     assert load.ledger_bytes == pytest.approx(2 * 8.5 * 379)
-    hashed = 4 * locked_bytes(STANDARD) + 4 * partial_bytes(STANDARD)
-    parts = (1.0, 3 * 0.5, 2 / 3 * 0.3, 2 * 0.01, 3 * 8.5 * 0.001, hashed * 1e-6)
+    hashed = 44 * locked_bytes(STANDARD) + 44 * partial_bytes(STANDARD)
+    parts = (0.06, 3 * 0.014, 2 / 3 * 0.03, 2 * 0.0005, 3 * 8.5 * 6e-5, hashed * 5e-10)
     assert load.seconds == pytest.approx(sum(parts))
-    assert load.ceremony_bytes == 2 * (1000 + 30)
+    assert load.ceremony_bytes == 2 * (300_000 + 165)
     assert load.bytes == load.updates_bytes + load.openings_bytes + load.ledger_bytes
 
 
@@ -81,7 +69,7 @@ def test_gas_is_the_line_through_what_was_measured(found):
     rows = [row for row in result.rows if row.table == tables.CHAIN]
     assert [row.figures["gas"] for row in rows] == [1350, 1450, 1350, 1450, 1340, 1340]
     assert [row.figures["ceremony_gas"] for row in rows] == [70, 210, 70, 210, 56, 56]
-    ceremony = 7 * (1000 + 8 * 10) / 10
+    ceremony = 7 * (300_000 + 440) / 10
     assert rows[-1].figures["member_with_ceremony_bytes"] == found[-1].member_bytes + ceremony
     assert rows[-1].figures["mean_with_ceremony_bytes"] == pytest.approx(found[-1].mean_bytes + 8 / 30 * ceremony)
     risks = [row.figures for row in result.rows if row.table == tables.RISK]

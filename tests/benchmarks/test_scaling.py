@@ -10,7 +10,7 @@ import pytest
 from benchmarks.errors import NotMeasured
 from benchmarks.scaling import sizes
 from benchmarks.scaling.cases import transactions_singly
-from benchmarks.scaling.counting import Units, load_of
+from benchmarks.scaling.counting import load_of
 from benchmarks.scaling.ledger import QUIET, Ledger
 from benchmarks.scaling.setting import Network, Setting
 from benchmarks.scaling.wires import Wires
@@ -19,19 +19,8 @@ from dag import bodies
 from dag.bodies import AcknowledgementBody, Kind, ShareBody, UpdateBody
 from dag.errors import MalformedTransaction
 from node.rounds.state import RoundState
+from tests.benchmarks.support import UNITS
 
-UNITS = Units(
-    chunks=22,
-    seal=0.06,
-    unlock=0.005,
-    add=0.004,
-    digest=5e-10,
-    partial=0.03,
-    combine=0.0005,
-    verify=6e-5,
-    dealing_fixed=3e5,
-    dealing_member=55.0,
-)
 LINK = Network(bandwidth=1000.0, latency=0.5)
 
 
