@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,10 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
 """Told apart by people who do not see all colours (Okabe & Ito 2008)."""
 DASHES: Final = ("", "6 3", "2 3", "8 3 2 3", "", "6 3", "2 3")
 TICKS: Final = 5
+LEGEND_LETTERS: Final = 20
+"""What fits beside the axes in one line of the legend."""
+DOTS: Final = 12
+"""A curve of at most so many points shows each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class _Frame:
 
     def __init__(self, title: str, x_name: str, y_name: str, ys: Sequence[float]) -> None:
         self.y_ticks = ticks(min(ys), max(ys))
+        self._legend_y = TOP + 10
         self.parts = [
             (
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -76,12 +82,15 @@ class _Frame:
         low, high = self.y_ticks[0], self.y_ticks[-1]
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    def legend(self, number: int, name: str) -> None:
-        y = TOP + 10 + 18 * number
-        x = WIDTH - RIGHT + 12
-        style = _style(number)
-        self.parts.append(f'<path d="M{x} {y}h22" {style}/>')
-        self.parts.append(_text(x + 28, y + 4, name))
+    def legend(self, number: int, name: str, *, filled: bool = False) -> None:
+        """One more name; a line as it is drawn, or a square in the bars' colour."""
+        x, y = WIDTH - RIGHT + 12, self._legend_y
+        square = f'<rect x="{x + 5}" y="{y - 6}" width="12" height="12" fill="{_colour(number)}"/>'
+        self.parts.append(square if filled else f'<path d="M{x} {y}h22" {_style(number)}/>')
+        for words in textwrap.wrap(name, LEGEND_LETTERS):
+            self.parts.append(_text(x + 28, self._legend_y + 4, words))
+            self._legend_y += 14
+        self._legend_y += 4
 
     def done(self) -> str:
         return "\n".join([*self.parts, "</svg>"]) + "\n"
@@ -108,6 +117,11 @@ def lines(title: str, x_name: str, y_name: str, curves: Sequence[Line]) -> str:
                 f'<path d="M{path(curve.x, curve.high)}L{back}Z" fill="{_colour(number)}" fill-opacity="0.15"/>'
             )
         frame.parts.append(f'<path d="M{path(curve.x, curve.y)}" {_style(number)}/>')
+        if len(curve.x) <= DOTS:
+            frame.parts += [
+                f'<circle cx="{x(a):.1f}" cy="{frame.y(b):.1f}" r="3" fill="{_colour(number)}"/>'
+                for a, b in zip(curve.x, curve.y, strict=True)
+            ]
         frame.legend(number, curve.name)
     return frame.done()
 
@@ -134,7 +148,7 @@ def bars(title: str, y_name: str, found: Sequence[Bar]) -> str:
     for number, group in enumerate(groups):
         frame.parts.append(_text(LEFT + room * (number + 0.5), HEIGHT - BOTTOM + 16, group, anchor="middle"))
     for number, name in enumerate(names):
-        frame.legend(number, name)
+        frame.legend(number, name, filled=True)
     return frame.done()
 
 

@@ -244,9 +244,12 @@ def _interval(found: Estimate | None) -> str | None:
 
 
 def draw(found: Sequence[Outcome], folder: Path, data: str) -> None:
-    """``curves.svg`` (AUC by round, band from least to most) and ``roc.svg`` (last round, seeds together)."""
+    """``curves.svg`` (AUC by round, band from least to most) and ``roc.svg`` (last round, seeds together).
+
+    Without the sealed arm's twin in whole steps, whose curves are the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    arms = list(dict.fromkeys(each.arm for each in found))
+    arms = list(dict.fromkeys(each.arm for each in found if each.arm != ROUNDED))
     count = len(found[0].rounds)
     curves = []
     for arm in arms:

@@ -242,7 +242,9 @@ def draw_figure7(folder: Path, rows: Sequence[Row]) -> None:
     """``figure7.svg`` and ``figure7-time.svg``."""
     x, name = _numbers(rows, "gradients"), "gradient steps a hospital"
     both = [charts.Line(key, x, _numbers(rows, key)) for key in ("AUC", "accuracy")]
-    (folder / "figure7.svg").write_text(charts.lines(f"After Figure 7: {OURS} on the global test", name, "share", both))
+    (folder / "figure7.svg").write_text(
+        charts.lines(f"After Figure 7: {OURS} on the global test", name, "AUC, accuracy", both)
+    )
     line = charts.Line(OURS, x, _numbers(rows, "time_seconds"))
     (folder / "figure7-time.svg").write_text(
         charts.lines("After Figure 7: time", name, "seconds, all hospitals", [line])
@@ -254,7 +256,7 @@ def draw_figure8(folder: Path, rows: Sequence[Row]) -> None:
     x = _numbers(rows, "hospitals")
     both = [charts.Line(key, x, _numbers(rows, key)) for key in ("AUC", "accuracy")]
     title = "After Figure 8: the same images in more hospitals"
-    (folder / "figure8.svg").write_text(charts.lines(title, "hospitals", "share", both))
+    (folder / "figure8.svg").write_text(charts.lines(title, "hospitals", "AUC, accuracy", both))
     line = charts.Line(OURS, x, _numbers(rows, "time_seconds"))
     (folder / "figure8-time.svg").write_text(
         charts.lines("After Figure 8: time", "hospitals", "seconds, one core", [line])

@@ -312,6 +312,14 @@ def test_charts_are_well_formed_and_hold_every_name():
     text = charts.lines("a < b", "x", "y", [charts.Line("one & two", [1, 2], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3])])
     root = ET.XML(text)
     assert "one & two" in "".join(root.itertext())
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 2  # so few points are shown
+    long = ET.XML(charts.lines("t", "x", "y", [charts.Line("a name of more letters than fit", range(30), range(30))]))
+    words = [
+        each
+        for each in long.iter("{http://www.w3.org/2000/svg}text")
+        if each.text in {"a name of more", "letters than fit"}
+    ]
+    assert len({each.get("y") for each in words}) == 2
     bars = [charts.Bar("g", "n", 0.5, 0.4, 0.6), charts.Bar("h", "n", 0.25)]
     heights = [
         float(rect.get("height"))
