@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
-import tomli_w
 
-from chain.anvil import Anvil, dev_account
 from chain.client import Chain
 from chain.cohort import draw
-from chain.deployment import Deployment, deploy, fund
+from chain.deployment import Deployment
 from chain.events import CohortDrawn, RoundOpened
-from chain.records import Hospital, bitmap_members
-from node.demo.ports import choose_ports
-from node.demo.processes import HospitalProcess, command, finish, stop_all, wait_until_up
-from node.images.dataset import save
-from node.images.partition import split_validation
-from node.images.phantom import generate
+from chain.records import bitmap_members
+from node.demo.processes import command
 from node.learning.modelfile import model_hash
-from node.rounds.plan import Plan
-from tests.flow.test_membership import Network
+from tests.flow.consortium import Network, consortium
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -31,62 +23,11 @@ MEMBERS, COHORT = 6, 4
 
 @pytest.fixture
 def network(tmp_path, monkeypatch) -> Iterator[Network]:
-    ports = choose_ports(MEMBERS + 1, 0)
+    """All are members, and the contracts allow cohorts of four."""
     monkeypatch.setenv("MEDWEAVE_TESTING", "1")
     monkeypatch.setenv("MEDWEAVE_ROUNDS_MIN_COHORT", str(COHORT))
-    hospitals = [
-        HospitalProcess(k, f"hospital-{k}", tmp_path / f"hospital-{k}", f"http://127.0.0.1:{port}", port)
-        for k, port in enumerate(ports[1:])
-    ]
-    with Anvil(ports[0], tmp_path / "state.json", log=tmp_path / "anvil.log") as anvil:
-        made = Network(anvil, hospitals, tmp_path)
-        try:
-            found(made)
-            for hospital in hospitals:
-                hospital.start(1)
-            wait_until_up(hospitals)
-            yield made
-        finally:
-            stop_all(hospitals)
-
-
-def found(net: Network) -> None:
-    """Keys, images, contracts that allow cohorts of four, plan."""
-    for hospital in net.hospitals:
-        data = generate(24, 32, hospital.index)
-        train, validation = split_validation(data, 0.25, 0)
-        (hospital.home / "data").mkdir(parents=True)
-        save(train, hospital.home / "data" / "train.npz")
-        save(validation, hospital.home / "data" / "validation.npz")
-    options = ("--rpc", net.anvil.url, "--min-group", "2", "--target", "1000")
-    children = [
-        h.run("init", "--json", "--name", h.name, "--port", str(h.port), "--url", h.url, *options)
-        for h in net.hospitals
-    ]
-    facts = finish(children, "medweave init", 240)
-    members = [
-        Hospital(fact["account"], bytes.fromhex(fact["box_key"]), 18, fact["name"], fact["url"]) for fact in facts
-    ]
-    deployment = deploy(net.anvil.url, dev_account(0), os.urandom(32), members, smallest_cohort=COHORT)
-    fund(net.anvil.url, dev_account(0), [fact["account"] for fact in facts], 10)
-    plan = Plan.create(
-        name="cohorts",
-        architecture="cnn",
-        classes=data.class_names,
-        image_size=16,
-        rounds=50,
-        epochs=1,
-        batch_size=8,
-        parameter_set="minimal",
-        min_group=2,
-        tolerance="1",
-        collect_seconds=20,
-        slot_seconds=4,
-        round_seconds=60,
-    )
-    for hospital in net.hospitals:
-        (hospital.home / "consortium.json").write_text(deployment.to_json())
-        (hospital.home / "plan.toml").write_text(tomli_w.dumps(plan.model_dump(mode="json")))
+    with consortium(tmp_path, MEMBERS, smallest_cohort=COHORT, name="cohorts", round_seconds=60) as net:
+        yield net
 
 
 def test_two_cohorts_train_and_all_six_hold_the_model(network: Network) -> None:

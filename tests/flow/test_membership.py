@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-import httpx
 import pytest
-import tomli_w
 
-from chain.anvil import Anvil, dev_account
-from chain.deployment import deploy, fund
-from chain.records import Hospital
-from node.demo.ports import choose_ports
-from node.demo.processes import HospitalProcess, command, finish, stop_all, wait_until_up
-from node.images.dataset import save
-from node.images.partition import split_validation
-from node.images.phantom import generate
-from node.rounds.plan import Plan
+from chain.anvil import dev_account
+from chain.deployment import fund
+from node.demo.processes import wait_until_up
+from tests.flow.consortium import Network, consortium
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -32,126 +20,15 @@ FOUNDERS = 3
 MEMBERSHIP = ("MEDWEAVE_MEMBERSHIP_EXCHANGE_SECONDS", "0.5")
 
 
-@dataclass
-class Network:
-    """Hospitals as processes; the last one is no founder."""
-
-    anvil: Anvil
-    hospitals: list[HospitalProcess]
-    root: Path
-
-    def ask(self, k: int, path: str) -> Any:
-        hospital = self.hospitals[k]
-        url = f"{hospital.url}/v1/{path}"
-        return httpx.get(url, headers=hospital.headers, timeout=10, trust_env=False).raise_for_status().json()
-
-    def say(self, k: int, *arguments: str, seconds: float = 200) -> str:
-        """What a command at hospital k prints."""
-        child = self.hospitals[k].run(*arguments)
-        out, err = child.communicate(timeout=seconds)
-        assert child.returncode == 0, err.decode()
-        return out.decode()
-
-    def vote(self, proposer: int, proposal: tuple[str, ...], *others: int) -> None:
-        """Propose and approve; the daemons do the rest."""
-        motion = self.say(proposer, "members", *proposal, "--yes").split()[0]
-        for k in others:
-            self.until(f"{motion} is known at {k}", lambda k=k: motion in self.look(k, "pending"), 180)
-            self.say(k, "members", "approve", motion, "--yes")
-
-    def look(self, k: int, *arguments: str) -> str:
-        """What a command that needs no password prints."""
-        line = [*command("members", *arguments), "--home", str(self.hospitals[k].home)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=200, check=True).stdout
-
-    def until(self, what: str, ready: Callable[[], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._holds(ready):
-            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self.logs()}"
-            time.sleep(0.3)
-
-    @staticmethod
-    def _holds(ready: Callable[[], bool]) -> bool:
-        try:
-            return ready()
-        except httpx.HTTPError:
-            return False
-
-    def logs(self) -> str:
-        return "\n".join(f"--- {h.name}\n{(h.home / 'node.log').read_text()[-2500:]}" for h in self.hospitals)
-
-    def issuers(self, k: int, number: int) -> set[str]:
-        """Accounts whose updates of a round hospital k has."""
-        rows = self.ask(k, f"transactions?kind=update&round={number}&limit=500")["transactions"]
-        return {row["issuer"] for row in rows}
-
-    def finalised(self, k: int, epoch: int) -> list[dict[str, Any]]:
-        return [
-            row for row in self.ask(k, "rounds")["rounds"] if row["status"] == "finalised" and row["epoch"] == epoch
-        ]
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    root = tmp_path_factory.mktemp("membership")
-    ports = choose_ports(FOUNDERS + 2, 0)
-    with pytest.MonkeyPatch.context() as patch, Anvil(ports[0], root / "state.json", log=root / "anvil.log") as anvil:
+    """Three founders, and a fourth hospital that is none."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDWEAVE_TESTING", "1")
         patch.setenv(*MEMBERSHIP)
-        hospitals = [
-            HospitalProcess(k, f"hospital-{k}", root / f"hospital-{k}", f"http://127.0.0.1:{port}", port)
-            for k, port in enumerate(ports[1:])
-        ]
-        made = Network(anvil, hospitals, root)
-        try:
-            _found(made)
-            for hospital in hospitals:
-                hospital.start(1)
-            wait_until_up(hospitals[:FOUNDERS])
-            yield made
-        finally:
-            stop_all(hospitals)
-
-
-def _found(net: Network) -> None:
-    """Keys, images, contracts, plan; nothing of the last hospital's but its own directory and funds."""
-    for hospital in net.hospitals:
-        data = generate(24, 32, hospital.index)
-        train, validation = split_validation(data, 0.25, 0)
-        (hospital.home / "data").mkdir(parents=True)
-        save(train, hospital.home / "data" / "train.npz")
-        save(validation, hospital.home / "data" / "validation.npz")
-    options = ("--rpc", net.anvil.url, "--min-group", "2", "--min-threshold", "2", "--target", "1000")
-    children = [
-        h.run("init", "--json", "--name", h.name, "--port", str(h.port), "--url", h.url, *options)
-        for h in net.hospitals
-    ]
-    facts = finish(children, "medweave init", 240)
-    members = [
-        Hospital(fact["account"], bytes.fromhex(fact["box_key"]), 18, fact["name"], fact["url"])
-        for fact in facts[:FOUNDERS]
-    ]
-    deployment = deploy(net.anvil.url, dev_account(0), os.urandom(32), members)
-    fund(net.anvil.url, dev_account(0), [fact["account"] for fact in facts], 10)
-    plan = Plan.create(
-        name="membership",
-        architecture="cnn",
-        classes=data.class_names,
-        image_size=16,
-        rounds=50,
-        epochs=1,
-        batch_size=8,
-        parameter_set="minimal",
-        threshold=2,
-        min_group=2,
-        tolerance="1",
-        collect_seconds=20,
-        slot_seconds=4,
-        round_seconds=45,
-    )
-    for hospital in net.hospitals:
-        (hospital.home / "consortium.json").write_text(deployment.to_json())
-        (hospital.home / "plan.toml").write_text(tomli_w.dumps(plan.model_dump(mode="json")))
+        root = tmp_path_factory.mktemp("membership")
+        with consortium(root, FOUNDERS + 1, founders=FOUNDERS, name="membership", threshold=2, round_seconds=45) as net:
+            yield net
 
 
 def test_a_consortium_changes_while_its_rounds_go_on(network: Network) -> None:
