@@ -270,12 +270,14 @@ class BadChainFile(ChainError):
         path: The file.
     """
 
-    def __init__(self, path: str, found: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        found: str,
+        remedy: str = "move the file away; what the chain holds is read from the chain again",
+    ) -> None:
         self.path = path
-        super().__init__(
-            f"{path}: expected what this client keeps of its own deployment, found {found}: "
-            "move the file away; what the chain holds is read from the chain again"
-        )
+        super().__init__(f"{path}: expected what this client keeps of its own deployment, found {found}: {remedy}")
 
 
 class MalformedAnswer(ChainError):

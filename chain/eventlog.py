@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eth_utils.crypto import keccak
 
+from chain.chainfile import ChainFile
 from chain.errors import BadChainFile
 from chain.logs import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from chain.deployment import Deployment
@@ -45,7 +43,7 @@ class Position:
     log_index: int
 
 
-class EventLog:
+class EventLog(ChainFile):
     """The logs of one deployment as far as they were read; safe to use from several threads.
 
     Holds nothing secret, and nothing that the chain would not tell again: a damaged file may be deleted.
@@ -61,22 +59,14 @@ class EventLog:
         Raises:
             BadChainFile: If it is another deployment's, or no such file.
         """
-        self._path = str(path)
-        self._lock = threading.Lock()
+        super().__init__(path, _SCHEMA)
         about = bytes(keccak(text=deployment.to_json()))
         with self._reading():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
             row = self._db.execute("SELECT deployment FROM about").fetchone()
             if row is None:
                 self._db.execute("INSERT INTO about VALUES (?)", (about,))
         if row is not None and row[0] != about:
             raise BadChainFile(self._path, "events of another deployment")
-
-    def close(self) -> None:
-        """Closes the file."""
-        with self._lock:
-            self._db.close()
 
     def position(self) -> Position | None:
         """How far the chain was read; None before the first block."""
@@ -134,25 +124,6 @@ class EventLog:
             Log(block, bytes(block_hash), place, bytes(tx), _topics(bytes(topics)), bytes(data))
             for block, block_hash, place, tx, topics, data in rows
         ]
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.DatabaseError as error:
-                raise BadChainFile(self._path, f"what cannot be read ({error})") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._reading():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
 
 def _topics(joined: bytes) -> tuple[bytes, ...]:

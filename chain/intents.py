@@ -11,21 +11,15 @@ first one, then others under the same nonce with a higher fee, or under another 
 from __future__ import annotations
 
 import os
-import sqlite3
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eth_utils.crypto import keccak
 
-from chain.errors import BadChainFile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from chain.chainfile import ChainFile
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, chain INTEGER NOT NULL,
@@ -126,7 +120,7 @@ class Intent:
     copies: tuple[Copy, ...]
 
 
-class IntentBook:
+class IntentBook(ChainFile):
     """Every intent of some accounts; safe to use from several threads, and from several processes.
 
     The file can be read by its owner only: the signed transactions in it can be sent by whoever has them.
@@ -141,19 +135,10 @@ class IntentBook:
         Raises:
             BadChainFile: If it is no such file.
         """
-        self._path = str(path)
-        self._lock = threading.Lock()
-        if self._path != ":memory:":
+        if str(path) != ":memory:":
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             Path(path).chmod(0o600)
-        with self._reading():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-
-    def close(self) -> None:
-        """Closes the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, _SCHEMA)
 
     def add(self, account: str, chain_id: int, call: Call, gas: int, first: Copy, key: str | None = None) -> Intent:
         """Records an intent with its first copy; durable when it returns.
@@ -279,22 +264,3 @@ class IntentBook:
             "INSERT INTO copies (intent, tx, nonce, raw, max_fee, tip) VALUES (?, ?, ?, ?, ?, ?)",
             (intent, copy.tx, copy.nonce, copy.raw, copy.max_fee, copy.tip),
         )
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except (sqlite3.DatabaseError, ValueError, IndexError) as error:
-                raise BadChainFile(self._path, f"what cannot be read ({error})") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._reading():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
