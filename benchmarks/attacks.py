@@ -59,6 +59,9 @@ PLACES: Final = (2, 5, 8)
 TURNED: Final = "sign-flip"
 """The attack whose updates those of `SAME_UPDATES` are, byte for byte: these differ in what verdicts say."""
 SAME_UPDATES: Final = ("covert", "colluding")
+CLEAR_NOTE: Final = (
+    "Krum, trimmed mean, median: of single updates in the clear, told how many lie; they hide nothing.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,7 @@ def _notes(options: argparse.Namespace) -> tuple[str, ...]:
         f"{data}; {network}, groups of {MIN_GROUP} or more, L2 bound {CLIP_NORM:g}; mean of {options.seeds} seeds from {options.first_seed}.",
         "no_defence: one sum of all. lost: against nobody lies, no defence. without_them: one sum of the honest updates.",
         "lost_beyond: against that, what leaving the liars out at once would have kept; the rest is what their images are worth.",
-        "Krum, trimmed mean, median: of single updates in the clear, told how many lie; they hide nothing.",
+        *(CLEAR_NOTE if options.bounds else ()),
         "left_out, after_rounds: attackers ever left out of the sums for suspicion, and when first (median). wrongly: honest ones.",
         f"Pictures: {options.out}/KIND-N.svg.",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.adversarial import OURS, VOTES, Played, Scene, play
 from benchmarks.errors import NotMeasured
+from chain.children import die_with
 from node.learning.training import configure_threads
 
 if TYPE_CHECKING:
@@ -97,13 +99,19 @@ def _side_by_side(jobs: Mapping[str, Job], processes: int) -> Iterator[tuple[str
         yield from ((digest, play(job.scene, job.attack, job.arm)) for digest, job in jobs.items())
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, configure_threads, (1,)) as pool:
+    with ProcessPoolExecutor(processes, spawn, _begin, (os.getpid(),)) as pool:
         futures = {pool.submit(play, job.scene, job.attack, job.arm): digest for digest, job in jobs.items()}
         try:
             yield from ((futures[done], done.result()) for done in as_completed(futures))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _begin(parent: int) -> None:
+    """In a process of the pool: it ends with who asked, and computes in one thread."""
+    die_with(parent)
+    configure_threads(1)
 
 
 def _path(folder: Path, digest: str) -> Path:
