@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TRAINED_BY: Final = (
     "benchmarks/plaintext.py",
-    "node/attacks",
+    "node/attacks/poison.py",
     "node/images/partition.py",
     "node/learning",
     "node/sealing",
