@@ -42,6 +42,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eth_utils.address import to_checksum_address
+
+from chain import jsontext
 from chain.deployment import Deployment
 from chain.errors import BadKeystore, ChainError
 from chain.keystore import create, unlock
@@ -246,6 +249,21 @@ def refuse_keys(home: Home) -> None:
     """
     if home.account_file.exists():
         raise BadConfig(f"{home.account_file}: this hospital has keys already; choose another --home")
+
+
+def stated_account(home: Home) -> str:
+    """The account that the keystore says it holds, checksummed hex; needs no password, so it is the file's word.
+
+    Raises:
+        BadConfig: There is no keystore, or it names no account.
+    """
+    try:
+        stated = jsontext.parse(home.account_file.read_bytes())["address"]
+        return str(to_checksum_address(f"0x{str(stated).removeprefix('0x')}"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadConfig(
+            f"{home.account_file}: names no account; `medweave init --home {home.root}` makes a hospital's keys"
+        ) from None
 
 
 def unlock_identity(home: Home, password: str) -> Identity:

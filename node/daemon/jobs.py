@@ -165,8 +165,12 @@ class Jobs:
 
     async def _announce(self) -> None:
         parts = self._parts
-        step = parts.announcer.step
-        await self._again_and_again("new data", lambda: asyncio.to_thread(step, parts.planning.plan), _unhurried)
+
+        def step() -> None:
+            parts.announcer.step(parts.planning.plan)
+            parts.cards.step(parts.view)  # last, and in a job that no round waits for: it waits for the chain
+
+        await self._again_and_again("new data", lambda: asyncio.to_thread(step), _unhurried)
 
     async def _keep_house(self) -> None:
         parts = self._parts

@@ -20,6 +20,7 @@ from node.calling.member import member_dialer
 from node.config import TESTING_VARIABLE
 from node.consortium.follower import Follower
 from node.daemon.announcing import CALL_SECONDS, Announcer
+from node.daemon.cards import CardRegistrar
 from node.daemon.inference import Inference
 from node.daemon.learner import WorkerLearner
 from node.daemon.planning import Planning
@@ -222,6 +223,8 @@ class Parts:
             self.peers,
             lambda: self.dialer.client(CALL_SECONDS),
         )
+        wanted = self.config.data.register_card
+        self.cards = CardRegistrar(self.me, self.planning.images, self.chain, wanted=wanted)
 
     # ---- what the parts ask of each other --------------------------------------------------------------------------
 

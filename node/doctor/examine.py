@@ -9,9 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eth_utils.address import to_checksum_address
-
-from chain import jsontext
 from chain.client import Chain
 from chain.errors import ChainError
 from node.calling import Dialer
@@ -22,7 +19,7 @@ from node.doctor.verdict import Verdict, fail, ok, skipped
 from node.epochs.start import member_index
 from node.epochs.vault import share_files
 from node.errors import BadConfig, BadMotion, BadPlan, MedweaveError
-from node.home import read_deployment, unlock_identity
+from node.home import read_deployment, stated_account, unlock_identity
 from node.membership.fingerprint import fingerprint
 from node.membership.funds import SPARE_ROUNDS, Funds
 from node.membership.request import read_request
@@ -157,9 +154,8 @@ class Examination:
     def _account(self) -> tuple[str, bytes]:
         """The account's address, from the keystore, and the X25519 public key if the password opens it; empty otherwise."""
         try:
-            stated = jsontext.parse(self.home.account_file.read_bytes())["address"]
-            address = str(to_checksum_address(f"0x{str(stated).removeprefix('0x')}"))
-        except (OSError, ValueError, KeyError, TypeError):
+            address = stated_account(self.home)
+        except BadConfig:
             return "", b""
         try:
             return address, unlock_identity(self.home, self.password).box.public if self.password else b""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.images.archive import load_saved
 from node.images.card import data_card
-from node.images.errors import DataError
+from node.images.errors import BadCard, DataError
+from node.images.shown import card_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,10 +60,10 @@ class ImageWatch:
             card = self._train.with_name(CARDS)
             if card.stat().st_mtime < written:
                 return None
-            found = json.loads(card.read_bytes())[self._train.stem]
-            return Holding(int(found["images"]), bytes.fromhex(found["digest"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            found = card_from_json(card.read_bytes(), self._train.stem)
+        except (OSError, BadCard):
             return None
+        return Holding(found.images, found.digest)
 
     def _of_images(self) -> Holding | None:
         try:

@@ -36,6 +36,7 @@ OTHER = {
     ("data", "train"): "t.npz",
     ("data", "validation"): "v.npz",
     ("data", "test"): "x.npz",
+    ("data", "register_card"): False,
     ("rounds", "plan"): "p.toml",
     ("rounds", "target"): 7,
     ("rounds", "min_group"): 9,

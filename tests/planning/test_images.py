@@ -33,9 +33,16 @@ def test_the_card_of_the_images_is_found_and_changes_with_them(train):
 
 def test_a_card_beside_the_images_serves_unless_it_is_older(train):
     card = train.with_name("card.json")
-    card.write_text(json.dumps({"train": {"images": 77, "digest": "ab" * 32}}))
-    assert ImageWatch(train).look() == Holding(77, b"\xab" * 32)
+    other = data_card(generate(9, 32, 5))
+    card.write_text(json.dumps({"train": other.to_json()}))
+    assert ImageWatch(train).look() == Holding(9, other.digest)
     os.utime(card, (1, 1))
+    assert ImageWatch(train).look() == Holding(6, data_card(generate(6, 32, 0)).digest)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"train": {"images": 77, "digest": "ab"}}', '{"validation": {}}'])
+def test_a_card_that_is_none_is_passed_over(train, text):
+    train.with_name("card.json").write_text(text)
     assert ImageWatch(train).look() == Holding(6, data_card(generate(6, 32, 0)).digest)
 
 
