@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from node.cli.data_card import card
 from node.images.card import data_card
 from node.images.dataset import load, save
 from node.images.partition import split_validation
@@ -29,6 +30,9 @@ CARDS = "card.json"
 @click.group("data")
 def command() -> None:
     """Check and convert images: npz, folders of pictures, DICOM, NIfTI."""
+
+
+command.add_command(card)
 
 
 def _reading_options(function: Any) -> Any:
