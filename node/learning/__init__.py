@@ -15,7 +15,7 @@
     ``layouts``     a model's vector: names, shapes, first values (no torch)
     ``parameters``  between a network and its vector
     ``modelfile``   a model as canonical bytes, its hash (no torch: auditors read it)
-    ``augmentation`` random views of training images
+    ``augmentation`` random views of training images; ``ultrasound`` those of ultrasound frames
     ``objective``   the loss of a batch: smoothing, focus, class weights
     ``schedule``    how the learning rate moves
     ``precision``   device and bits

@@ -1,5 +1,7 @@
 """Random views of training images, in torch alone: turned, scaled, moved, mirrored, and seen through another window.
 
+These are views of slices and X-rays; those of ultrasound are in `ultrasound`.
+
 A chest slice mirrored left to right is still a plausible slice; the shifts are those of how a patient lies on the
 table, and the window's those between scanners. Views are interpolated by cubics: linear interpolation smooths noise, and
 a network would be trained on smoother images than it is asked about.
@@ -13,7 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from node.learning.ultrasound import examined
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 MAX_TURN = math.radians(15)
@@ -43,3 +49,8 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     moved = functional.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
     exponent = (draws[:, 5] * MAX_CONTRAST).exp().view(B, 1, 1, 1)
     return moved.clamp(1e-6, 1).pow(exponent)
+
+
+def view_of(kind: str) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """How images of a kind (``slices`` or ``ultrasound``, as the settings have checked) are varied."""
+    return examined if kind == "ultrasound" else augmented

@@ -132,12 +132,13 @@ _FIELDS: Final = tuple(Checkpoint.__dataclass_fields__)
 def run_digest(
     base: NDArray[np.float32], dataset: Dataset, settings: TrainingSettings, validation: Dataset | None
 ) -> bytes:
-    """Which training this is, 32 bytes: sha2-256 over settings, base and images with their labels."""
+    """Which training this is, 32 bytes: sha2-256 over settings, base and images with their labels and patients."""
     digest = hashlib.sha256(settings.digest + np.ascontiguousarray(base).tobytes())
     for each in (dataset, validation):
         if each is not None:
             digest.update(repr(each.images.shape).encode())
             digest.update(np.ascontiguousarray(each.images).tobytes() + each.labels.tobytes())
+            digest.update("\0".join(each.patients.tolist()).encode())
     return digest.digest()
 
 

@@ -12,7 +12,8 @@ from node.learning.errors import BadSettings
 from node.learning.schedule import SCHEDULES, across_rounds
 
 SPANS: Final = ("round", "plan")
-CLASS_WEIGHTS: Final = ("balanced", "none")
+CLASS_WEIGHTS: Final = ("balanced", "patients", "none")
+VIEWS: Final = ("slices", "ultrasound")
 PRECISIONS: Final = ("auto", "float32", "mixed")
 
 
@@ -46,6 +47,8 @@ class TrainingSettings:
     """Decides batch order and augmentation, 0 to 2^63 - 1; give each hospital and round its own, see ``for_round``."""
     augment: bool = True
     """Whether training images are flipped, moved, turned, scaled and re-windowed at random."""
+    views: str = "slices"
+    """What they are views of: ``slices`` of CT and X-rays, or ``ultrasound``, whose gain and speckle change too."""
     schedule: str = "one-cycle"
     """How the learning rate moves: ``one-cycle``, ``cosine`` or ``constant``."""
     schedule_over: str = "round"
@@ -57,7 +60,8 @@ class TrainingSettings:
     max_gradient: float = 5.0
     """L2 norm to which a step's gradient is cut, 0.001 to 1e6: a single odd batch cannot throw the model away."""
     class_weights: str = "balanced"
-    """``balanced``: a rare class counts as much as a common one; ``none``: every image counts the same."""
+    """``balanced``: a rare class counts as much as a common one; ``none``: every image counts the same; ``patients``:
+    balanced, and a patient's n images count as much as the square root of n."""
     label_smoothing: float = 0.0
     """Share of each image's loss that is spread over all classes (Szegedy et al. 2016), 0 to 0.5."""
     focal_gamma: float = 0.0
@@ -84,6 +88,7 @@ class TrainingSettings:
         _verify("span", self.span[0], 0, self.span[1])
         _verify("span", self.span[1], self.span[0], 1)
         _verify("max_gradient", self.max_gradient, 1e-3, 1e6)
+        _verify_choice("views", self.views, VIEWS)
         _verify_choice("class_weights", self.class_weights, CLASS_WEIGHTS)
         _verify("label_smoothing", self.label_smoothing, 0, 0.5)
         _verify("focal_gamma", self.focal_gamma, 0, 10)

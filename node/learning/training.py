@@ -26,12 +26,12 @@ import numpy as np
 import torch
 
 from node.images.dataset import resize
-from node.learning.augmentation import augmented
+from node.learning.augmentation import view_of
 from node.learning.checkpoints import Best, Checkpoint, run_digest
 from node.learning.clipping import clip_l2
 from node.learning.errors import MalformedCheckpoint, TrainingDiverged, WrongData
 from node.learning.normalisation import settle
-from node.learning.objective import objective
+from node.learning.objective import objective, shares
 from node.learning.parameters import flatten, load
 from node.learning.precision import arithmetic, choose_device
 from node.learning.registry import build
@@ -151,13 +151,18 @@ class _Training:
     ) -> None:
         self._settings, self._device = settings, device
         self._images, self._labels = (each.to(device) for each in tensors(dataset, settings))
-        self._held = None if validation is None else [each.to(device) for each in tensors(validation, settings)]
+        self._shares = shares(dataset, settings).to(device)
+        self._view = view_of(settings.views)
+        self._held = None
+        if validation is not None:
+            seen = (*tensors(validation, settings), shares(validation, settings))
+            self._held = [each.to(device) for each in seen]
         self._model = prepared(base, settings).to(device)
         self._parameters = list(self._model.parameters())
         self._base = [tensor.detach().clone() for tensor in self._parameters] if settings.proximal_mu else []
         self._optimiser = torch.optim.AdamW(_groups(self._model, settings), lr=settings.learning_rate)
         self._arithmetic = arithmetic(settings.precision, device)
-        self._objective = objective(self._labels, settings)
+        self._objective = objective(self._labels, settings, self._shares)
         self._order = torch.Generator().manual_seed(settings.seed)
         torch.manual_seed(derive_seed(settings.seed, 1))
         self._per_epoch = math.ceil(len(dataset) / settings.batch_size)
@@ -213,11 +218,11 @@ class _Training:
         """One optimiser step on the images numbered ``chosen [B]``; their mean loss."""
         batch, labels = self._images[chosen], self._labels[chosen]
         if self._settings.augment:
-            batch = augmented(batch.cpu(), self._order).to(self._device)
+            batch = self._view(batch.cpu(), self._order).to(self._device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with self._arithmetic.products():
             output = self._model(batch)
-        loss = self._objective(self._model, output.float(), labels)
+        loss = self._objective(self._model, output.float(), labels, self._shares[chosen])
         if self._base:
             loss = loss + self._proximal()
         value = float(loss.detach())
@@ -247,13 +252,13 @@ class _Training:
             self._best = Best(len(self._losses), loss, self._settled())
 
     @torch.inference_mode()
-    def _held_loss(self, images: Tensor, labels: Tensor) -> float:
+    def _held_loss(self, images: Tensor, labels: Tensor, own: Tensor) -> float:
         self._model.eval()
         parts = []
         for batch in torch.split(images, BATCH):
             with self._arithmetic.products():
                 parts.append(self._model(batch))
-        return float(self._objective(self._model, torch.cat(parts).float(), labels))
+        return float(self._objective(self._model, torch.cat(parts).float(), labels, own))
 
     def _settled(self) -> NDArray[np.float32]:
         """The parameters ``[D]``, batch statistics being those of the images as they are."""

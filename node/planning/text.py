@@ -26,8 +26,8 @@ PARTS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         "More epochs mean fewer rounds and more drift apart; the rates fall over `rounds`.",
         (
             *("epochs", "batch_size", "learning_rate", "schedule", "schedule_over", "last_rate", "weight_decay"),
-            *("max_gradient", "proximal", "augment", "class_weights", "label_smoothing", "focal_gamma", "patience"),
-            "precision",
+            *("max_gradient", "proximal", "augment", "views", "class_weights", "label_smoothing", "focal_gamma"),
+            *("patience", "precision"),
         ),
     ),
     (

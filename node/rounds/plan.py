@@ -28,6 +28,7 @@ ADDED = frozenset(
         "schedule_over",
         "last_rate",
         "max_gradient",
+        "views",
         "class_weights",
         "label_smoothing",
         "focal_gamma",
@@ -70,6 +71,10 @@ class Plan(BaseModel):
     weight_decay: Number = Field(default=Decimal("0.01"), ge=0, le=1, description="AdamW weight decay.")
     proximal: Number = Field(default=Decimal(0), ge=0, le=10, description="FedProx mu; 0 is FedAvg.")
     augment: bool = Field(default=True, description="Random flips and small affine changes of training images.")
+    views: Literal["slices", "ultrasound"] = Field(
+        default="slices",
+        description="What `augment` varies: slices and X-rays, or ultrasound, whose gain and speckle change too.",
+    )
     schedule: Schedule = Field(default="one-cycle", description="How the learning rate moves.")
     schedule_over: Literal["round", "plan"] = Field(
         default="round",
@@ -81,8 +86,10 @@ class Plan(BaseModel):
     max_gradient: Number = Field(
         default=Decimal(5), ge=Decimal("0.001"), le=10**6, description="L2 bound on a gradient."
     )
-    class_weights: Literal["balanced", "none"] = Field(
-        default="balanced", description="Whether a rare class counts as much as a common one in the loss."
+    class_weights: Literal["balanced", "patients", "none"] = Field(
+        default="balanced",
+        description="`balanced`: a rare class counts as much as a common one in the loss; `patients`: that, and a patient's n images "
+        "count as much as the square root of n; `none`: every image counts the same.",
     )
     label_smoothing: Number = Field(
         default=Decimal(0), ge=0, le=Decimal("0.5"), description="Share of the loss spread over all classes."

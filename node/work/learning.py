@@ -40,6 +40,7 @@ def settings_of(plan: Plan) -> TrainingSettings:
         proximal_mu=float(plan.proximal),
         seed=plan.seed,
         augment=plan.augment,
+        views=plan.views,
         schedule=plan.schedule,
         schedule_over=plan.schedule_over,
         last_rate=float(plan.last_rate),

@@ -43,7 +43,8 @@ def test_a_plan_of_defaults_trains_with_the_settings_defaults():
     ("key", "value"),
     [("schedule", "cosine"), ("schedule_over", "plan"), ("last_rate", Decimal("0.5")), ("max_gradient", Decimal(1)),
      ("class_weights", "none"), ("label_smoothing", Decimal("0.1")), ("focal_gamma", Decimal(2)), ("patience", 3),
-     ("precision", "float32"), ("weight_decay", Decimal("0.5")), ("augment", False)],
+     ("precision", "float32"), ("weight_decay", Decimal("0.5")), ("augment", False),
+     ("views", "ultrasound")],
 )  # fmt: skip
 def test_every_training_key_reaches_the_settings(key, value):
     found = getattr(settings_of(Plan.create(classes=("a", "b"), threshold=2, **{key: value})), key)
