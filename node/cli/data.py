@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.cli.data_card import card
+from node.cli.options import crop_option
 from node.images.card import data_card
 from node.images.dataset import load, save
 from node.images.partition import split_validation
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
 VALIDATION = 0.2
 """Share of the training images that is kept for scoring rounds."""
 CARDS = "card.json"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was read of a set."""
+
+    train: Dataset
+    """What is trained on."""
+    test: Dataset
+    """What is kept for tests."""
+    refused: list[Refused]
+    """Files left out."""
+    uncropped: int = 0
+    """Slices that were to be cropped to the lungs and are as they were, as none were found that can be believed."""
+    slices: int = 0
+    """Of how many."""
 
 
 @click.group("data")
@@ -43,6 +61,7 @@ def _reading_options(function: Any) -> Any:
         click.option(
             "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Draws the test split."
         ),
+        crop_option,
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     )
     for option in reversed(options):
@@ -55,21 +74,30 @@ def _reading_options(function: Any) -> Any:
 @click.option(
     "--quarantine", type=click.Path(path_type=Path, dir_okay=False), help="Write bad files and reasons as CSV."
 )
-def check(path: Path, window: str, seed: int, quarantine: Path | None, *, strict: bool, as_json: bool) -> int:
+def check(
+    path: Path,
+    window: str,
+    seed: int,
+    crop_lungs: Path | None,
+    quarantine: Path | None,
+    *,
+    strict: bool,
+    as_json: bool,
+) -> int:
     """Read a set and print its data card: counts, classes, patients, digest. Bad files are named with the reason.
 
     Exit codes: 0 every file can be used; 1 some cannot and were left out; 3 the set cannot be used.
     """
-    train, test, refused = _read(path, window, seed, strict=strict)
+    taken = _read(path, window, seed, crop_lungs, strict=strict)
     if quarantine is not None:
-        _write_quarantine(quarantine, refused)
+        _write_quarantine(quarantine, taken.refused)
     if as_json:
-        cards = {"train": data_card(train).to_json(), "test": data_card(test).to_json()}
-        bad = [{"file": str(each.file), "reason": each.reason} for each in refused]
-        click.echo(json.dumps({**cards, "refused": bad}, indent=2))
+        cards = {"train": data_card(taken.train).to_json(), "test": data_card(taken.test).to_json()}
+        bad = [{"file": str(each.file), "reason": each.reason} for each in taken.refused]
+        click.echo(json.dumps({**cards, "refused": bad, **_left(taken)}, indent=2))
     else:
-        _show(train, test, refused)
-    return 1 if refused else 0
+        _show(taken)
+    return 1 if taken.refused else 0
 
 
 @command.command("import")
@@ -84,25 +112,45 @@ def check(path: Path, window: str, seed: int, quarantine: Path | None, *, strict
     show_default=True,
     help="Share kept for scoring rounds.",
 )
-def take_in(path: Path, window: str, seed: int, out: Path, validation: float, *, strict: bool, as_json: bool) -> int:
+def take_in(
+    path: Path,
+    window: str,
+    seed: int,
+    crop_lungs: Path | None,
+    out: Path,
+    validation: float,
+    *,
+    strict: bool,
+    as_json: bool,
+) -> int:
     """Convert a set into the three files a node trains and scores on; no patient is in two of them.
 
     Writes train.npz, validation.npz, test.npz, their cards (card.json) and, where files were left out, quarantine.csv.
 
     Exit codes: 0 done; 1 done, but some files were left out; 3 the set cannot be used.
     """
-    train, test, refused = take_images(path, out, window=window, seed=seed, validation=validation, strict=strict)
+    taken = take_images(
+        path, out, window=window, seed=seed, validation=validation, crop_lungs=crop_lungs, strict=strict
+    )
     if as_json:
-        click.echo((out / CARDS).read_text(encoding="utf-8").rstrip())
+        cards = json.loads((out / CARDS).read_text(encoding="utf-8"))
+        click.echo(json.dumps({**cards, **_left(taken)}, indent=2))
     else:
-        _show(train, test, refused)
+        _show(taken)
         click.echo(f"written to {out}: train.npz, validation.npz, test.npz, {CARDS}")
-    return 1 if refused else 0
+    return 1 if taken.refused else 0
 
 
 def take_images(
-    path: Path, out: Path, *, window: str = "", seed: int = 0, validation: float = VALIDATION, strict: bool = False
-) -> tuple[Dataset, Dataset, list[Refused]]:
+    path: Path,
+    out: Path,
+    *,
+    window: str = "",
+    seed: int = 0,
+    validation: float = VALIDATION,
+    crop_lungs: Path | None = None,
+    strict: bool = False,
+) -> Taken:
     """Convert a set into train.npz, validation.npz, test.npz and their cards below a folder, no patient in two of them.
 
     Args:
@@ -111,6 +159,7 @@ def take_images(
         window: Of CT slices; empty: lung.
         seed: Draws the splits.
         validation: Share of the training part that is kept for scoring rounds.
+        crop_lungs: A lung network's file: slices are cut to the lungs that it finds.
         strict: Refuse the whole set for one bad file.
 
     Returns:
@@ -118,39 +167,55 @@ def take_images(
 
     Raises:
         DataError: The set cannot be used.
+        LearningError: The lung network cannot be used, or the set was cropped before.
     """
-    train, test, refused = _read(path, window, seed, strict=strict)
-    train, held = split_validation(train, validation, seed)
+    taken = _read(path, window, seed, crop_lungs, strict=strict)
+    train, held = split_validation(taken.train, validation, seed)
     out.mkdir(parents=True, exist_ok=True)
-    parts = {"train": train, "validation": held, "test": test}
+    parts = {"train": train, "validation": held, "test": taken.test}
     for name, part in parts.items():
         save(part, out / f"{name}.npz")
     cards = {name: data_card(part).to_json() for name, part in parts.items()}
     (out / CARDS).write_text(json.dumps(cards, indent=2) + "\n", encoding="utf-8")
-    if refused:
-        _write_quarantine(out / "quarantine.csv", refused)
-    return train, test, refused
+    if taken.refused:
+        _write_quarantine(out / "quarantine.csv", taken.refused)
+    return replace(taken, train=train)
 
 
-def _read(path: Path, window: str, seed: int, *, strict: bool) -> tuple[Dataset, Dataset, list[Refused]]:
+def _read(path: Path, window: str, seed: int, crop_lungs: Path | None, *, strict: bool) -> Taken:
     refused: list[Refused] = []
     chosen = parse_window(window) if window else None
     train, test = load(path, seed=seed, window=chosen, skip=None if strict else refused.append)
-    return train, test, refused
+    if crop_lungs is None:
+        return Taken(train, test, refused)
+    from node.learning.segmentation.lungs import Lungs  # torch with it, which nobody else here needs
+
+    lungs = Lungs.read(crop_lungs)
+    (train, left), (test, left_of_test) = lungs.prepare(train), lungs.prepare(test)
+    return Taken(train, test, refused, left + left_of_test, len(train) + len(test))
 
 
-def _show(train: Dataset, test: Dataset, refused: list[Refused]) -> None:
+def _left(taken: Taken) -> dict[str, int]:
+    return {"uncropped": taken.uncropped} if taken.train.cropped else {}
+
+
+def _show(taken: Taken) -> None:
     console = Console()
     table = Table("part", "images", "patients", "classes", "size", "card digest")
-    for name, part in (("train", train), ("test", test)):
+    for name, part in (("train", taken.train), ("test", taken.test)):
         card = data_card(part)
         classes = ", ".join(f"{label} {count}" for label, count in card.classes)
         size = f"{card.height}x{card.width}"
         table.add_row(name, str(card.images), str(card.patients), classes, size, card.digest.hex()[:16])
     console.print(table)
-    if train.synthetic:
+    if taken.train.synthetic:
         console.print("the images are synthetic")
-    for each in refused:
+    if taken.train.cropped:
+        console.print(f"cropped to the lungs by {taken.train.cropped}", soft_wrap=True, highlight=False)
+        if taken.uncropped:
+            said = f"{taken.uncropped} of {taken.slices} slices left as they were: no lungs found that can be believed"
+            console.print(said, style="yellow", highlight=False)
+    for each in taken.refused:
         console.print(f"left out: {each.file}: {each.reason}", style="yellow", markup=False)
 
 

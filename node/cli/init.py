@@ -77,7 +77,7 @@ def command(
     refuse_keys(place)
     password = read_password(password_file, password_fd, new=True)
     home.mkdir(parents=True, exist_ok=True)
-    refused = take_images(images, home / "data")[2] if images is not None else []
+    refused = take_images(images, home / "data").refused if images is not None else []
     for each in refused:
         click.echo(f"left out: {each.file}: {each.reason}", err=True)
     identity = create_identity(place, password)

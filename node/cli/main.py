@@ -37,6 +37,7 @@ COMMANDS = {
     "export": "node.cli.export",
     "local": "node.cli.local",
     "data": "node.cli.data",
+    "lungs": "node.cli.lungs",
     "predict": "node.cli.predict",
     "doctor": "node.cli.doctor",
 }
@@ -64,6 +65,7 @@ SUMMARIES = {
     "export": "Write a model this hospital holds to a file (needs its password).",
     "local": "Train on this hospital's images alone, for comparison.",
     "data": "Check images (npz, folders, DICOM, NIfTI) and take them in, with a data card.",
+    "lungs": "Learn to find lungs in slices, so that they can be cropped to them.",
     "predict": "Ask a model file about images; show where it looked.",
     "doctor": "Check everything a node needs, and say what to do.",
 }

@@ -49,6 +49,15 @@ def cohort_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def crop_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--crop-lungs FILE`."""
+    return click.option(
+        "--crop-lungs",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Cut slices to the lungs that the network in this file finds (`medweave lungs`).",
+    )(command)
+
+
 def read_password(file: Path | None, descriptor: int | None, *, new: bool = False) -> str:
     """The keystore password, from wherever the user gave it.
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from node.cli.options import crop_option
 from node.errors import BadInput
 from node.images.windows import parse_window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from node.learning.inference import Asked, Judgement
+    from node.learning.segmentation.lungs import Lungs
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How answers are pictured."""
+
+    folder: Path | None
+    target: int | None
 
 
 @click.command("predict")
@@ -32,6 +45,7 @@ if TYPE_CHECKING:
     help="Labelled images (npz as `medweave data` writes it): thresholds and calibration are taken from them.",
 )
 @click.option("--window", default="", help="lung | mediastinum | LEVEL,WIDTH of CT slices; default: lung.")
+@crop_option
 @click.option(
     "--saliency", type=click.Path(path_type=Path, file_okay=False), help="Write an overlay PNG for each slice here."
 )
@@ -44,12 +58,16 @@ def command(
     image_size: int | None,
     validation: Path | None,
     window: str,
+    crop_lungs: Path | None,
     saliency: Path | None,
     target: int | None,
     *,
     as_json: bool,
 ) -> int:
     """Ask the model file MODEL (`medweave export`) about pictures, DICOM files or NIfTI volumes.
+
+    Slices have to be prepared as those were that the model learnt from: with --crop-lungs if their hospitals cropped them, and
+    by the same network, which the data card names.
 
     Exit codes: 0 every file was read; 1 some were not, each named with the reason; 3 no model, or other wrong input.
     """
@@ -62,14 +80,16 @@ def command(
         raise BadInput(f"--plan {plan}: names {len(classes)} classes, the model tells {asked.classes} apart")
     if target is not None and target >= asked.classes:
         raise BadInput(f"--target {target}: the model's classes are 0 to {asked.classes - 1}")
-    judged = _judged(asked, validation, names)
-    answers = [_ask(asked, file, window, saliency, target) for file in files]
+    lungs = _lungs(crop_lungs)
+    judged = _judged(asked, validation, names, lungs.digest if lungs else "")
+    drawing = _Drawing(saliency, target)
+    answers = [_ask(asked, file, window, lungs, drawing) for file in files]
     if as_json:
-        known = _judgement_json(judged) if judged else {}
+        known = (_judgement_json(judged) if judged else {}) | ({"crop_lungs": lungs.digest} if lungs else {})
         click.echo(json.dumps({"classes": list(classes), "notice": NOTICE, **known, "files": answers}, indent=2))
     else:
         for answer in answers:
-            _print(answer, classes, judged)
+            _print(answer, classes, judged, crop=lungs is not None)
         click.echo(NOTICE)
     return 1 if any("error" in answer for answer in answers) else 0
 
@@ -93,7 +113,15 @@ def _model(model: Path, size: int) -> Asked:
     return Asked(content.vector, content.architecture, content.classes, size)
 
 
-def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...]) -> Judgement | None:
+def _lungs(file: Path | None) -> Lungs | None:
+    if file is None:
+        return None
+    from node.learning.segmentation.lungs import Lungs
+
+    return Lungs.read(file)
+
+
+def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...], cropped: str) -> Judgement | None:
     if validation is None:
         return None
     from node.images.dataset import load_saved
@@ -103,7 +131,16 @@ def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...]) -> Ju
         raise BadInput(
             f"--validation {validation}: has classes {', '.join(dataset.class_names)}, the plan {', '.join(names)}"
         )
+    if dataset.cropped != cropped:
+        raise BadInput(
+            f"--validation {validation}: {_prepared(dataset.cropped)}, the slices asked about {_prepared(cropped)}; prepare "
+            "both in the same way"
+        )
     return asked.judged(dataset)
+
+
+def _prepared(cropped: str) -> str:
+    return f"cropped to the lungs by {cropped[:16]}" if cropped else "not cropped to the lungs"
 
 
 def _judgement_json(judged: Judgement) -> dict[str, Any]:
@@ -111,7 +148,7 @@ def _judgement_json(judged: Judgement) -> dict[str, Any]:
     return {"thresholds": [round(float(t), 4) for t in judged.thresholds], "calibration": calibration}
 
 
-def _ask(asked: Asked, file: Path, window: str, folder: Path | None, target: int | None) -> dict[str, Any]:
+def _ask(asked: Asked, file: Path, window: str, lungs: Lungs | None, drawing: _Drawing) -> dict[str, Any]:
     from node.images.errors import Unusable
     from node.images.folder import read_file
 
@@ -119,14 +156,18 @@ def _ask(asked: Asked, file: Path, window: str, folder: Path | None, target: int
         slices = read_file(file, parse_window(window) if window else None).images
     except Unusable as error:
         return {"file": str(file), "error": str(error)}
-    found = asked.probabilities(slices)
-    answer: dict[str, Any] = {"file": str(file), "slices": [[round(float(p), 4) for p in row] for row in found]}
-    if folder is not None:
-        answer["overlays"] = _draw(asked, file, slices, folder, target)
+    cropped = [False] * len(slices)
+    if lungs is not None:
+        slices, cut = lungs.cut(slices)
+        cropped = cut.tolist()
+    found = [[round(float(p), 4) for p in row] for row in asked.probabilities(slices)]
+    answer: dict[str, Any] = {"file": str(file), "slices": found, "cropped": cropped}
+    if drawing.folder is not None:
+        answer["overlays"] = _draw(asked, file, slices, drawing.folder, drawing.target)
     return answer
 
 
-def _draw(asked: Asked, file: Path, slices: Any, folder: Path, target: int | None) -> list[str]:
+def _draw(asked: Asked, file: Path, slices: Iterable[Any], folder: Path, target: int | None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for index, image in enumerate(slices):
@@ -137,7 +178,7 @@ def _draw(asked: Asked, file: Path, slices: Any, folder: Path, target: int | Non
     return written
 
 
-def _print(answer: dict[str, Any], classes: tuple[str, ...], judged: Judgement | None) -> None:
+def _print(answer: dict[str, Any], classes: tuple[str, ...], judged: Judgement | None, *, crop: bool) -> None:
     if "error" in answer:
         click.echo(f"{answer['file']}: not read: {answer['error']}", err=True)
         return
@@ -148,6 +189,7 @@ def _print(answer: dict[str, Any], classes: tuple[str, ...], judged: Judgement |
         if judged is not None:
             above = [name for name, p, t in zip(classes, row, judged.thresholds, strict=True) if p >= t]
             called = f"; at the thresholds: {', '.join(above) or 'none'}"
-        click.echo(f"{answer['file']}{place}: {shown}{called}")
+        left = "; not cropped: no lungs found that can be believed" if crop and not answer["cropped"][index] else ""
+        click.echo(f"{answer['file']}{place}: {shown}{called}{left}")
     for overlay in answer.get("overlays", ()):
         click.echo(f"  {overlay}")

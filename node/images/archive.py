@@ -56,15 +56,15 @@ def read_archive(path: Path) -> Dataset | tuple[Dataset, Dataset]:
         UnreadableData: no readable npz, too large, or of no known layout.
         WrongShape, NoLabels, TooFewImages: see :class:`~node.images.record.Dataset`.
     """
-    names = _verify_headers(path)
+    names = verify_headers(path)
     if names.issuperset(_MEDMNIST):
         wanted = [name for name in (*_MEDMNIST, "val_images", "val_labels") if name in names]
-        return _medmnist(path, _read(path, wanted))
+        return _medmnist(path, read_arrays(path, wanted))
     if names.issuperset((*_GROUPED, "train_idx", "test_idx")):
-        return _grouped(path, _read(path, (*_GROUPED, "train_idx", "test_idx")))
+        return _grouped(path, read_arrays(path, (*_GROUPED, "train_idx", "test_idx")))
     if names.issuperset(_GROUPED):
         extra = [name for name in ("name", "synthetic", "cropped") if name in names]
-        return _saved(path, _read(path, (*_GROUPED, *extra)))
+        return _saved(path, read_arrays(path, (*_GROUPED, *extra)))
     raise UnreadableData(
         f"{path}: arrays {sorted(names)[:12]} fit no known layout; expected {', '.join(_GROUPED)} "
         f"(with train_idx and test_idx), or {', '.join(_MEDMNIST)}"
@@ -110,8 +110,12 @@ def load_saved(path: Path) -> Dataset:
     return found
 
 
-def _verify_headers(path: Path) -> frozenset[str]:
-    """The arrays' names, after checking that each claims no more bytes than the archive gives it."""
+def verify_headers(path: Path) -> frozenset[str]:
+    """The names of an npz file's arrays, after checking that each claims no more bytes than the archive gives it.
+
+    Raises:
+        UnreadableData: missing, damaged, too large, or an array of pickled objects.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
@@ -141,7 +145,12 @@ def _verify_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
         )
 
 
-def _read(path: Path, names: Iterable[str]) -> Arrays:
+def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
+    """These arrays of an npz file whose headers :func:`verify_headers` found good.
+
+    Raises:
+        UnreadableData: damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
@@ -215,7 +224,7 @@ def _dataset(path: Path, arrays: Arrays, name: str, *, synthetic: bool = False, 
             images=cast("NDArray[np.uint8]", arrays["images"]),
             labels=labels.astype(np.int64),
             patients=cast("NDArray[np.str_]", patients),
-            class_names=_text(path, "class_names", arrays["class_names"]),
+            class_names=text_of(path, "class_names", arrays["class_names"]),
             name=name,
             synthetic=synthetic,
             cropped=cropped,
@@ -234,13 +243,18 @@ def _indices(path: Path, field: str, arrays: Arrays, n: int) -> NDArray[np.int64
 
 
 def _word(path: Path, field: str, array: NDArray[Any]) -> str:
-    values = _text(path, field, array)
+    values = text_of(path, field, array)
     if len(values) != 1:
         raise WrongShape(f"{path}: {field} must be one text, got {len(values)}")
     return values[0]
 
 
-def _text(path: Path, field: str, array: NDArray[Any]) -> tuple[str, ...]:
+def text_of(path: Path, field: str, array: NDArray[Any]) -> tuple[str, ...]:
+    """An array's texts, of 1 to 256 characters each; of more than 65 the first 65.
+
+    Raises:
+        WrongShape: it holds no text, or one out of those bounds.
+    """
     values = tuple(str(value) for value in array.reshape(-1)[: MAX_CLASSES + 1])
     if array.dtype.kind != "U" or any(not 1 <= len(value) <= MAX_TEXT for value in values):
         raise WrongShape(f"{path}: {field} must be text of 1 to {MAX_TEXT} characters, got {array.dtype}")

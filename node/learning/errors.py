@@ -8,6 +8,7 @@
     ├── WrongData             a data set that does not fit the settings
     ├── WrongVector           a parameter vector of the wrong length or type, or not finite
     ├── MalformedModel        bytes that are no model file, naming the field
+    ├── MalformedLungs        a file that holds no network that finds lungs, naming the field
     ├── MalformedCheckpoint   bytes that are no training checkpoint, naming the field
     └── TrainingDiverged      the loss or the parameters stopped being finite numbers
 
@@ -43,6 +44,10 @@ class WrongVector(LearningError):
 
 class MalformedModel(LearningError):
     """Bytes that are no model file; the message names the field."""
+
+
+class MalformedLungs(LearningError):
+    """A file that holds no network that finds lungs, or another version's; the message names the field."""
 
 
 class MalformedCheckpoint(LearningError):

@@ -6,14 +6,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from node.images.organs import drawn_organs
 from node.images.phantom import HEART, LUNG, draw
-from node.images.record import MAX_SIDE
 from node.learning.errors import BadSettings, WrongData
 from node.learning.routing import route
-from node.learning.segmentation.crop import LEAST, box, crop_to_lungs
+from node.learning.segmentation.crop import (
+    EACH_SIDE,
+    LEAST,
+    MOST,
+    believable,
+    box,
+    crop_to_lungs,
+    cut_to_lungs,
+    without_specks,
+)
+from node.learning.segmentation.lungs import learn, lung_classes
 from node.learning.segmentation.masks import MaskSettings, masks_of, scores, train_masks
 from node.learning.segmentation.scores import dice, hausdorff, outline
 from node.learning.segmentation.segcaps import SegCaps, WindowCaps
+from node.learning.segmentation.views import seen_otherwise
 
 MASKS = hnp.arrays(np.bool_, (12, 12))
 
@@ -146,6 +157,53 @@ def test_what_does_not_fit_is_refused(slices, masks):
         train_masks(slices, masks, MaskSettings(epochs=1))
 
 
+def test_another_view_moves_a_slice_and_its_mask_alike():
+    drawn = draw(16, 64, 1)
+    masks = torch.from_numpy(drawn.organs.astype(np.int64))
+    torch.manual_seed(0)
+    seen, moved = seen_otherwise(masks[:, None].float() / 3, masks)  # a slice that is its own mask
+    assert seen.shape == (16, 1, 64, 64)
+    assert moved.dtype == masks.dtype
+    assert set(moved.unique().tolist()) <= {0, 1, 2, 3}
+    assert (moved != masks).float().mean() > 0.05
+    for image, mask in zip(seen[:, 0], moved, strict=True):  # grey values still say which organ, whatever the window
+        means = [image[mask == organ].mean() for organ in range(4) if (mask == organ).sum() > 40]
+        assert means == sorted(means)
+        assert np.corrcoef(image.ravel(), mask.ravel())[0, 1] > 0.8
+
+
+def test_learning_measures_on_patients_it_did_not_learn_from():
+    organs = drawn_organs(32, 32, 1)
+    found = learn(organs, MaskSettings(epochs=1, augment=True), (LUNG,), 32, 0.25, lambda _epoch, _loss: None)
+    assert (found.content.slices, found.held_out, found.patients) == (24, 8, 4)
+    assert found.content.synthetic
+    assert [share / 1e6 for share in found.content.dice_ppm] == pytest.approx(found.scores.dice, abs=1e-6)
+    again = learn(organs, MaskSettings(epochs=1, augment=True), (LUNG,), 32, 0.25, lambda _epoch, _loss: None)
+    assert again.content.to_bytes() == found.content.to_bytes()
+    with pytest.raises(BadSettings, match="image size"):
+        learn(organs, MaskSettings(epochs=1), (LUNG,), 34, 0.25, lambda _epoch, _loss: None)
+
+
+@pytest.mark.parametrize(
+    ("classes", "said", "expected"),
+    [
+        (("background", "lung", "heart"), (), (1,)),
+        (("background", "Left_Lung", "Right-Lung"), (), (1, 2)),
+        (("air", "L", "R"), ("L", "R"), (1, 2)),
+        (("background", "lungs-like"), (), None),
+        (("background", "lung"), ("lungs",), None),
+        (("background", "lung"), ("lung", "other"), None),
+        (("lung", "lungs"), (), None),
+    ],
+)
+def test_which_classes_are_lung_is_said_or_plain(classes, said, expected):
+    if expected is None:
+        with pytest.raises(WrongData, match="name those that are lung"):
+            lung_classes(classes, said)
+    else:
+        assert lung_classes(classes, said) == expected
+
+
 # ---- crops -----------------------------------------------------------------------------------------------------------
 
 
@@ -179,11 +237,60 @@ def test_a_slice_without_believable_lungs_is_left_as_it_is():
         crop_to_lungs(drawn.dataset, lungs[:3])
 
 
+def test_a_mask_is_believed_if_it_may_be_two_lungs():
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 4:14] = mask[10:30, 26:36] = True
+    assert believable(mask)
+    alone = mask.copy()
+    alone[:, 20:] = False
+    assert not believable(alone)  # one lung: the other may be too ill to look like one
+    uneven = alone.copy()
+    uneven[10 : 10 + int(EACH_SIDE / (1 - EACH_SIDE) * 20) + 1, 26:36] = True
+    assert believable(uneven)
+    assert not believable(np.zeros((40, 40), bool))
+    all_over = np.ones((40, 40), bool)
+    all_over[: int((1 - MOST) * 40) - 1] = False
+    assert not believable(all_over)
+
+
+def test_specks_and_thin_rings_do_not_widen_the_crop():
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 8:16] = mask[10:30, 24:32] = True
+    dirty = mask.copy()
+    dirty[0, :] = dirty[:, 39] = True  # a ring of skin
+    dirty[36:39, 1:4] = True  # a speck
+    assert np.array_equal(without_specks(dirty), mask)
+    assert np.array_equal(without_specks(mask), mask)
+    assert not without_specks(np.zeros((8, 8), bool)).any()
+
+
+@given(MASKS)
+def test_what_is_left_of_a_mask_was_in_it(mask):
+    left = without_specks(mask)
+    assert not (left & ~mask).any()
+    assert np.array_equal(without_specks(left), left)
+
+
+def test_masks_of_another_size_cut_at_the_same_place():
+    drawn = draw(8, 128, 3)
+    fine = drawn.organs == LUNG
+    coarse = fine[:, ::2, ::2]
+    (small, cut), (large, _) = cut_to_lungs(drawn.dataset.images, coarse), cut_to_lungs(drawn.dataset.images, fine)
+    assert cut.all()
+    for a, b in zip(coarse, fine, strict=True):
+        assert np.abs(2 * np.array(box(without_specks(a))) - box(without_specks(b))).max() <= 6
+    assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.9
+    wide = np.repeat(drawn.dataset.images, 2, axis=2)  # not square: cut in its own proportions
+    assert np.abs(cut_to_lungs(wide, coarse)[0][:, :, ::2].astype(int) - small).mean() < 4
+
+
 @given(hnp.arrays(np.bool_, (16, 16)).filter(np.any))
 def test_a_box_is_a_square_around_everything(mask):
     left, top, right, bottom = box(mask)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    assert right - left == bottom - top <= MAX_SIDE
+    assert right - left == bottom - top
+    assert 0 <= left < right <= 16
+    assert 0 <= top < bottom <= 16
     assert left <= columns[0]
     assert columns[-1] < right
     assert top <= rows[0]

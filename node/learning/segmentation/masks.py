@@ -20,6 +20,7 @@ from node.learning.objective import balanced
 from node.learning.schedule import rate_share
 from node.learning.segmentation.scores import dice, hausdorff
 from node.learning.segmentation.segcaps import SegCaps
+from node.learning.segmentation.views import seen_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,9 @@ class MaskSettings:
     learning_rate: float = 3e-3
     """Peak of one cycle, more than 0, at most 1."""
     seed: int = 0
-    """First parameters and order, 0 to 2^63 - 1."""
+    """First parameters, order and views, 0 to 2^63 - 1."""
+    augment: bool = False
+    """Show every slice otherwise in every epoch, see ``views``: for slices of scanners that are not in the set."""
 
     def __post_init__(self) -> None:
         bounds = {
@@ -98,7 +101,10 @@ def train_masks(
                 share = rate_share("one-cycle", (epoch + number / steps) / settings.epochs)
                 for group in optimiser.param_groups:
                     group["lr"] = settings.learning_rate * share
-                total += _step(network, optimiser, images[chosen], labels[chosen], weights) * len(chosen)
+                batch = images[chosen], labels[chosen]
+                if settings.augment:
+                    batch = seen_otherwise(*batch)
+                total += _step(network, optimiser, *batch, weights) * len(chosen)
             told(epoch + 1, total / len(labels))
     return network.eval()
 
