@@ -57,7 +57,7 @@ from node.images.partition import split_validation
 from node.learning.errors import LearningError
 from node.learning.metrics import predict
 from node.learning.quality import quality, youden_thresholds
-from node.learning.settings import PRECISIONS, TrainingSettings
+from node.learning.settings import CLASS_WEIGHTS, PRECISIONS, VIEWS, TrainingSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -167,6 +167,8 @@ def settings_of(options: argparse.Namespace, classes: int, seed: int) -> Trainin
         proximal_mu=options.proximal,
         schedule_over=options.schedule_over,
         label_smoothing=options.label_smoothing,
+        views=options.views,
+        class_weights=options.class_weights,
         precision=options.precision,
         seed=seed,
     )
@@ -330,6 +332,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--precision", default="auto", choices=PRECISIONS, help="of products; default %(default)s")
     found.add_argument("--schedule-over", default="round", choices=("round", "plan"), help="default %(default)s")
     found.add_argument("--label-smoothing", type=float, default=0.0, help="default %(default)s")
+    found.add_argument(
+        "--views", default=defaults.views, choices=VIEWS, help="what augmentation varies; default %(default)s"
+    )
+    found.add_argument(
+        "--class-weights", default=defaults.class_weights, choices=CLASS_WEIGHTS, help="default %(default)s"
+    )
     found.add_argument("--proximal", type=float, default=0.0, help="FedProx mu; default %(default)s")
     found.add_argument(
         "--crop-lungs",
