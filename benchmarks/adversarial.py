@@ -17,14 +17,15 @@ from benchmarks.federation import VALUE_RANGE, weights_of
 from benchmarks.plaintext import AGGREGATORS
 from crypto.parameters import STANDARD
 from dag.bodies import VerdictBody
-from node.attacks.poison import poisoned_images, poisoned_update, told_alignments, told_scores, with_patch
+from node.attacks.poison import poisoned_images, poisoned_update, told_pointing, told_scores, with_patch
 from node.images.dataset import concatenate
 from node.images.partition import split_validation
+from node.learning.descent import descent
 from node.learning.metrics import measure, predict
 from node.learning.parameters import initial
 from node.learning.settings import derive_seed
 from node.learning.training import clip_l2, train
-from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, next_model, too_long
+from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, halfway, next_model, too_long, without_own
 from node.rounds.groups import draw_groups
 from node.rounds.history import group_result
 from node.rounds.state import Verdict
@@ -100,6 +101,7 @@ class _Federation:
             poisoned_images(attack, part) if attack and seat in self._liars else part
             for seat, (part, _) in enumerate(parts)
         ]
+        self._own = [concatenate([part, held], "its own") for part, (_, held) in zip(self._train, parts, strict=True)]
         self._held = concatenate([held for _, held in parts], "held out")
         self._cuts = np.cumsum([len(held) for _, held in parts])[:-1]
         self._weights = weights_of([len(part) for part in self._train])
@@ -181,24 +183,29 @@ class _Federation:
             too_long(total, self._steps, [self._weights[seat] for seat in group], scene.clip_norm)
             for total, group in zip(totals, groups, strict=True)
         ]
+        whole = [k for k, bad in enumerate(long) if not bad]
+        middle = halfway(model, [totals[k] for k in whole], [weights[k] for k in whole], self._steps)
         votes, bodies = [], []
         for seat in range(self._members):
             base, scores = before[seat], tuple(0 if bad else row[seat] for row, bad in zip(after, long, strict=True))
-            own = deltas[seat]
-            aligned = tuple(
-                alignment(own, total, self._steps, self._weights[seat] if seat in group else 0)
+            others = [
+                without_own(deltas[seat], total, self._steps, self._weights[seat] if seat in group else 0)
                 for total, group in zip(totals, groups, strict=True)
-            )
+            ]
+            aligned = tuple(alignment(deltas[seat], each) for each in others)
+            falling = descent(middle, self._own[seat], scene.settings)
+            descents = tuple(alignment(falling, each) for each in others)
             if self._attack and seat in self._liars:
                 base, scores = told_scores(self._attack, base, scores, groups)
-                aligned = told_alignments(self._attack, aligned, groups)
+                aligned, descents = told_pointing(self._attack, aligned, descents, groups)
             accept = tuple(acceptable(base, score, scene.tolerance) for score in scores)
-            votes.append(Verdict(seat.to_bytes(32, "big"), seat, bytes(32), accept, aligned))
-            bodies.append(VerdictBody(bytes(32), scores, base, accept, 1, aligned))
+            votes.append(Verdict(seat.to_bytes(32, "big"), seat, bytes(32), accept, aligned, descents))
+            bodies.append(VerdictBody(bytes(32), scores, base, accept, 1, aligned, descents))
         accepted = accepted_groups(votes, len(groups), self._quorum if self._arm == OURS else None)
         results = enumerate(zip(groups, accepted, strict=True))
         told = tuple(group_result(*result, number, bodies) for number, result in results)
-        self._history.append(RoundResult(told, tuple(range(self._members))))
+        spared = frozenset(range(self._members)).difference(*groups)
+        self._history.append(RoundResult(told, tuple(range(self._members)), tuple(sorted(spared))))
         return accepted
 
     def _scores(self, model: NDArray[np.float32]) -> list[int]:

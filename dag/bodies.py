@@ -33,6 +33,8 @@ from dag.proofs import merkle
 
 REVEAL_DOMAIN: Final = b"medweave/reveal"
 SIGNATURE_BYTES: Final = 65
+POINTING: Final = ("alignment_ppm", "descent_ppm")
+"""What a verdict may state of where the sums point, beside their scores."""
 
 
 class Kind(StrEnum):
@@ -243,6 +245,8 @@ class VerdictBody(Body):
         samples: held-out images scored, 1 … 2^32 - 1.
         alignment_ppm: how far each group's sum points where the member's own update points, (1 + cosine) / 2 in the groups'
             order, 0 … 1,000,000; left out of the bytes where it is not stated (empty).
+        descent_ppm: how far each points where the loss of the member's own images falls, likewise; stated with the former
+            or not at all.
     """
 
     proposal: bytes
@@ -251,6 +255,7 @@ class VerdictBody(Body):
     accept: tuple[bool, ...]
     samples: int
     alignment_ppm: tuple[int, ...] = ()
+    descent_ppm: tuple[int, ...] = ()
 
     kind: ClassVar[Kind] = Kind.VERDICT
     carries_payload: ClassVar[bool] = False
@@ -268,30 +273,32 @@ class VerdictBody(Body):
         if len(self.accept) != len(self.scores_ppm):
             raise MalformedTransaction("body.accept", f"{len(self.accept)} votes for {len(self.scores_ppm)} scores")
         check_integer("body.samples", self.samples, 1, U32)
-        check_tuple("body.alignment_ppm", self.alignment_ppm, 0, MAX_MEMBERS)
-        for number, alignment in enumerate(self.alignment_ppm):
-            check_integer(f"body.alignment_ppm[{number}]", alignment, 0, PPM)
-        if self.alignment_ppm and len(self.alignment_ppm) != len(self.scores_ppm):
-            raise MalformedTransaction(
-                "body.alignment_ppm", f"{len(self.alignment_ppm)} alignments for {len(self.scores_ppm)} scores"
-            )
+        for name in POINTING:
+            stated = getattr(self, name)
+            check_tuple(f"body.{name}", stated, 0, MAX_MEMBERS)
+            for number, value in enumerate(stated):
+                check_integer(f"body.{name}[{number}]", value, 0, PPM)
+            if len(stated) not in (0, len(self.scores_ppm)):
+                raise MalformedTransaction(f"body.{name}", f"{len(stated)} values for {len(self.scores_ppm)} scores")
+        if len(self.alignment_ppm) != len(self.descent_ppm):
+            raise MalformedTransaction("body.descent_ppm", "expected with alignment_ppm, or neither")
 
     def to_map(self) -> dict[str, Any]:
-        """The body as a map, without an alignment where none is stated."""
-        content = super().to_map()
-        return content if self.alignment_ppm else {k: v for k, v in content.items() if k != "alignment_ppm"}
+        """The body as a map, without what is not stated of where the sums point."""
+        return {name: value for name, value in super().to_map().items() if name not in POINTING or value}
 
     @classmethod
     def from_map(cls, value: object) -> Body:
-        """As `Body.from_map`; the alignment may be absent, but not empty: one verdict has one form."""
+        """As `Body.from_map`; what is not stated is absent and never empty: one verdict has one form."""
         content = as_map("body", value)
-        if content.get("alignment_ppm", True) in ((), []):
-            raise MalformedTransaction("body.alignment_ppm", "empty: leave it out")
-        return super().from_map({"alignment_ppm": [], **content})
+        for name in POINTING:
+            if content.get(name, True) in ((), []):
+                raise MalformedTransaction(f"body.{name}", "empty: leave it out")
+        return super().from_map({**{name: [] for name in POINTING}, **content})
 
     @classmethod
     def _thaw(cls, content: dict[str, Any]) -> dict[str, Any]:
-        names = ("scores_ppm", "accept", "alignment_ppm")
+        names = ("scores_ppm", "accept", *POINTING)
         return content | {name: as_tuple(f"body.{name}", content[name]) for name in names}
 
 

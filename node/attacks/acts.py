@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crypto.locking import UpdateLock
-from node.attacks.poison import poisoned_update, told_alignments, told_scores
+from node.attacks.poison import poisoned_update, told_pointing, told_scores
 from node.rounds import effects as do
 from node.rounds.records import UpdateManifest
 from node.rounds.state import Failed, Scored, Sealed
@@ -96,8 +96,9 @@ class Liar:
         if (base, stated) == (scores.base_ppm, scores.scores_ppm):
             return event
         accept = tuple(score >= base for score in stated)
-        aligned = told_alignments(self.attack, scores.alignment_ppm, groups)
-        return Scored(replace(scores, base_ppm=base, scores_ppm=stated, accept=accept, alignment_ppm=aligned))
+        aligned, falling = told_pointing(self.attack, scores.alignment_ppm, scores.descent_ppm, groups)
+        told = replace(scores, alignment_ppm=aligned, descent_ppm=falling)
+        return Scored(replace(told, base_ppm=base, scores_ppm=stated, accept=accept))
 
     def poisoned(
         self, base: NDArray[np.float32], vector: NDArray[np.float32], number: int, seat: int
@@ -113,7 +114,7 @@ class _Poisoner:
 
     def __init__(self, learner: Learner, liar: Liar, seat: int) -> None:
         self._learner, self._liar, self._seat = learner, liar, seat
-        self.score, self.report = learner.score, learner.report
+        self.score, self.report, self.descent = learner.score, learner.report, learner.descent
 
     def train(
         self, plan: Plan, base: NDArray[np.float32], number: int, progress: Callable[[Progress], None]

@@ -105,15 +105,22 @@ def told_scores(
     return base_ppm, scores_ppm
 
 
-def told_alignments(attack: Attack, aligned_ppm: tuple[int, ...], groups: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """What an attacker's verdict says of how the sums point.
+def told_pointing(
+    attack: Attack, aligned_ppm: tuple[int, ...], falling_ppm: tuple[int, ...], groups: Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What an attacker's verdict says of how the sums point: along its update, and where the loss of its images falls.
 
-    Colluding ones praise their own and blame all others; a covert one turns the sign back that it turned in its update.
+    Colluding ones praise their own and blame all others. A covert one turns the sign back that it turned in its update;
+    the loss of its images, which are as good as any, it states as it is, so that its verdict looks like all others.
     """
+    if not aligned_ppm:
+        return (), ()
     if attack.kind == "covert":
-        return tuple(PPM - value for value in aligned_ppm)
+        return tuple(PPM - value for value in aligned_ppm), falling_ppm
     if attack.kind == "inflated-score":
-        return tuple(PPM for _ in aligned_ppm)
+        best = tuple(PPM for _ in aligned_ppm)
+        return best, best
     if attack.kind == "colluding":
-        return tuple(PPM if attack.seats & set(group) else 0 for group in groups)
-    return aligned_ppm
+        ours = tuple(PPM if attack.seats & set(group) else 0 for group in groups)
+        return ours, ours
+    return aligned_ppm, falling_ppm

@@ -11,7 +11,7 @@ from node.daemon.checkpoints import SealedCheckpoint
 from node.errors import WorkProblem
 from node.learning.results import Progress, TrainingResult
 from node.work.host import Worker
-from node.work.messages import Measure, Measured, Saved, Setup, Told, Train, Trained
+from node.work.messages import Descend, Descended, Measure, Measured, Saved, Setup, Told, Train, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +36,14 @@ def setup_of(home: Home, config: NodeConfig) -> Setup:
         config: Says where the images lie and how much of the machine may be used.
     """
     data, compute = config.data, config.compute
-    train, validation, test = (
-        str(home.file(name).resolve()) if name else "" for name in (data.train, data.validation, data.test)
+    train, validation, test, lungs = (
+        str(home.file(name).resolve()) if name else "" for name in (data.train, data.validation, data.test, data.lungs)
     )
     return Setup(
         train=train,
         validation=validation,
         test=test,
+        lungs=lungs,
         device=compute.device,
         threads=compute.threads,
         nice=compute.nice,
@@ -114,6 +115,17 @@ class WorkerLearner:
             WorkerLost, WorkProblem, BadConfig, LearningError, DataError: As `train`.
         """
         return self._measure(plan, "test", vector) if self._has_test else None
+
+    def descent(self, plan: Plan, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where the loss of the training and held-out images falls.
+
+        Raises:
+            WorkerLost, WorkProblem, BadConfig, LearningError, DataError: As `train`.
+        """
+        answer = self.worker.ask(Descend(plan=plan.to_bytes().decode(), vector=vector))
+        if not isinstance(answer, Descended) or answer.vector.shape != vector.shape:
+            raise WorkProblem(f"the training process answered with {type(answer).__name__} of another shape")
+        return answer.vector
 
     def _measure(self, plan: Plan, part: Part, vector: NDArray[np.float32]) -> Metrics:
         answer: Message = self.worker.ask(Measure(plan=plan.to_bytes().decode(), part=part, vector=vector))

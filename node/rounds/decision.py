@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from node.rounds.readings import alignments, lagging
+from node.rounds.readings import cosines, lagging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,22 +27,26 @@ def accepted_groups(verdicts: Sequence[Verdict], groups: int, compared_by: int |
     of what is counted, whichever verdicts its writer picked. So a group that every honest member refuses is left out,
     and one that every honest member accepts is not.
 
-    A sum of which the verdicts state that it points less than half as far where the members' own updates point as the
-    round's best one (`readings.lagging`) is left out as well, where the plan's defence is `suspicion`: its members are
-    drawn anew in the next round, so that leaving it out costs an honest one little.
+    A sum of which the verdicts state that it points less than half as far where the members' own updates point and where
+    their losses fall, both together, as the round's best one (`readings.lagging`) is left out as well, where the plan's
+    defence is `suspicion`: its members are drawn anew in the next round, so that leaving it out costs an honest one little.
 
     Args:
         verdicts: One per member that scored, each with one judgement a group; at least a quorum.
         groups: Number of groups.
-        compared_by: So many verdicts must state alignments for sums to be compared by them; None: they are not.
+        compared_by: So many verdicts must state where sums point for these to be compared by it; None: they are not.
     """
     refusals = [sum(not v.accept[g] for v in verdicts) for g in range(groups)]
     voted = tuple(2 * count <= len(verdicts) for count in refusals)
     if compared_by is None:
         return voted
     kept = [g for g, yes in enumerate(voted) if yes]
-    rows = [v.alignment_ppm for v in verdicts if v.alignment_ppm]
-    behind = lagging([alignments([row[g] for row in rows]) for g in kept], compared_by)
+    rows = [
+        tuple(a + b for a, b in zip(cosines(v.alignment_ppm), cosines(v.descent_ppm), strict=True))
+        for v in verdicts
+        if v.alignment_ppm
+    ]
+    behind = lagging([tuple(row[g] for row in rows) for g in kept], compared_by)
     left = {g for g, lags in zip(kept, behind, strict=True) if lags}
     return tuple(yes and g not in left for g, yes in enumerate(voted))
 
@@ -74,6 +78,20 @@ def next_model(
     return (base.astype(np.float64) + mean).astype(np.float32)
 
 
+def halfway(
+    base: NDArray[np.float32],
+    sums: Sequence[NDArray[np.int64]],
+    weights_ppm: Sequence[int],
+    steps: NDArray[np.float64] | float,
+) -> NDArray[np.float32]:
+    """The model between the base and what all these sums would make of it, float32 [D]; arguments as `next_model`.
+
+    Where a loss falls is looked at here: its gradient halfway tells best by how much the whole step lowers it.
+    """
+    middle: NDArray[np.float32] = (base + next_model(base, sums, weights_ppm, steps)) / np.float32(2)
+    return middle
+
+
 def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
     """Whether a candidate's held-out accuracy fell by no more than the plan's tolerance."""
     return score_ppm >= base_ppm - round(tolerance * PPM)
@@ -98,23 +116,33 @@ def too_long(
     return float(np.linalg.norm(values)) > clip_norm * sum(weights_ppm) / PPM + rounding
 
 
-def alignment(
+def without_own(
     own: NDArray[np.float32], total: NDArray[np.int64], steps: NDArray[np.float64] | float, own_weight_ppm: int
-) -> int:
-    """How far a sum points where a member's own update points: (1 + cosine) / 2 in parts per million.
+) -> NDArray[np.float64]:
+    """What the others sent of a sum, float64 [D].
 
     Args:
         own: The member's own clipped update, float32 [D].
         total: The opened sum, int64 [D].
         steps: Size of one step, scalar or float64 [D].
-        own_weight_ppm: The member's weight where its update is in the sum, whose part is taken out first; else 0.
+        own_weight_ppm: The member's weight where its update is in the sum, whose part is taken out; else 0.
+    """
+    others: NDArray[np.float64] = total.astype(np.float64) * steps - own.astype(np.float64) * (own_weight_ppm / PPM)
+    return others
+
+
+def alignment(mine: NDArray[np.float32], others: NDArray[np.float64]) -> int:
+    """How far the others' part of a sum points where something of a member's points: (1 + cosine) / 2 in parts per million.
+
+    Args:
+        mine: The member's own clipped update, or the way in which its own loss falls, float32 [D].
+        others: `without_own` of the sum, float64 [D].
 
     Returns:
-        A multiple of `ALIGNMENT_STEP`, so that a verdict tells little of the update behind it; a right angle where there
+        A multiple of `ALIGNMENT_STEP`, so that a verdict tells little of what is behind it; a right angle where there
         is nothing to compare.
     """
-    mine = own.astype(np.float64)
-    others = total.astype(np.float64) * steps - mine * (own_weight_ppm / PPM)
-    length = float(np.linalg.norm(mine)) * float(np.linalg.norm(others))
-    cosine = float(mine @ others) / length if length > 0 else 0.0
+    exact = mine.astype(np.float64)
+    length = float(np.linalg.norm(exact)) * float(np.linalg.norm(others))
+    cosine = float(exact @ others) / length if length > 0 else 0.0
     return round((1 + min(1.0, max(-1.0, cosine))) / 2 * PPM / ALIGNMENT_STEP) * ALIGNMENT_STEP

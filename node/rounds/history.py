@@ -110,13 +110,12 @@ def result_of(predicate: Predicate, bodies: Mapping[bytes, Body], seats: Mapping
         counted.append(body)
         if body.alignment_ppm:
             stating.append(_seat(predicate.round, bytes.fromhex(verdict.issuer.removeprefix("0x")), seats))
-    return RoundResult(
-        tuple(
-            group_result(listed_seats(by_position, group.updates), group.accepted, number, counted)
-            for number, group in enumerate(predicate.groups)
-        ),
-        tuple(stating),
+    groups = tuple(
+        group_result(listed_seats(by_position, group.updates), group.accepted, number, counted)
+        for number, group in enumerate(predicate.groups)
     )
+    summed = {seat for group in groups for seat in group.members}
+    return RoundResult(groups, tuple(stating), tuple(sorted(set(by_position) - summed)))
 
 
 def _seat(number: int, issuer: bytes, seats: Mapping[bytes, int]) -> int:
@@ -133,4 +132,5 @@ def group_result(members: tuple[int, ...], accepted: bool, number: int, verdicts
         broken=2 * sum(body.scores_ppm[number] == 0 for body in verdicts) > len(verdicts),
         gains_ppm=tuple(body.scores_ppm[number] - body.base_ppm for body in verdicts),
         alignments_ppm=tuple(body.alignment_ppm[number] for body in verdicts if body.alignment_ppm),
+        descents_ppm=tuple(body.descent_ppm[number] for body in verdicts if body.descent_ppm),
     )

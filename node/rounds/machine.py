@@ -157,7 +157,8 @@ def _taken(state: RoundState, tx: Transaction) -> dict[str, Any]:
         ):
             taken["shares"] = (*state.shares, ev.Share(tx.id, issuer, body.proposal, tx.payload))
         case VerdictBody() as body if not (again and _known(state.verdicts, tx.id)):
-            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept, body.alignment_ppm)
+            pointing = (body.alignment_ppm, body.descent_ppm)
+            verdict = ev.Verdict(tx.id, issuer, body.proposal, body.accept, *pointing)
             taken["verdicts"] = (*state.verdicts, verdict)
             if issuer == state.members.me:
                 taken["judged"] = (*state.judged, verdict)

@@ -105,6 +105,9 @@ class Learner(Protocol):
     def score(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics:
         """Measure on this hospital's held-out images."""
 
+    def descent(self, plan: Plan, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where the loss of all images falls that this hospital trains on or holds out, float32 [D], seen from `vector`."""
+
     def report(self, plan: Plan, vector: NDArray[np.float32]) -> Metrics | None:
         """Measure on the test images, where this hospital was given some."""
 

@@ -1,11 +1,12 @@
 """What a round's verdicts state of its sums, read together: fewer than a third of liars move little, and frame nobody.
 
-A verdict that states alignments is a row: of each opened sum, how far it points where its issuer's own update points. Three
-things follow from the rows, all in whole numbers, so that everybody who holds the same verdicts derives the same:
+A verdict that states where the sums point is two rows: of each opened sum, how far it points where its issuer's own update
+points (alignment), and how far where the loss of its issuer's own images falls (descent). Three things follow from the
+rows, all in whole numbers, so that everybody who holds the same verdicts derives the same:
 
-    levels    how far each sum points where members' updates point, and how sure that is
-    lagging   sums that point there clearly less than the best one of the round does
-    opposing  members whose own rows say that their updates point against the others'
+    levels    how far each sum points where the members' rows say, and how sure that is
+    lagging   sums that point there clearly less than the best one of the round does, by both rows together
+    opposing  members whose own alignments say that their updates point against the others'
 
 What a member states of its own update counts through `opposing` against itself alone.
 """
@@ -33,7 +34,7 @@ MOST_FOR: Final = 500
 """Most that it says for the member: who lies now and then is not cleared by being honest in between."""
 
 
-def alignments(stated_ppm: Sequence[int]) -> tuple[int, ...]:
+def cosines(stated_ppm: Sequence[int]) -> tuple[int, ...]:
     """Cosines in parts per million of what verdicts state as (1 + cosine) / 2."""
     return tuple(2 * value - PPM for value in stated_ppm)
 
@@ -84,10 +85,11 @@ def noise(stated: Sequence[Sequence[int]]) -> int:
 
 
 def lagging(stated: Sequence[Sequence[int]], least: int) -> tuple[bool, ...]:
-    """Which sums point less than half as far where the members' updates point as the best one, and clearly so.
+    """Which sums point less than half as far as the best one, and clearly so.
 
     Args:
-        stated: Per sum, the cosines that verdicts state, in parts per million, in one order of verdicts.
+        stated: Per sum, the cosines of alignment and descent that verdicts state, added, in parts per million, in one
+            order of verdicts.
         least: So many verdicts must state them; of fewer, liars could be the half.
     """
     kept = credible(stated)

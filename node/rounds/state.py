@@ -155,6 +155,8 @@ class Scores:
     samples: int
     alignment_ppm: tuple[int, ...] = ()
     """How far each sum points where this hospital's own update points; empty where it is not stated."""
+    descent_ppm: tuple[int, ...] = ()
+    """How far each points where the loss of this hospital's images falls; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Verdict:
     proposal: bytes
     accept: tuple[bool, ...]
     alignment_ppm: tuple[int, ...] = ()
+    descent_ppm: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Who is to blame for bad sums, though nobody ever sees a single update: group tests decoded over rounds.
 
 Every round draws other groups, and of each group's opened sum a round leaves results in the ledger: how far it points where
-the members' own updates point (`alignment_ppm` of the verdicts), and whether the verdicts refused it. An *explanation* is a
-set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
+the members' own updates point and where the losses of their images fall (`alignment_ppm` and `descent_ppm` of the verdicts),
+and whether the verdicts refused it. An *explanation* is a set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
 a member is how much better the best explanation with it fits than the best without it, in thousandths of a nat of log-likelihood:
 
     cost(A)  = PRIOR · |A|  +  Σ rounds, weighted by age  ( misfit(A, round) + price of broken and refused groups without a member of A )
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from node.rounds.readings import UNIT, alignments, credible, noise, opposing, trimmed_mean
+from node.rounds.readings import UNIT, cosines, credible, noise, opposing, trimmed_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,12 +50,16 @@ CAP: Final = 8_000
 """Largest misfit of one round: a single odd one decides nothing."""
 FLOOR: Final = 2_000
 """A member whose suspicion reaches this is left out of the sums: odds of seven to one."""
+STAY: Final = 0
+"""Who was left out in the round before is so again unless its suspicion is below this: even odds."""
 HALF_LIFE: Final = 16
 """Evidence counts half after so many finalised rounds: who is left out comes back in time, on probation."""
 WINDOW: Final = 64
 """Finalised rounds that are looked at; what is older counts less than a sixteenth."""
 LEAST_SPREAD: Final = 50
 """Least s, in ten-thousandths, however well the verdicts agree."""
+LEAST_DESCENT: Final = 200
+"""Likewise of how far sums point where losses fall, in which honest hospitals differ more."""
 DIFFERENCE: Final = 3
 """Honest groups' levels differ by one such part of the best one's, because hospitals do."""
 MOST_OWN: Final = 8_000
@@ -83,6 +87,8 @@ class GroupResult:
     """By how much its score exceeds the base's, in the order of the verdicts' ids; negative where it falls short."""
     alignments_ppm: tuple[int, ...]
     """What the verdicts state that state it, in the same order; 500,000 is a right angle."""
+    descents_ppm: tuple[int, ...] = ()
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class RoundResult:
     groups: tuple[GroupResult, ...]
     issuers: tuple[int, ...] = ()
     """Seats of the members whose verdicts state alignments, in the order of the verdicts' ids."""
+    spared: tuple[int, ...] = ()
+    """Seats whose updates were listed and in no sum, ascending."""
 
 
 def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[int, int]:
@@ -111,8 +119,8 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
         weight = 1024 >> (age // HALF_LIFE)
         counts = np.stack([sets[:, [place[seat] for seat in group.members]].sum(axis=1) for group in result.groups])
         costs = costs + weight * _unexplained(result, counts) // 1024
-        for number, (channel, pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
-            seen[number] = seen[number] + weight * _misfit(channel, result, counts, pull) // 1024
+        for number, ((channel, least), pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
+            seen[number] = seen[number] + weight * _misfit(channel, least, result, counts, pull) // 1024
     for first in range(0, len(seen), len(_PULLS)):
         costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
     for seat, said in own_evidence(recent).items():
@@ -149,12 +157,15 @@ def excluded(
         min_group: So many must stay.
 
     Returns:
-        Members at or above `FLOOR`, the most suspect first and the lower seat of equals, fewer than a third of all
-        members, and none that would leave fewer than `min_group` updates.
+        Members at or above `FLOOR`, or at or above `STAY` who were in no sum of the newest round, the most suspect first
+        and the lower seat of equals, fewer than a third of all members, and none that would leave fewer than `min_group`
+        updates. Evidence is scarce, and would have to be gathered again from sums that hold the attacker.
     """
-    blame = suspicion(history, members) if history else {}
+    if not history:
+        return frozenset()
+    blame, before = suspicion(history, members), set(history[-1].spared)
     order = sorted((-blame.get(seat, 0), seat) for seat in listed)
-    suspects = [seat for negated, seat in order if -negated >= FLOOR]
+    suspects = [seat for negated, seat in order if -negated >= (STAY if seat in before else FLOOR)]
     most = min((len(members) - 1) // 3, max(0, len(listed) - min_group))
     return frozenset(suspects[:most])
 
@@ -196,19 +207,27 @@ def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _aligned(group: GroupResult) -> tuple[int, ...]:
-    return alignments(group.alignments_ppm)
+    return cosines(group.alignments_ppm)
+
+
+def _descending(group: GroupResult) -> tuple[int, ...]:
+    return cosines(group.descents_ppm)
 
 
 def _gained(group: GroupResult) -> tuple[int, ...]:
     return group.gains_ppm
 
 
-_CHANNELS: Final = (_aligned, _gained)
-"""What verdicts state of a sum that attackers pull down."""
+_CHANNELS: Final = ((_aligned, LEAST_SPREAD), (_descending, LEAST_DESCENT), (_gained, LEAST_SPREAD))
+"""What verdicts state of a sum that attackers pull down, and the least s of each."""
 
 
 def _misfit(
-    channel: Callable[[GroupResult], tuple[int, ...]], result: RoundResult, counts: NDArray[np.int64], pull: int
+    channel: Callable[[GroupResult], tuple[int, ...]],
+    least: int,
+    result: RoundResult,
+    counts: NDArray[np.int64],
+    pull: int,
 ) -> NDArray[np.int64]:
     """What one round adds to the cost of each explanation by one channel; `counts` is `[groups, sets]`.
 
@@ -225,14 +244,14 @@ def _misfit(
     along = np.maximum((f * y).sum(axis=0), 0)
     fitted = along * along // np.maximum((f * f).sum(axis=0), 1)
     rest = (y * y).sum(axis=0) - fitted
-    cost: NDArray[np.int64] = np.minimum(1000 * rest // (2 * variance(stated, int(y.max()))), CAP)
+    cost: NDArray[np.int64] = np.minimum(1000 * rest // (2 * variance(stated, int(y.max()), least)), CAP)
     return cost
 
 
-def variance(stated: Sequence[Sequence[int]], best: int) -> int:
+def variance(stated: Sequence[Sequence[int]], best: int, least: int) -> int:
     """s², in ten-thousandths squared: of the verdicts' noise, and of honest hospitals that differ, the more the higher the best level."""
     chance, honest = noise(stated), max(0, best) // DIFFERENCE
-    return LEAST_SPREAD * LEAST_SPREAD + chance * chance + honest * honest
+    return least * least + chance * chance + honest * honest
 
 
 def _ratio(costs: NDArray[np.int64], inside: NDArray[np.bool_]) -> int:

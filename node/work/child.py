@@ -28,6 +28,8 @@ from node.work.channel import Channel
 from node.work.messages import (
     Ask,
     Cancel,
+    Descend,
+    Descended,
     Failed,
     Measure,
     Measured,
@@ -74,7 +76,7 @@ class Child:
 
         self._channel = channel
         self._learning = Learning(setup)
-        self._answering = Answering(self._learning)
+        self._answering = Answering(self._learning, setup.lungs)
         self._asked: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._told = 0.0
@@ -116,6 +118,9 @@ class Child:
             case Measure():
                 plan = Plan.from_bytes(message.plan.encode())
                 return Measured(metrics=self._learning.measure(plan, message.part, message.vector))
+            case Descend():
+                plan = Plan.from_bytes(message.plan.encode())
+                return Descended(vector=self._learning.descent(plan, message.vector))
             case Ask():
                 return self._answering.answer(message) or Failed(error=faults.NO_MODEL, message="")
             case _:

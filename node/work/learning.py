@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node.errors import BadConfig
-from node.images.dataset import load_saved
+from node.images.dataset import concatenate, load_saved, resize
 from node.images.errors import UnreadableData
+from node.learning.descent import descent
 from node.learning.metrics import evaluate
 from node.learning.precision import choose_device
 from node.learning.settings import TrainingSettings
@@ -110,6 +111,15 @@ class Learning:
         """
         return evaluate(vector, self.images(part, plan.classes), settings_of(plan), self.device)
 
+    def descent(self, plan: Plan, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where the loss of the `train` and `validation` images together falls, seen from a model ``[D]``.
+
+        Raises:
+            BadConfig, LearningError, DataError: As `train`.
+        """
+        parts = [self.images(part, plan.classes) for part in ("train", "validation")]
+        return descent(vector, _one(parts, plan.image_size), settings_of(plan), self.device)
+
     def images(self, part: str, classes: tuple[str, ...]) -> Dataset:
         """The images of one part: `train`, `validation` or `test`.
 
@@ -138,3 +148,8 @@ class Learning:
         if held is None or held[0] != version:
             held = self._held[part] = (version, load_saved(path))
         return held[1]
+
+
+def _one(parts: list[Dataset], size: int) -> Dataset:
+    """Several sets' images as one set, at one size."""
+    return concatenate([resize(part, size) for part in parts], "its own images")

@@ -1,7 +1,7 @@
 """What a daemon and its worker process say to each other: frozen records, checked field by field on arrival.
 
-daemon → process    Setup once; Train, Measure, Ask one at a time; Cancel at any time
-process → daemon    Ready once; Told, Saved and Said on the way; Trained, Measured, Answered or Failed at the end
+daemon → process    Setup once; Train, Measure, Descend, Ask one at a time; Cancel at any time
+process → daemon    Ready once; Told, Saved and Said on the way; Trained, Measured, Descended, Answered or Failed at the end
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Setup(Message):
     validation: str = ""
     test: str = ""
     """Empty where there are none."""
+    lungs: str = ""
+    """Path of the lung network's file, absolute; empty where there is none."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     threads: int = Field(default=1, ge=1, le=256)
     nice: int = Field(default=0, ge=0, le=19)
@@ -138,6 +140,19 @@ class Measured(Message):
     metrics: Metrics
 
 
+class Descend(Message):
+    """Ask where the loss of the hospital's images falls."""
+
+    plan: str
+    vector: Vector
+
+
+class Descended(Message):
+    """What `Descend` gave: one number a parameter."""
+
+    vector: Vector
+
+
 class Ask(Message):
     """Ask a model about one image file."""
 
@@ -146,6 +161,8 @@ class Ask(Message):
     architecture: str
     classes: tuple[str, ...] = Field(strict=False)
     image_size: int
+    crop_lungs: str
+    """Name of the lung network by which slices are cropped; empty: they are as they are."""
     window: str
     """As `node.images.windows.parse_window` reads it; empty: the file's kind decides."""
     target: int | None
@@ -165,6 +182,8 @@ class Answered(Message):
 
     slices: tuple[tuple[float, ...], ...]
     """Probabilities of each slice's classes."""
+    cropped: tuple[bool, ...]
+    """Whether each slice was cropped to the lungs."""
     targets: tuple[int, ...]
     """Class whose saliency was drawn, by slice."""
     thresholds: tuple[float, ...] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from node.attacks.poison import PPM, poisoned_images, poisoned_update, told_alignments, told_scores, with_patch
+from node.attacks.poison import PPM, poisoned_images, poisoned_update, told_pointing, told_scores, with_patch
 from node.attacks.spec import parse_attack
 from node.images.phantom import generate
 
@@ -50,7 +50,12 @@ def test_verdicts():
     assert told_scores(parse_attack("sign-flip@1", 4), *honest, groups) == honest
     assert told_scores(parse_attack("inflated-score@1", 4), *honest, groups) == (0, (PPM, PPM))
     assert told_scores(parse_attack("colluding@3", 4), *honest, groups) == (PPM // 2, (0, PPM))
-    assert told_alignments(parse_attack("sign-flip@1", 4), (1, 2), groups) == (1, 2)
-    assert told_alignments(parse_attack("colluding@3", 4), (1, 2), groups) == (0, PPM)
-    assert told_alignments(parse_attack("inflated-score@1", 4), (1, 2), groups) == (PPM, PPM)
-    assert told_alignments(parse_attack("covert@1", 4), (1, 2), groups) == (PPM - 1, PPM - 2)
+    seen = ((1, 2), (3, 4))
+    for kind, told in {
+        "sign-flip@1": seen,
+        "colluding@3": ((0, PPM), (0, PPM)),
+        "inflated-score@1": ((PPM, PPM), (PPM, PPM)),
+        "covert@1": ((PPM - 1, PPM - 2), (3, 4)),
+    }.items():
+        assert told_pointing(parse_attack(kind, 4), *seen, groups) == told
+        assert told_pointing(parse_attack(kind, 4), (), (), groups) == ((), ()), "nothing where it is not asked for"

@@ -19,8 +19,9 @@ def by_hand(transaction: Transaction) -> bytes:
     body = {field.name: getattr(transaction.body, field.name) for field in fields(transaction.body)}
     if "sums" in body:
         body["sums"] = [plain_cbor.Cid(bytes(CID.decode(cid))) for cid in body["sums"]]
-    if body.get("alignment_ppm") == ():
-        del body["alignment_ppm"]  # a verdict that states none has the bytes it always had
+    for name in ("alignment_ppm", "descent_ppm"):
+        if body.get(name) == ():
+            del body[name]  # a verdict that states none has the bytes it always had
     nonce = {} if transaction.nonce is None else {"nonce": transaction.nonce}
     payload = None if transaction.payload is None else plain_cbor.Cid(bytes(CID.decode(transaction.payload)))
     return plain_cbor.encode(

@@ -83,8 +83,9 @@ def verdicts(draw) -> VerdictBody:
     size = draw(st.integers(1, 8))
     scores = draw(st.tuples(*[ppm()] * size))
     votes = draw(st.tuples(*[st.booleans()] * size))
-    alignment = draw(st.one_of(st.just(()), st.tuples(*[ppm()] * size)))
-    return VerdictBody(draw(digests()), scores, draw(ppm()), votes, draw(st.integers(1, 2**32 - 1)), alignment)
+    rows = st.tuples(*[ppm()] * size)
+    pointing = draw(st.one_of(st.just(((), ())), st.tuples(rows, rows)))
+    return VerdictBody(draw(digests()), scores, draw(ppm()), votes, draw(st.integers(1, 2**32 - 1)), *pointing)
 
 
 BODY_STRATEGY = st.one_of(
@@ -144,8 +145,9 @@ def plain(value: object) -> object:
 def independent_map(transaction: Transaction) -> dict[str, object]:
     """The transaction built from its attributes alone, with multiformats' CIDs."""
     body = {field.name: plain(getattr(transaction.body, field.name)) for field in fields(transaction.body)}
-    if body.get("alignment_ppm") == []:
-        del body["alignment_ppm"]  # nothing stated is left out
+    for name in ("alignment_ppm", "descent_ppm"):
+        if body.get(name) == []:
+            del body[name]  # nothing stated is left out
     if "sums" in body:
         body["sums"] = [CID.decode(cid) for cid in body["sums"]]
     return {
@@ -185,24 +187,24 @@ def test_an_independent_implementation_agrees(name):
     assert bytes.fromhex(recovered[2:]) == bytes.fromhex(vector["issuer"])
 
 
-def test_an_alignment_is_left_out_of_the_bytes_where_none_is_stated():
+def test_where_sums_point_is_left_out_of_the_bytes_where_it_is_not_stated():
     """So that verdicts of rounds that do not ask for it keep the form they always had."""
     plain_verdict = sample_body(Kind.VERDICT)
-    stated = replace(plain_verdict, alignment_ppm=(500_000, 620_000))
-    assert "alignment_ppm" not in plain_verdict.to_map()
-    assert (
-        VerdictBody.from_map(
-            {**stated.to_map(), **{n: list(stated.to_map()[n]) for n in ("scores_ppm", "accept", "alignment_ppm")}}
-        )
-        == stated
-    )
+    stated = replace(plain_verdict, alignment_ppm=(500_000, 620_000), descent_ppm=(510_000, 490_000))
+    assert not {"alignment_ppm", "descent_ppm"} & set(plain_verdict.to_map())
+    names = ("scores_ppm", "accept", "alignment_ppm", "descent_ppm")
+    content = {**stated.to_map(), **{name: list(stated.to_map()[name]) for name in names}}
+    assert VerdictBody.from_map(content) == stated
     lists = {name: list(plain_verdict.to_map()[name]) for name in ("scores_ppm", "accept")}
     assert VerdictBody.from_map({**plain_verdict.to_map(), **lists}) == plain_verdict
-    with pytest.raises(MalformedTransaction, match="empty"):
-        VerdictBody.from_map({**plain_verdict.to_map(), **lists, "alignment_ppm": []})
-    for wrong in ((500_000,), (500_000, 1_000_001), (500_000, -1)):
-        with pytest.raises(MalformedTransaction, match="alignment_ppm"):
-            replace(plain_verdict, alignment_ppm=wrong)
+    for name in ("alignment_ppm", "descent_ppm"):
+        with pytest.raises(MalformedTransaction, match=f"{name}: empty"):
+            VerdictBody.from_map({**content, name: []})
+        with pytest.raises(MalformedTransaction, match="or neither"):
+            VerdictBody.from_map({key: value for key, value in content.items() if key != name})
+        for wrong in ((500_000,), (500_000, 1_000_001), (500_000, -1)):
+            with pytest.raises(MalformedTransaction, match=name):
+                replace(stated, **{name: wrong})
 
 
 # -- signatures ------------------------------------------------------------------------------------------------------

@@ -29,8 +29,10 @@ from dag.store.sqlite import Store
 from dag.sync import Check, Effect, Send, Spread, SyncConfig, SyncMachine, Verdict
 from dag.transaction import Transaction, address_of
 from node.errors import MedweaveError
+from node.images.dataset import concatenate
 from node.images.partition import partition, split_validation
 from node.images.phantom import generate
+from node.learning.descent import descent
 from node.learning.metrics import evaluate
 from node.learning.parameters import model_hash
 from node.learning.training import train
@@ -108,6 +110,9 @@ class SimLearner:
 
     def score(self, plan, vector):
         return evaluate(vector, self.held_out, settings_of(plan))
+
+    def descent(self, plan, vector):
+        return descent(vector, concatenate([self.train_set, self.held_out], "its own"), settings_of(plan))
 
     def report(self, plan, vector):
         return None

@@ -152,7 +152,9 @@ def test_leaving_verdicts_out_down_to_a_quorum_is_the_writers_choice(ports, stat
 
 def test_a_sum_that_lags_stays_out_where_the_plan_says_so(ports, state, proposal, caplog):
     """Every vote accepts both sums; what the verdicts state of them tells them apart."""
-    told = tuple(replace(verdict, alignment_ppm=(560_000, 510_000)) for verdict in state.verdicts)
+    told = tuple(
+        replace(verdict, alignment_ppm=(560_000, 510_000), descent_ppm=(550_000, 515_000)) for verdict in state.verdicts
+    )
     state = replace(state, verdicts=told)
     asked = replace(state, plan=state.plan.model_copy(update={"defence": "suspicion"}))
     shares, ids = state.shares_for(proposal), tuple(verdict.id for verdict in told)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from node.learning.training import clip_l2
-from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, next_model, too_long
+from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, halfway, next_model, too_long, without_own
 from node.rounds.state import Verdict
 
 VOTES = st.integers(1, 6).flatmap(
@@ -41,9 +41,9 @@ def test_fewer_than_a_third_decide_nothing(members):
 
 
 def stating(rows, refused=()) -> list[Verdict]:
-    """Verdicts that state alignments; all of them refuse the groups in `refused`."""
+    """Verdicts that state where sums point, the same of both; all of them refuse the groups in `refused`."""
     votes = [tuple(g not in refused for g in range(len(rows[0]))) for _ in rows]
-    return [Verdict(bytes([k]) * 32, k, bytes(32), votes[k], tuple(row)) for k, row in enumerate(rows)]
+    return [Verdict(bytes([k]) * 32, k, bytes(32), votes[k], tuple(row), tuple(row)) for k, row in enumerate(rows)]
 
 
 ROWS = [(560_000 + 1000 * k, 520_000 - 1000 * k, 550_000) for k in range(7)]
@@ -56,8 +56,21 @@ def test_a_sum_that_lags_is_left_out_where_the_plan_compares_sums():
     assert accepted_groups(stating(ROWS), 3, 8) == (True, True, True), "fewer state them than a quorum"
 
 
+def test_a_sum_lags_by_alignment_and_descent_together():
+    """Neither alone says enough against the second sum, both do; and one that says the contrary saves it."""
+    less, fine = (540_000, 525_000), (540_000, 540_000)
+    for aligned, falling, kept in (
+        (less, fine, True),
+        (fine, less, True),
+        (less, (540_000, 510_000), False),
+        (less, (540_000, 560_000), True),
+    ):
+        votes = [Verdict(bytes([k]) * 32, k, bytes(32), (True, True), aligned, falling) for k in range(7)]
+        assert accepted_groups(votes, 2, 7) == (True, kept)
+
+
 def test_a_little_less_than_the_best_is_chance():
-    assert accepted_groups(stating([(504_000, 500_000)] * 7), 2, 7) == (True, True)
+    assert accepted_groups(stating([(502_000, 500_000)] * 7), 2, 7) == (True, True)
     assert accepted_groups(stating([(560_000, 540_000)] * 7), 2, 7) == (True, True)
     assert accepted_groups(stating([(490_000, 489_000)] * 7), 2, 7) == (True, True), "nobody points along: nobody lags"
 
@@ -164,11 +177,19 @@ def test_alignment_is_of_what_others_sent(own, weight):
     step = 1e-9
     alone = np.rint(own.astype(np.float64) * (weight / PPM) / step).astype(np.int64)
     other = np.arange(1, 9, dtype=np.int64) * 10**8
-    assert alignment(own, other, step, 0) == alignment(own, alone + other, step, weight)
+    parts = without_own(own, other, step, 0), without_own(own, alone + other, step, weight)
+    np.testing.assert_allclose(*parts, atol=step)
+    assert alignment(own, parts[0]) == alignment(own, parts[1])
 
 
 def test_alignment_by_hand():
     own = np.array([3, 4], np.float32)
     for total, expected in (((6, 8), PPM), ((-6, -8), 0), ((-4, 3), 500_000), ((0, 0), 500_000), ((4, 3), 980_000)):
-        assert alignment(own, np.array(total, np.int64), 1.0, 0) == expected
-    assert alignment(np.zeros(2, np.float32), np.array([1, 1]), 1.0, 0) == 500_000
+        assert alignment(own, np.array(total, np.float64)) == expected
+    assert alignment(np.zeros(2, np.float32), np.array([1.0, 1.0])) == 500_000
+
+
+def test_halfway_by_hand():
+    base, sums = np.array([1, -1], np.float32), [np.array([4, 0]), np.array([0, 8])]
+    np.testing.assert_array_equal(halfway(base, sums, [PPM, PPM], 0.5), np.array([1.5, 0], np.float32))
+    np.testing.assert_array_equal(halfway(base, [], [], 0.5), base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dag.bodies import VerdictBody
@@ -11,8 +12,9 @@ from node.errors import LyingPeer
 from node.rounds.history import Drawing, PastRound, drawing, result_of, results_of
 from node.rounds.segment import unpack_segment
 from node.rounds.statement import Statement
-from node.rounds.steps.judging import alignments, over_bound
-from node.rounds.steps.opening import open_sums
+from node.rounds.steps.judging import over_bound, pointing
+from node.rounds.steps.models import load_model
+from node.rounds.steps.opening import derive_vector, open_sums
 from node.rounds.suspicion import WINDOW, GroupResult, RoundResult
 from node.storage import raw_cid
 from tests.rounds.support import plan
@@ -52,7 +54,9 @@ def test_only_the_newest_rounds_are_read(past):
 def test_what_the_verdicts_say_is_what_counts(played, past):
     predicate, bodies = predicate_of(played, past), bodies_of(played, predicate_of(played, past))
     told = {
-        tx_id: replace(body, scores_ppm=(0, 700_000), base_ppm=600_000, alignment_ppm=(400_000, 510_000))
+        tx_id: replace(
+            body, scores_ppm=(0, 700_000), base_ppm=600_000, alignment_ppm=(400_000, 510_000), descent_ppm=(1, 2)
+        )
         if isinstance(body, VerdictBody)
         else body
         for tx_id, body in bodies.items()
@@ -62,6 +66,21 @@ def test_what_the_verdicts_say_is_what_counts(played, past):
     assert set(first.gains_ppm) == {-600_000}
     assert set(second.gains_ppm) == {100_000}
     assert set(first.alignments_ppm) == {400_000}
+    assert set(second.descents_ppm) == {2}
+
+
+def test_who_was_listed_and_not_summed_is_remembered(played, past):
+    predicate = predicate_of(played, past)
+    bodies = bodies_of(played, predicate)
+    assert result_of(predicate, bodies, past.seats).spared == ()
+    groups = (replace_group(predicate.groups[0]), *predicate.groups[1:])
+    left = predicate.updates[predicate.groups[0].updates[0]].issuer
+    found = result_of(predicate.model_copy(update={"groups": groups}), bodies, past.seats)
+    assert found.spared == (past.seats[bytes.fromhex(left[2:])],)
+
+
+def replace_group(group):
+    return group.model_copy(update={"updates": group.updates[1:]})
 
 
 def test_a_verdict_that_is_not_in_the_segment_is_missed(played, past):
@@ -102,15 +121,39 @@ def test_what_a_member_sees_in_sums(ports, state, proposal, node):
     assert over_bound(ports, state, asked, proposal, grown) == (False, True)
     assert over_bound(ports, state, state.plan, proposal, grown) == (False, False), "other plans do not ask"
     assert over_bound(ports, state, state.plan, proposal, sums) == (False, False)
-    assert alignments(ports, state, state.plan, proposal, sums) == ()
-    own = node.ports.own[state.facts.round]
-    told = alignments(replace(ports, own={state.facts.round: own}), state, asked, proposal, sums)
-    assert len(told) == 2
-    assert all(0 <= value <= 10**6 and value % 1000 == 0 for value in told)
-    turned = alignments(replace(ports, own={state.facts.round: -own}), state, asked, proposal, sums)
+    base, own = load_model(ports, state.facts.base), node.ports.own[state.facts.round]
+
+    def told(asked, own, broken=(False, False)):
+        kept = {} if own is None else {state.facts.round: own}
+        return pointing(replace(ports, own=kept), state, asked, proposal, sums, base, broken)
+
+    assert told(state.plan, own) == ((), ())
+    aligned, falling = told(asked, own)
+    assert len(aligned) == len(falling) == 2
+    assert all(0 <= value <= 10**6 and value % 1000 == 0 for value in aligned + falling)
+    turned, again = told(asked, -own)
     mine = next(k for k, g in enumerate(proposal.groups) if state.members.me not in members_of(state, proposal, g))
-    assert told[mine] + turned[mine] == 10**6, "of a sum that its own update is not in"
-    assert alignments(replace(ports, own={}), state, asked, proposal, sums) == (), "forgotten after a restart"
+    assert aligned[mine] + turned[mine] == 10**6, "of a sum that its own update is not in"
+    assert again[mine] == falling[mine] > 500_000, "its images' loss falls along the others' sum, whatever it sent"
+    assert told(asked, None) == ((), ()), "forgotten after a restart"
+
+
+def test_where_the_loss_falls_is_looked_at_halfway_to_what_sound_sums_make(ports, state, proposal, node):
+    sums, seen = open_sums(ports, state, proposal, state.shares_for(proposal)), []
+
+    class Looking:
+        def descent(self, _plan, vector):
+            seen.append(vector)
+            return vector
+
+    base = load_model(ports, state.facts.base)
+    asked = state.plan.model_copy(update={"defence": "suspicion"})
+    looking = replace(ports, learner=Looking(), own=dict(node.ports.own))
+    for broken in ((False, False), (False, True), (True, True)):
+        pointing(looking, state, asked, proposal, sums, base, broken)
+        kept = tuple(not long for long in broken)
+        whole = derive_vector(ports, state, proposal, sums, kept, base)
+        np.testing.assert_allclose(seen[-1], (base + whole) / 2, atol=1e-7)
 
 
 def members_of(state, proposal, group):

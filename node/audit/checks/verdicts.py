@@ -31,7 +31,7 @@ def check(dossier: Dossier, link: Link) -> tuple[VerdictBody, ...]:
         if issuer in issuers:
             link.falsified(f"verdict {verdict.id}", f"a second verdict of member {issuer} is counted")
         issuers.add(issuer)
-        votes.append(Verdict(tx_id, issuer, body.proposal, body.accept, body.alignment_ppm))
+        votes.append(Verdict(tx_id, issuer, body.proposal, body.accept, body.alignment_ppm, body.descent_ppm))
         bodies.append(body)
     if len(issuers) < dossier.here.quorum:
         link.falsified("verdicts", f"{len(issuers)} members' verdicts hold, a quorum is {dossier.here.quorum}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from node.rounds.decision import alignment, too_long
+from node.rounds.decision import alignment, halfway, too_long, without_own
 from node.sealing.quantising import plan_layout, step_sizes
 
 if TYPE_CHECKING:
@@ -42,20 +42,46 @@ def over_bound(
     return tuple(found)
 
 
-def alignments(
-    ports: Ports, state: RoundState, plan: Plan, proposal: Proposal, sums: tuple[NDArray[np.int64], ...]
-) -> tuple[int, ...]:
-    """How far each sum points where this hospital's own update points; empty where the plan does not ask or it has none."""
+def pointing(
+    ports: Ports,
+    state: RoundState,
+    plan: Plan,
+    proposal: Proposal,
+    sums: tuple[NDArray[np.int64], ...],
+    base: NDArray[np.float32],
+    broken: tuple[bool, ...],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How far each sum points where this hospital's own update points, and where the loss of its images falls.
+
+    Its own part is taken out of the sum that it is in.
+
+    Args:
+        ports: This node's.
+        state: The round's.
+        plan: The round's.
+        proposal: Whose sums were opened.
+        sums: Each int64 [D].
+        base: The model that was trained from, float32 [D].
+        broken: Which sums are too long, from `over_bound`.
+
+    Returns:
+        Alignments and descents, one a sum; both empty where the plan does not ask or this hospital has no update any more.
+    """
     own = ports.own.get(state.facts.round)
     if plan.defence == "votes" or own is None:
-        return ()
-    mine = next((update for update in state.updates if update.issuer == state.members.me), None)
+        return (), ()
+    weights = {update.id: update.weight_ppm for update in state.updates}
+    mine = next((update.id for update in state.updates if update.issuer == state.members.me), None)
     steps = _steps(ports, state, plan)
-    weights = []
-    for group in proposal.groups:
-        inside = mine is not None and mine.id in {proposal.updates[position] for position in group}
-        weights.append(mine.weight_ppm if mine is not None and inside else 0)
-    return tuple(alignment(own, total, steps, weight) for total, weight in zip(sums, weights, strict=True))
+    grouped = [[proposal.updates[position] for position in group] for group in proposal.groups]
+    whole = [number for number, long in enumerate(broken) if not long]
+    totals = [sum(weights[update] for update in grouped[number]) for number in whole]
+    falling = ports.learner.descent(plan, halfway(base, [sums[number] for number in whole], totals, steps))
+    others = [
+        without_own(own, total, steps, weights[mine] if mine is not None and mine in group else 0)
+        for total, group in zip(sums, grouped, strict=True)
+    ]
+    return tuple(alignment(own, each) for each in others), tuple(alignment(falling, each) for each in others)
 
 
 def _steps(ports: Ports, state: RoundState, plan: Plan) -> NDArray[np.float64]:

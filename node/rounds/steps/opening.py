@@ -18,7 +18,7 @@ from node.rounds import blame
 from node.rounds.decision import PPM, acceptable, next_model
 from node.rounds.records import ShareManifest, SumManifest
 from node.rounds.state import Scored, Scores
-from node.rounds.steps.judging import alignments, over_bound
+from node.rounds.steps.judging import over_bound, pointing
 from node.rounds.steps.models import load_model
 from node.sealing.openings import OpeningContext, open_sum, release_openings, verify_openings
 from node.sealing.quantising import plan_layout, step_sizes
@@ -120,8 +120,8 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     accept = tuple(acceptable(base_ppm, score, float(plan.tolerance)) for score in scores)
     ports.journal.note(state.facts.round, "score_seconds", time.monotonic() - started)
     ids = tuple(share.id for share in shares)
-    aligned = alignments(ports, state, plan, proposal, sums)
-    return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, aligned)),)
+    where = pointing(ports, state, plan, proposal, sums, base, broken)
+    return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, *where)),)
 
 
 def _opened_or_noted(
@@ -272,6 +272,7 @@ def post_verdict(ports: Ports, state: RoundState) -> tuple[Event, ...]:
         accept=scores.accept,
         samples=scores.samples,
         alignment_ppm=scores.alignment_ppm,
+        descent_ppm=scores.descent_ppm,
     )
     ports.ledger.post(Kind.VERDICT, body, epoch=state.facts.epoch, round_number=state.facts.round)
     return ()

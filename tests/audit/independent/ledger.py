@@ -15,7 +15,15 @@ BODIES = {
     "checkpoint": {"proposal", "model", "statement", "outcome_signature", "statement_signature", "root"},
 }
 FIELDS = {"format", "kind", "consortium", "epoch", "round", "sequence", "parents", "payload", "body", "signature"}
+POINTING = {"alignment_ppm", "descent_ppm"}
 AN_ID = b"\x01\x71\x12\x20"
+
+
+def _pointing_is_well_formed(kind, body):
+    """Both numbers of where sums point, as many as scores, in a verdict; or neither."""
+    stated = POINTING & set(body)
+    count = len(body["scores_ppm"]) if kind == "verdict" else 0
+    return not stated or (stated == POINTING and count > 0 and all(len(body[name]) == count for name in POINTING))
 
 
 class Transaction:
@@ -26,11 +34,8 @@ class Transaction:
         if (
             set(fields) - {"nonce"} != FIELDS
             or fields["format"] != 1
-            or set(fields["body"]) - {"alignment_ppm"} != BODIES.get(fields["kind"])
-            or (
-                "alignment_ppm" in fields["body"]
-                and not (fields["kind"] == "verdict" and fields["body"]["alignment_ppm"])
-            )
+            or set(fields["body"]) - POINTING != BODIES.get(fields["kind"])
+            or not _pointing_is_well_formed(fields["kind"], fields["body"])
         ):
             raise ValueError("a transaction of another form")
         self.raw, self.id = raw, sha256(raw)

@@ -7,19 +7,22 @@ from common import demand
 
 
 def drawing(past, members, listed, least, defence):
-    """(seats left out, whether a single group leaves out one more); `past`: (seats, accepted, {seat: verdict body}) a round."""
+    """(seats left out, whether a single group leaves out one more).
+
+    `past`: of each round (seats of each group, which were accepted, {seat: counted verdict's body}, seats listed and in none).
+    """
     if defence == "votes":
         return set(), False
     past = past[-64:]
     if not past:
         return set(), False
-    blame = _blame(past, members)
-    suspects = sorted((-blame[seat], seat) for seat in listed if blame[seat] >= 2000)
+    blame, before = _blame(past, members), past[-1][3]
+    suspects = sorted((-blame[seat], seat) for seat in listed if blame[seat] >= (0 if seat in before else 2000))
     most = min((len(members) - 1) // 3, max(0, len(listed) - least))
     out = {seat for _, seat in suspects[:most]}
     refused = (
         set(group)
-        for groups, accepted, _ in past[-16:]
+        for groups, accepted, _, _ in past[-16:]
         for group, kept in zip(groups, accepted, strict=True)
         if not kept
     )
@@ -27,7 +30,7 @@ def drawing(past, members, listed, least, defence):
 
 
 def _blame(past, members):
-    seats = sorted(set(members).union(*(group for groups, _, _ in past for group in groups)))
+    seats = sorted(set(members).union(*(group for groups, _, _, _ in past for group in groups)))
     own = _own(past)
     costs = {
         liars: _cost(past, liars) + sum(said for seat, said in own.items() if seat in seats and seat not in liars)
@@ -50,7 +53,7 @@ def _explanations(seats):
 
 def _cost(past, liars):
     total, seen = 2000 * len(liars), {}
-    for age, (groups, accepted, verdicts) in enumerate(reversed(past)):
+    for age, (groups, accepted, verdicts, _) in enumerate(reversed(past)):
         weight, bodies = 1024 >> age // 16, list(verdicts.values())
         hit = [len(liars & set(group)) for group in groups]
         broken = _broken(bodies, len(groups))
@@ -58,25 +61,21 @@ def _cost(past, liars):
         refused = 500 if len(whole) < 2 else 0
         price = [4000 if broken[k] else 0 if accepted[k] else refused for k in range(len(groups))]
         total += weight * sum(price[k] for k, count in enumerate(hit) if count == 0) // 1024
-        told = list(_told(verdicts, whole).values())
+        aligned, falling = (list(_told(verdicts, whole, name).values()) for name in ("alignment_ppm", "descent_ppm"))
         gained = [[body["scores_ppm"][k] - body["base_ppm"] for k in whole] for body in bodies]
-        for channel, rows in (("told", told), ("gained", gained)):
+        for channel, (rows, least) in enumerate(((aligned, 50), (falling, 200), (gained, 50))):
             for pull in (1, 2):
-                cost = weight * _misfit(rows, [groups[k] for k in whole], [hit[k] for k in whole], pull) // 1024
-                seen[channel, pull] = seen.get((channel, pull), 0) + cost
-    return total + sum(min(seen[channel, 1], seen[channel, 2]) for channel in ("told", "gained"))
+                cost = _misfit(rows, [groups[k] for k in whole], [hit[k] for k in whole], pull, least)
+                seen[channel, pull] = seen.get((channel, pull), 0) + weight * cost // 1024
+    return total + sum(min(seen[channel, 1], seen[channel, 2]) for channel in range(3))
 
 
 def _broken(bodies, groups):
     return [2 * sum(body["scores_ppm"][k] == 0 for body in bodies) > len(bodies) for k in range(groups)]
 
 
-def _told(verdicts, groups):
-    return {
-        seat: [2 * body["alignment_ppm"][k] - 10**6 for k in groups]
-        for seat, body in verdicts.items()
-        if "alignment_ppm" in body
-    }
+def _told(verdicts, groups, name):
+    return {seat: [2 * body[name][k] - 10**6 for k in groups] for seat, body in verdicts.items() if name in body}
 
 
 def _believed(rows):
@@ -96,7 +95,7 @@ def _levels(rows):
     return y
 
 
-def _misfit(rows, groups, hit, pull):
+def _misfit(rows, groups, hit, pull, least):
     if len(groups) < 2 or not rows:
         return 0
     rows = _believed(rows)
@@ -104,7 +103,7 @@ def _misfit(rows, groups, hit, pull):
     f = [(len(group) - pull * count) * 840 // len(group) for group, count in zip(groups, hit, strict=True)]
     along = max(0, sum(a * b for a, b in zip(f, y, strict=True)))
     rest = sum(a * a for a in y) - along * along // max(1, sum(a * a for a in f))
-    variance = 50**2 + _noise(rows) ** 2 + (max(0, *y) // 3) ** 2
+    variance = least**2 + _noise(rows) ** 2 + (max(0, *y) // 3) ** 2
     return min(8000, 1000 * rest // (2 * variance))
 
 
@@ -120,10 +119,10 @@ def _noise(rows):
 def _own(past):
     """What each member's own verdicts say against it."""
     found = {}
-    for groups, _, verdicts in past:
+    for groups, _, verdicts, _ in past:
         broken = _broken(list(verdicts.values()), len(groups))
         whole = [k for k in range(len(groups)) if not broken[k]]
-        for seat, said in _against(_told(verdicts, whole)).items():
+        for seat, said in _against(_told(verdicts, whole, "alignment_ppm")).items():
             before = found.get(seat, 0)
             found[seat] = min(8000, max(0, before - before // 16 + said))
     return found
@@ -146,8 +145,9 @@ def _against(told):
 
 
 def lagging(bodies, kept, quorum):
-    """Of the sums that the votes accept, those that point less than half as far along the members' updates as the best."""
-    rows = list(_told(dict(enumerate(bodies)), kept).values())
+    """Of the sums that the votes accept, those that point less than half as far as the best, by both numbers together."""
+    told = [list(_told(dict(enumerate(bodies)), kept, name).values()) for name in ("alignment_ppm", "descent_ppm")]
+    rows = [[a + b for a, b in zip(*both, strict=True)] for both in zip(*told, strict=True)]
     if len(kept) < 2 or len(rows) < quorum:
         return set()
     rows = _believed(rows)

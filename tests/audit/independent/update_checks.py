@@ -71,7 +71,7 @@ class Updates:
         return values
 
     def past(self):
-        """(seats of each group, which were accepted, {seat: counted verdict's body}) of the finalised rounds before, oldest first."""
+        """What `suspicion.drawing` takes of the finalised rounds before, oldest first."""
         found = []
         for number, row in sorted(self.chain.rounds.items()):
             if not row.final or number >= self.number:
@@ -84,7 +84,8 @@ class Updates:
             seats = [seat[bytes.fromhex(u["issuer"][2:])] for u in p["updates"]]
             groups = [{seats[at] for at in group["updates"]} for group in p["groups"]]
             counted = {seat[bytes.fromhex(v["issuer"][2:])]: bodies[bytes.fromhex(v["id"])] for v in p["verdicts"]}
-            found.append((groups, [group["accepted"] for group in p["groups"]], counted))
+            accepted = [group["accepted"] for group in p["groups"]]
+            found.append((groups, accepted, counted, set(seats).difference(*groups)))
         return found
 
     def chunks(self, tx, reveal):

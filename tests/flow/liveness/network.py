@@ -46,6 +46,9 @@ class DrawnLearner:
     def score(self, _plan: Any, _vector: Any) -> Any:
         return SimpleNamespace(accuracy=0.5, n=3)
 
+    def descent(self, _plan: Any, vector: Any) -> Any:
+        return np.zeros_like(vector)
+
     def report(self, _plan: Any, _vector: Any) -> None:
         return None
 
