@@ -1,7 +1,7 @@
 """Learning alone, together and in one place on the same patients, with and without sealing; Flower beside it if asked.
 
     python -m benchmarks.learning [--data F] [--hospitals 4] [--rounds 30] [--seeds 3] [--folds K] [--peer flower]
-                                  [--equal-steps] [--nudge] [--out DIR] [--keep DIR] [--json F]
+                                  [--by-clip] [--equal-steps] [--nudge] [--out DIR] [--keep DIR] [--json F]
 
 Every arm passes over its images equally often; --equal-steps adds one place that takes only as many steps of descent as
 each hospital does, so many times fewer passes as there are hospitals. Without --data, synthetic phantoms are drawn. Figures are those of the last
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from benchmarks import charts, harness
+from benchmarks.clips import by_clip, clips_in, clips_of
 from benchmarks.errors import NotMeasured
 from benchmarks.federation import (
     Clear,
@@ -174,8 +175,8 @@ def settings_of(options: argparse.Namespace, classes: int, seed: int) -> Trainin
     )
 
 
-def outcomes(found: Sequence[Job], runs: Sequence[Run]) -> list[Outcome]:
-    """Folds put together."""
+def outcomes(found: Sequence[Job], runs: Sequence[Run], clips: Mapping[str, str] | None = None) -> list[Outcome]:
+    """Folds put together; ``clips`` as `clips_in` gives them."""
     places: dict[tuple[str, int, int], list[int]] = {}
     for place, job in enumerate(found):
         places.setdefault((job.arm, job.seed, job.member), []).append(place)
@@ -189,6 +190,7 @@ def outcomes(found: Sequence[Job], runs: Sequence[Run]) -> list[Outcome]:
             sum(runs[place].clipped for place in here),
             thresholds_of(found[here[0]], runs[here[0]]),
             tuple(digest for place in here for digest in runs[place].digests),
+            np.concatenate([clips_of(found[place].split.test, clips) for place in here]) if clips else None,
         )
         for (arm, seed, member), here in places.items()
     ]
@@ -222,7 +224,21 @@ def rows(found: Sequence[Outcome]) -> list[Row]:
         by_class = {f"{word}_{k}": _interval(v) for word, values in shares.items() for k, v in enumerate(values)}
         chosen = "" if limits is None else ", called by thresholds chosen on validation images"
         lines.append(Row(f"each seed, by class{chosen}", name, by_class))
+        if each.clips is not None:
+            lines.append(_by_clip(each, each.clips, name))
     return lines
+
+
+def _by_clip(each: Outcome, clips: NDArray[np.str_], name: str) -> Row:
+    answers, labels, patients = by_clip(each.rounds[-1], each.labels, each.patients, clips)
+    measured = quality(answers, labels, patients, draws=DRAWS, seed=each.seed)
+    figures: dict[str, harness.Figure] = {
+        "clips": len(labels),
+        "AUC": _interval(measured.auc),
+        "accuracy": _interval(measured.accuracy),
+        "macro_F1": _interval(measured.macro_f1),
+    }
+    return Row("each seed, by clip: the mean of its frames' answers", name, figures)
 
 
 def _summary(arm: str, found: Sequence[Outcome]) -> Row:
@@ -286,7 +302,8 @@ def benchmark(options: argparse.Namespace) -> Result:
     try:
         train_set, test, name = images(options)
         listed = jobs(options, train_set, test)
-        found = outcomes(listed, side_by_side(listed, options.jobs, options.keep))
+        clips = clips_in(options.data) if options.by_clip else None
+        found = outcomes(listed, side_by_side(listed, options.jobs, options.keep), clips)
     except (DataError, LearningError) as error:
         raise NotMeasured(str(error)) from None
     draw(found, options.out, name)
@@ -340,6 +357,9 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--proximal", type=float, default=0.0, help="FedProx mu; default %(default)s")
     found.add_argument(
+        "--by-clip", action="store_true", help="also figures by clip, of an archive that has the array `videos`"
+    )
+    found.add_argument(
         "--crop-lungs",
         action="store_true",
         help="first cut images to the lungs, found by a network that learnt phantoms",
@@ -376,6 +396,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.validation and options.folds > 1:
         parser().error("thresholds are of one split: give --validation or --folds, not both")
+    if options.by_clip and (options.data is None or options.data.suffix != ".npz" or options.crop_lungs):
+        parser().error("--by-clip knows frames by their pixels: give an npz archive as --data, and no --crop-lungs")
     if options.equal_steps and options.epochs % options.hospitals:
         parser().error("--equal-steps shares a round's epochs out: give --epochs a multiple of --hospitals")
     options.seeds = max(options.seeds, options.repeats)

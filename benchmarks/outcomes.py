@@ -52,6 +52,8 @@ class Outcome:
     """Youden's on validation images, ``[J]``, where some were held out."""
     digests: tuple[str, ...] = ()
     """SHA-256 of the model after each round of each fold; of hospitals that learn together only."""
+    clips: NDArray[np.str_] | None = None
+    """The clip each test image is a frame of, where that was asked for."""
 
     def auc(self, number: int = -1) -> float:
         """Area under the ROC curve after a round, by default the last."""

@@ -284,9 +284,11 @@ def test_flower_is_put_beside_ours_round_by_round():
 def test_folds_are_put_together_before_they_are_scored(split):
     options = Namespace(first_seed=3, seeds=1, folds=3, sealed=False, peer=None, model="cnn", image_size=32, epochs=1, batch_size=8,
                         learning_rate=1e-3, proximal=0.0, schedule_over="plan", label_smoothing=0.0, validation=0.0, hospitals=2,
-                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False, nudge=False, one_place_only=False)  # fmt: skip
+                        partition="iid", rounds=1, threads=1, flower_python="", precision="auto", equal_steps=False, nudge=False, one_place_only=False,
+                        views="ultrasound", class_weights="patients")  # fmt: skip
     listed = learning.jobs(options, split.whole, split.test)
     assert len(listed) == 3 * 4
+    assert {(job.settings.views, job.settings.class_weights) for job in listed} == {("ultrasound", "patients")}
     runs = [
         Run((np.full((len(job.split.test), 2), 0.5, np.float32),), np.zeros(1, np.float32), (1.0,)) for job in listed
     ]
