@@ -60,6 +60,10 @@ class Data(_Section):
     train: str = Field(default="data/train.npz", description="Images trained on.")
     validation: str = Field(default="data/validation.npz", description="Held-out images; verdicts are scored on them.")
     test: str = Field(default="", description="Optional images on which every finalised model is reported.")
+    lungs: str = Field(
+        default="",
+        description="File of the plan's lung network (`medweave lungs`): images that models are asked about are cropped by it.",
+    )
     register_card: bool = Field(
         default=True,
         description="Put the digest of the training images' data card on chain, at the start and whenever they changed.",

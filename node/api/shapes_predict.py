@@ -44,6 +44,7 @@ class SliceAnswer(BaseModel):
     probabilities: tuple[float, ...] = Field(description="By class, in the order of `classes`.")
     likeliest: int = Field(alias="class", description="Index of the likeliest class.")
     label: str = Field(description="Its name.")
+    cropped: bool = Field(description="Whether it was cropped to the lungs, as the plan says; false: none were found.")
     above: tuple[bool, ...] | None = Field(description="Whether each class reaches its threshold, where there are any.")
     saliency: Looked | None = Field(description="Where the model looked; the first 8 slices, if asked for.")
 
@@ -115,6 +116,7 @@ def _slices(question: Question, answer: Answered) -> list[dict[str, object]]:
                 "probabilities": row,
                 "class": best,
                 "label": question.classes[best],
+                "cropped": answer.cropped[number],
                 "above": above,
                 "saliency": looked,
             }

@@ -23,7 +23,7 @@ from node.home import Home, unlock_identity, write_private
 from node.membership.fingerprint import consortium_fingerprint
 from node.membership.funds import FOUNDING_GAS, ether
 from node.planning.choice import fewest_members
-from node.planning.first import classes_of, first_plan
+from node.planning.first import first_plan, images_of
 from node.planning.text import plan_toml
 from node.rounds.plan import Plan
 
@@ -172,6 +172,7 @@ def _write_plan(place: Home) -> Path | None:
         return path
     if not train.exists():
         return None
-    plan = first_plan(classes_of(train), min_group=config.rounds.min_group)
+    images = images_of(train)
+    plan = first_plan(images.classes, crop_lungs=images.cropped, min_group=config.rounds.min_group)
     path.write_text(plan_toml(plan), encoding="utf-8")
     return path

@@ -31,7 +31,7 @@ from node.membership.invitation import Host
 from node.membership.request import read_request, write_request
 from node.membership.stranger import stranger_dialer
 from node.planning.choice import refusals
-from node.planning.first import classes_of
+from node.planning.first import images_of
 from node.planning.text import plan_toml
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def _check_plan(place: Home, plan: Plan | None, members: int) -> None:
         return
     config = place.config()
     train = place.file(config.data.train)
-    classes = classes_of(train) if train.exists() else None
+    images = images_of(train) if train.exists() else None
     minimal = os.environ.get(TESTING_VARIABLE) == "1"
-    for why in refusals(plan, config.rounds, members + 1, classes, allow_minimal=minimal):
+    for why in refusals(plan, config.rounds, members + 1, images, allow_minimal=minimal):
         raise BadInput(
             f"the consortium's plan {plan.name!r}: {why}: agree with its members, or change this hospital's part"
         )

@@ -13,7 +13,7 @@ from node.cli.plan_vote import approve, pending, propose, withdraw
 from node.errors import BadInput
 from node.home import Home
 from node.planning.difference import difference
-from node.planning.first import classes_of, first_plan
+from node.planning.first import Images, first_plan, images_of
 from node.planning.text import plan_toml
 from node.planning.words import explain
 from node.rounds.plan import Plan
@@ -70,7 +70,8 @@ def new(home: Path | None, out: Path | None, classes: str | None, *, measure: bo
     if out is not None and out.exists() and not force:
         raise BadInput(f"--out {out}: exists already; --force overwrites it")
     chosen = {name: value for name, value in fields.items() if value is not None}
-    plan = first_plan(_classes(home, classes), **chosen)
+    images = _images(home, classes)
+    plan = first_plan(images.classes, **({"crop_lungs": images.cropped} | chosen))
     if measure:
         plan = _measured(home, plan)
     text = plan_toml(plan)
@@ -81,13 +82,13 @@ def new(home: Path | None, out: Path | None, classes: str | None, *, measure: bo
         click.echo(f"{out}: plan {plan.name!r}; see what it means with `medweave plan check {out}`", err=True)
 
 
-def _classes(home: Path | None, given: str | None) -> tuple[str, ...]:
+def _images(home: Path | None, given: str | None) -> Images:
     if given is not None:
-        return tuple(name.strip() for name in given.split(","))
+        return Images(tuple(name.strip() for name in given.split(",")))
     if home is None:
         raise click.UsageError("give --home DIR, whose images name the classes, or --classes A,B")
     place = Home(home)
-    return classes_of(place.file(place.config().data.train))
+    return images_of(place.file(place.config().data.train))
 
 
 def _measured(home: Path | None, plan: Plan) -> Plan:

@@ -12,7 +12,7 @@ from node.errors import BadInput
 from node.images.errors import DataError
 from node.membership.book import MotionBook
 from node.planning.choice import choose, refusals
-from node.planning.first import classes_of
+from node.planning.first import images_of
 from node.rounds.plan import Plan
 from node.storage import StorageError, raw_cid
 from node.storage.opening import open_store
@@ -142,8 +142,8 @@ class PlanShelf:
     def refusals(self, plan: Plan, members: int) -> Iterator[str]:
         """Why this hospital would take no part in rounds of a plan, a sentence each."""
         try:
-            classes = classes_of(self.home.file(self.config.data.train))
+            images = images_of(self.home.file(self.config.data.train))
         except DataError:
-            classes = None
+            images = None
         allowed = os.environ.get(TESTING_VARIABLE) == "1"
-        yield from refusals(plan, self.config.rounds, members, classes, allow_minimal=allowed)
+        yield from refusals(plan, self.config.rounds, members, images, allow_minimal=allowed)

@@ -11,6 +11,7 @@ import click
 
 from node.cli.options import crop_option
 from node.errors import BadInput
+from node.images.record import cropping
 from node.images.windows import parse_window
 
 if TYPE_CHECKING:
@@ -133,14 +134,10 @@ def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...], cropp
         )
     if dataset.cropped != cropped:
         raise BadInput(
-            f"--validation {validation}: {_prepared(dataset.cropped)}, the slices asked about {_prepared(cropped)}; prepare "
-            "both in the same way"
+            f"--validation {validation}: {cropping(dataset.cropped)}, the slices asked about {cropping(cropped)}; prepare both "
+            "in the same way"
         )
     return asked.judged(dataset)
-
-
-def _prepared(cropped: str) -> str:
-    return f"cropped to the lungs by {cropped[:16]}" if cropped else "not cropped to the lungs"
 
 
 def _judgement_json(judged: Judgement) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class Inference:
             architecture=question.architecture,
             classes=question.classes,
             image_size=question.image_size,
+            crop_lungs=question.crop_lungs,
             window=question.window,
             target=question.target,
             saliency=question.saliency,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node.doctor.verdict import Check
     from node.membership.funds import Funds
     from node.planning.choice import Choice
+    from node.planning.first import Images
     from node.rounds.plan import Plan
 
 AHEAD_SECONDS = 15.0
@@ -159,7 +160,7 @@ def plan(
     choice: Choice,
     config: NodeConfig,
     members: int,
-    classes: tuple[str, ...],
+    images: Images | None,
     *,
     minimal: bool = False,
 ) -> Check:
@@ -170,7 +171,7 @@ def plan(
         choice: Which one that is, and why.
         config: The configuration.
         members: How many there are.
-        classes: Of this hospital's images; empty if they are not known.
+        images: What this hospital's images are; None if they are not known.
         minimal: Whether the insecure parameters are accepted: tests only.
     """
     name = "plan"
@@ -181,7 +182,7 @@ def plan(
         shown = f"{choice.digest.hex()[:16]}…, {choice.words}; its bytes are not here yet"
         return warn(name, shown, "the running node fetches them from the others; see the peers below")
     shown = f"{found.name!r}, {choice.words}"
-    for why in refusals(found, config.rounds, members, classes or None, allow_minimal=minimal):
+    for why in refusals(found, config.rounds, members, images, allow_minimal=minimal):
         return fail(
             name, f"{shown}: {why}", "agree on another plan (`medweave plan propose`), or change this hospital's part"
         )

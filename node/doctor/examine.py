@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from node.consortium.view import ConsortiumView
     from node.doctor.verdict import Check
     from node.home import Home
+    from node.planning.first import Images
 
 ATTEMPTS = 2
 CHAIN_SECONDS = 5.0
@@ -75,14 +76,14 @@ class Examination:
             local.password(self.home, self.password),
             local.disk(self.home),
         ]
-        images, classes, count = local.images(self.home, config)
+        check, images, count = local.images(self.home, config)
         own = network.ask(config.hospital.name, config.hospital.url, _dialer(self.home, config), OWN_SECONDS)
         self.checks += [
-            images,
+            check,
             local.port(config, own.host or None),
             certificates.tls(self.home, config, time.time()),
         ]
-        self._consortium(config, classes, count, running=own.host == config.hospital.name)
+        self._consortium(config, images, count, running=own.host == config.hospital.name)
         return self.checks
 
     @property
@@ -90,7 +91,7 @@ class Examination:
         """Whether nothing failed."""
         return all(check.verdict is not Verdict.FAIL for check in self.checks)
 
-    def _consortium(self, config: NodeConfig, classes: tuple[str, ...], count: int, *, running: bool) -> None:
+    def _consortium(self, config: NodeConfig, images: Images | None, count: int, *, running: bool) -> None:
         """What can be looked at once the contracts are known and the chain answers."""
         found = self._chain(config)
         if found is None:
@@ -113,7 +114,7 @@ class Examination:
             ]
         self.checks += [
             chainside.key(view, seat, share_files(self.home, view.active_epoch)),
-            self._plan(config, view, classes),
+            self._plan(config, view, images),
             chainside.registered_url(view, seat, config),
             network.peers(answers, chain.deployment.consortium, version(), view.quorum),
             local.journal(self.home.journal, max(view.rounds, default=0), running=running, now=time.time()),
@@ -168,7 +169,7 @@ class Examination:
             return read_request(self.home.request.read_bytes(), chain.deployment, time.time()).deadline
         return 0
 
-    def _plan(self, config: NodeConfig, view: ConsortiumView, classes: tuple[str, ...]) -> Check:
+    def _plan(self, config: NodeConfig, view: ConsortiumView, images: Images | None) -> Check:
         """The plan in force, read from this hospital's file or blobs."""
         file, found = self.home.file(config.rounds.plan), None
         try:
@@ -182,7 +183,7 @@ class Examination:
             with suppress(StorageError, BadPlan, OSError):
                 found = Plan.from_bytes(open_store(self.home.blobs, config.storage).get(raw_cid(choice.digest)))
         minimal = os.environ.get(TESTING_VARIABLE) == "1"
-        return chainside.plan(found, choice, config, len(view.members), classes, minimal=minimal)
+        return chainside.plan(found, choice, config, len(view.members), images, minimal=minimal)
 
 
 def _ask_others(home: Home, config: NodeConfig, view: ConsortiumView, seat: int | None) -> list[network.Answer]:

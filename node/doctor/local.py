@@ -21,6 +21,8 @@ from node.home import unlock_identity
 from node.images.archive import load_saved
 from node.images.card import data_card
 from node.images.errors import DataError
+from node.images.record import cropping
+from node.planning.first import Images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,14 +78,14 @@ def password(home: Home, given: str | None) -> Check:
     return ok(name, "it opens this hospital's keys")
 
 
-def images(home: Home, config: NodeConfig) -> tuple[Check, tuple[str, ...], int]:
+def images(home: Home, config: NodeConfig) -> tuple[Check, Images | None, int]:
     """Whether the images can be read.
 
     Returns:
-        The check, the class names, and how many images are trained on; none and 0 where they cannot be read.
+        The check, what the images are, and how many are trained on; None and 0 where they cannot be read.
     """
     name, shown = "images", []
-    classes: tuple[str, ...] = ()
+    known: Images | None = None
     count = 0
     for part, key in (("training", config.data.train), ("validation", config.data.validation)):
         path = home.file(key)
@@ -91,15 +93,18 @@ def images(home: Home, config: NodeConfig) -> tuple[Check, tuple[str, ...], int]
             found = load_saved(path)
         except DataError as error:
             do = f"take images in: medweave data import PATH --out {home.root / 'data'}"
-            return fail(name, f"{part}: {error}", do), (), 0
-        card = data_card(found)
-        if part == "training":
-            classes, count = found.class_names, card.images
-        elif found.class_names != classes:
+            return fail(name, f"{part}: {error}", do), None, 0
+        card, these = data_card(found), Images(found.class_names, found.cropped)
+        if known is None:
+            known, count = these, card.images
+        elif these != known:
             do = "take training and validation images in together: medweave data import"
-            return fail(name, f"validation has other classes than training: {', '.join(found.class_names)}", do), (), 0
+            shown_classes = f"{', '.join(these.classes)}, {cropping(these.cropped)}"
+            return fail(name, f"validation is prepared otherwise than training: {shown_classes}", do), None, 0
         shown.append(f"{card.images} {part} ({', '.join(f'{label} {number}' for label, number in card.classes)})")
-    return ok(name, ", ".join(shown)), classes, count
+    if known is not None and known.cropped:
+        shown.append(cropping(known.cropped))
+    return ok(name, ", ".join(shown)), known, count
 
 
 def disk(home: Home) -> Check:

@@ -109,7 +109,8 @@ def concatenate(datasets: Sequence[Dataset], name: str) -> Dataset:
             )
         if other.cropped != first.cropped:
             raise WrongShape(
-                f"{other.name}: {_crop(other)} cannot join {first.name}, {_crop(first)}; prepare both in the same way"
+                f"{other.name}: {cropping(other.cropped)}, cannot join {first.name}, {cropping(first.cropped)}; prepare both "
+                "in the same way"
             )
     return Dataset(
         images=np.concatenate([each.images for each in datasets]),
@@ -122,8 +123,9 @@ def concatenate(datasets: Sequence[Dataset], name: str) -> Dataset:
     )
 
 
-def _crop(dataset: Dataset) -> str:
-    return f"cropped to the lungs by {dataset.cropped[:16]}" if dataset.cropped else "not cropped to the lungs"
+def cropping(cropped: str) -> str:
+    """What a set's `cropped` says, in words."""
+    return f"cropped to the lungs by {cropped[:16]}…" if cropped else "not cropped to the lungs"
 
 
 def _verify_images(dataset: Dataset) -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from crypto.parameters import parameter_set
+from node.images.record import cropping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from node.config import Rounds
     from node.consortium.view import ConsortiumView
+    from node.planning.first import Images
     from node.rounds.plan import Plan
 
 Source = Literal["vote", "file", "round", "withdrawn", "none"]
@@ -57,7 +59,7 @@ def choose(view: ConsortiumView, own: Plan | None) -> Choice:
 
 
 def refusals(
-    plan: Plan, rounds: Rounds, members: int, classes: tuple[str, ...] | None = None, *, allow_minimal: bool = False
+    plan: Plan, rounds: Rounds, members: int, images: Images | None = None, *, allow_minimal: bool = False
 ) -> Iterator[str]:
     """Why a hospital would take no part in rounds of a plan, a sentence each.
 
@@ -65,7 +67,7 @@ def refusals(
         plan: The plan.
         rounds: `[rounds]` of the hospital's configuration.
         members: Hospitals in the consortium.
-        classes: Class names of its images, in label order; None: not known.
+        images: What its images are; None: not known.
         allow_minimal: Whether the insecure `minimal` parameters are accepted: tests only.
     """
     openers, least = plan.threshold_for(members), rounds.min_threshold or members // 2 + 1
@@ -75,8 +77,12 @@ def refusals(
         yield f"{openers} of {members} members would open a sum, this hospital's [rounds] min_threshold asks for {least} to {members}"
     if plan.parameter_set == "minimal" and not allow_minimal:
         yield "parameter_set is minimal, which protects nothing and is for tests"
-    if classes is not None and classes != plan.classes:
-        yield f"classes are {', '.join(plan.classes)}, this hospital's images have {', '.join(classes)}"
+    if images is None:
+        return
+    if images.classes != plan.classes:
+        yield f"classes are {', '.join(plan.classes)}, this hospital's images have {', '.join(images.classes)}"
+    if images.cropped != plan.crop_lungs:
+        yield f"slices are to be {cropping(plan.crop_lungs)}, this hospital's are {cropping(images.cropped)}"
 
 
 def key_serves(view: ConsortiumView, plan: Plan) -> bool:

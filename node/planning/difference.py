@@ -14,6 +14,7 @@ CONSEQUENCES: Final[Mapping[str, str]] = {
     "architecture": "another network: the present model cannot be trained on, hospitals will refuse the round",
     "classes": "other classes: the present model cannot be trained on unless their number stays, and every hospital needs such images",
     "image_size": "images are resized otherwise from the next round on",
+    "crop_lungs": "every hospital has to take its images in anew, cropped by that network or not at all, before it can train",
     "value_range": "updates are rounded in other steps: the layout's digest changes",
     "parameter_set": "a key of other parameters is needed: once the plan is approved the nodes make it",
     "threshold": "a key that so many members open is needed: once the plan is approved the nodes make it",

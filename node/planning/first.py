@@ -1,7 +1,8 @@
-"""A consortium's first plan: the defaults of `Plan`, and the classes of a hospital's images."""
+"""A consortium's first plan: the defaults of `Plan`, the classes of a hospital's images, and how those are prepared."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.images.archive import load_saved
@@ -12,8 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def classes_of(path: Path) -> tuple[str, ...]:
-    """The class names of a hospital's images, in label order.
+@dataclass(frozen=True)
+class Images:
+    """What a plan has to fit of a hospital's images."""
+
+    classes: tuple[str, ...]
+    """Class names, in label order."""
+    cropped: str = ""
+    """Name (sha2-256, hex) of the lung network that they are cropped by; empty: they are as they were."""
+
+
+def images_of(path: Path) -> Images:
+    """What a plan has to fit of a hospital's images.
 
     Args:
         path: What `medweave data` wrote, `data/train.npz` by default.
@@ -21,7 +32,8 @@ def classes_of(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: It cannot be read.
     """
-    return load_saved(path).class_names
+    found = load_saved(path)
+    return Images(found.class_names, found.cropped)
 
 
 def first_plan(classes: Iterable[str], **changes: object) -> Plan:

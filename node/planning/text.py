@@ -19,7 +19,7 @@ PARTS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     (
         "What is learnt",
         "Every hospital's images must have these classes, in this order.",
-        ("name", "architecture", "classes", "image_size", "rounds", "seed"),
+        ("name", "architecture", "classes", "image_size", "crop_lungs", "rounds", "seed"),
     ),
     (
         "How each hospital trains",

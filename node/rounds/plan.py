@@ -25,6 +25,7 @@ MAX_PLAN_BYTES = 64 * 1024
 ADDED = frozenset(
     {
         "schedule",
+        "crop_lungs",
         "schedule_over",
         "last_rate",
         "max_gradient",
@@ -64,6 +65,11 @@ class Plan(BaseModel):
     architecture: str = Field(default="capsnet", max_length=40, description="Registry name of the model.")
     classes: tuple[str, ...] = Field(min_length=2, max_length=64, description="Class names, in label order.")
     image_size: int = Field(default=64, ge=16, le=512, description="Images are resized to this many pixels square.")
+    crop_lungs: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="Name (sha2-256) of the lung network by which every hospital crops its slices; empty: as they are.",
+    )
     rounds: int = Field(default=10, ge=1, le=10**6, description="Rounds planned; the learning rate falls over them.")
     epochs: int = Field(default=6, ge=1, le=1000, description="Local epochs a round; the slots of eq. 19.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images a step.")

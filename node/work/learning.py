@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from node.errors import BadConfig
 from node.images.dataset import concatenate, load_saved, resize
 from node.images.errors import UnreadableData
+from node.images.record import cropping
 from node.learning.descent import descent
 from node.learning.metrics import evaluate
 from node.learning.precision import choose_device
@@ -54,6 +55,18 @@ def settings_of(plan: Plan) -> TrainingSettings:
     )
 
 
+class Wanted(Protocol):
+    """What images have to be."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in label order."""
+
+    @property
+    def crop_lungs(self) -> str:
+        """Name of the lung network that slices are cropped by; empty: they are as they are."""
+
+
 class Learning:
     """Trains and measures on the images in a hospital's directory.
 
@@ -90,15 +103,15 @@ class Learning:
             checkpoints: Keeps a checkpoint of every epoch.
 
         Raises:
-            BadConfig: The images have other classes than the plan.
+            BadConfig: The images have other classes than the plan, or are cropped otherwise.
             LearningError, DataError: As `node.learning.training.train` and `load_saved`.
         """
         return train(
             base,
-            self.images("train", plan.classes),
+            self.images("train", plan),
             settings_of(plan).for_round(number - 1, plan.rounds, member),
             progress,
-            validation=self.images("validation", plan.classes) if plan.patience else None,
+            validation=self.images("validation", plan) if plan.patience else None,
             checkpoints=checkpoints,
             device=self.device,
         )
@@ -109,7 +122,7 @@ class Learning:
         Raises:
             BadConfig, LearningError, DataError: As `train`.
         """
-        return evaluate(vector, self.images(part, plan.classes), settings_of(plan), self.device)
+        return evaluate(vector, self.images(part, plan), settings_of(plan), self.device)
 
     def descent(self, plan: Plan, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Where the loss of the `train` and `validation` images together falls, seen from a model ``[D]``.
@@ -117,22 +130,31 @@ class Learning:
         Raises:
             BadConfig, LearningError, DataError: As `train`.
         """
-        parts = [self.images(part, plan.classes) for part in ("train", "validation")]
+        parts = [self.images(part, plan) for part in ("train", "validation")]
         return descent(vector, _one(parts, plan.image_size), settings_of(plan), self.device)
 
-    def images(self, part: str, classes: tuple[str, ...]) -> Dataset:
+    def images(self, part: str, wanted: Wanted) -> Dataset:
         """The images of one part: `train`, `validation` or `test`.
 
+        Args:
+            part: Which one.
+            wanted: The plan, or a question about one of its models: their classes, and how slices are prepared.
+
         Raises:
-            BadConfig: There are none, or they have other classes.
+            BadConfig: There are none, or they have other classes, or are cropped otherwise.
             DataError: They cannot be read.
         """
         if not self._paths[part]:
             raise BadConfig(f"[data] {part}: no images are configured")
         dataset = self._current(part)
-        if dataset.class_names != classes:
+        if dataset.class_names != wanted.classes:
             raise BadConfig(
-                f"[data] {part}: has classes {', '.join(dataset.class_names)}, the plan {', '.join(classes)}"
+                f"[data] {part}: has classes {', '.join(dataset.class_names)}, the plan {', '.join(wanted.classes)}"
+            )
+        if dataset.cropped != wanted.crop_lungs:
+            raise BadConfig(
+                f"[data] {part}: slices are {cropping(dataset.cropped)}, the plan's {cropping(wanted.crop_lungs)}; take the "
+                "images in again (`medweave data import --crop-lungs FILE`, or without)"
             )
         return dataset
 

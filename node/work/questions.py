@@ -28,6 +28,8 @@ class Question:
     """The file as it was sent."""
     vector: Callable[[], NDArray[np.float32]] = field(repr=False)
     """Opens the model's parameters ``[D]``; called only where the process does not hold them."""
+    crop_lungs: str = ""
+    """Name (sha2-256, hex) of the lung network by which the plan crops slices; empty: they are as they are."""
     window: str = ""
     """Grey-value window; empty: the file's kind decides."""
     target: int | None = None

@@ -18,7 +18,8 @@ from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from node.api.app import create_app
-from node.config import Predict
+from node.api.routes import predict as route
+from node.config import Data, Predict
 from node.daemon.inference import Inference
 from node.errors import WorkerBusy
 from node.images.dataset import save
@@ -26,10 +27,13 @@ from node.images.phantom import draw
 from node.images.slices import square
 from node.learning.inference import Asked
 from node.learning.modelfile import parse_model
+from node.learning.segmentation.file import digest_of
+from node.learning.segmentation.lungs import Lungs
 from node.rounds.steps.models import load_model
 from node.work.questions import Question
 from tests.api.access.support import bearer
 from tests.images.test_scans import steps, write_dicom
+from tests.lungs import lungs_file
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +88,58 @@ def test_the_answer_is_the_models(client, model, net, picture):
     assert len(told["thresholds"]) == len(plan.classes)
     above = [p >= t for p, t in zip(expected, told["thresholds"], strict=True)]
     assert told["slices"][0]["above"] == above
+    assert told["slices"][0]["cropped"] is False
     assert "not a medical device" in told["notice"]
     sizes = {
         Image.open(io.BytesIO(base64.b64decode(told["slices"][0]["saliency"][name]))).size
         for name in ("image", "overlay")
     }
     assert sizes == {(512, 512)}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory, worker_id):
+    return lungs_file(tmp_path_factory, worker_id)
+
+
+@pytest.mark.parametrize("part", ["cropped", "left"])
+def test_slices_are_cropped_as_the_plan_says(asked, model, net, picture, network, monkeypatch, part):
+    """By the route, the daemon and its process, with the network that `[data] lungs` names."""
+    shown = square(picture) if part == "cropped" else np.full((128, 128), 250, np.uint8)
+    digest = digest_of(network.read_bytes())
+    monkeypatch.setattr(route, "_plan", lambda *_: net.plan.model_copy(update={"crop_lungs": digest}))
+    config = asked.config.model_copy(update={"data": Data(lungs=str(network)), "predict": Predict(queue=2)})
+    inference = Inference(asked.home, config)
+    client = TestClient(
+        create_app(SimpleNamespace(**vars(asked) | {"inference": inference})), headers=bearer(asked.access)
+    )
+    told = client.post(f"/v1/models/{model}/predict", content=png(shown)).json()
+    inference.stop()
+    seen, cut = Lungs.read(network).cut(shown[None])
+    assert cut.tolist() == [told["slices"][0]["cropped"]] == [part == "cropped"]
+    vector = load_model(net.nodes[0].ports, bytes.fromhex(model))
+    expected = Asked(vector, net.plan.architecture, len(net.plan.classes), net.plan.image_size)
+    np.testing.assert_allclose(told["slices"][0]["probabilities"], expected.probabilities(seen)[0], atol=1e-6)
+    drawn = expected.pictures(seen[0])
+    assert base64.b64decode(told["slices"][0]["saliency"]["image"]) == drawn.image
+    assert told["thresholds"] is None  # its own validation images are not cropped: they say nothing of such slices
+
+
+@pytest.mark.parametrize(
+    ("lungs", "says"),
+    [("", "names no file of that network"), ("lungs.bin", "[data] lungs is "), ("absent.bin", "cannot be read")],
+)
+def test_without_the_plans_lung_network_nothing_is_answered(
+    asked, client, model, net, picture, network, monkeypatch, lungs, says
+):
+    monkeypatch.setattr(route, "_plan", lambda *_: net.plan.model_copy(update={"crop_lungs": "5e" * 32}))
+    data = Data(lungs=str(network.with_name(lungs)) if lungs else "")
+    inference = Inference(asked.home, asked.config.model_copy(update={"data": data}))
+    monkeypatch.setattr(asked, "inference", inference)
+    found = client.post(f"/v1/models/{model}/predict", content=png(picture))
+    inference.stop()
+    assert found.status_code == 503
+    assert says in found.json()["detail"]
 
 
 def test_saliency_may_be_left_out_or_be_of_another_class(client, model, picture):

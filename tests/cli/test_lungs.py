@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from filelock import FileLock
 from PIL import Image
 
 from node.cli.data import command as data
@@ -16,14 +15,14 @@ from node.errors import BadInput
 from node.images.archive import load_saved
 from node.images.dataset import save
 from node.images.organs import drawn_organs
-from node.images.phantom import LUNG, draw
+from node.images.phantom import draw
 from node.images.slices import square
 from node.learning.errors import MalformedLungs, WrongData
 from node.learning.inference import Asked
 from node.learning.parameters import initial, model_bytes
-from node.learning.segmentation.file import digest_of, write_lungs
-from node.learning.segmentation.lungs import Lungs, learn
-from node.learning.segmentation.masks import MaskSettings
+from node.learning.segmentation.file import digest_of
+from node.learning.segmentation.lungs import Lungs
+from tests.lungs import lungs_file
 
 
 def run(command, *arguments):
@@ -37,14 +36,8 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory, worker_id):
-    """A network that finds lungs in phantoms, learnt once for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    path = (base if worker_id == "master" else base.parent) / "lungs.bin"
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            settings = MaskSettings(epochs=5, learning_rate=5e-3)
-            write_lungs(learn(drawn_organs(24, 32, 1), settings, (LUNG,), 32, 0.1).content, path)
-    return path
+    """A network that finds lungs in phantoms."""
+    return lungs_file(tmp_path_factory, worker_id)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from node.doctor.verdict import Verdict
 from node.home import Home
 from node.membership.funds import Funds, ether
 from node.planning.choice import Choice
+from node.planning.first import Images
 from node.rounds.plan import Plan
 from tests.membership.support import ACCOUNTS, digest, founded, hospital
 
@@ -126,20 +127,27 @@ def test_key() -> None:
         ({}, 3, 2, WARN, "begin with 3 members"),
         ({"classes": ("a", "b")}, 3, 4, FAIL, "images have ill, well"),
         ({"parameter_set": "minimal"}, 3, 4, FAIL, "minimal"),
+        (
+            {"crop_lungs": "5e" * 32},
+            3,
+            4,
+            FAIL,
+            "to be cropped to the lungs by 5e5e5e5e5e5e5e5e…, this hospital's are not",
+        ),
     ],
 )
 def test_plan(fields: dict[str, object], min_group: int, members: int, verdict: Verdict, said: str) -> None:
     plan = Plan.of({"classes": CLASSES, **fields})
-    found = chainside.plan(plan, Choice("file", plan.digest), configured(min_group), members, CLASSES)
+    found = chainside.plan(plan, Choice("file", plan.digest), configured(min_group), members, Images(CLASSES))
     assert found.verdict is verdict
     assert said in found.found
 
 
 def test_a_plan_that_is_not_there() -> None:
-    assert chainside.plan(None, Choice("none", None), configured(), 4, CLASSES).verdict is WARN
-    assert chainside.plan(None, Choice("vote", bytes(32)), configured(), 4, CLASSES).verdict is WARN
+    assert chainside.plan(None, Choice("none", None), configured(), 4, None).verdict is WARN
+    assert chainside.plan(None, Choice("vote", bytes(32)), configured(), 4, None).verdict is WARN
     rounds = configured().model_copy(update={"rounds": Rounds(target=5)})
-    assert chainside.plan(None, Choice("none", None), rounds, 4, CLASSES).verdict is FAIL
+    assert chainside.plan(None, Choice("none", None), rounds, 4, None).verdict is FAIL
 
 
 @pytest.mark.parametrize(("images", "verdict"), [(10, OK), (20, OK), (21, WARN), (9, WARN)])

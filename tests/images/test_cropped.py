@@ -37,7 +37,7 @@ def test_it_goes_with_the_set(tmp_path, cropped):
 
 
 def test_slices_prepared_in_two_ways_make_no_set(toy, cropped):
-    with pytest.raises(WrongShape, match=r"cropped to the lungs by 5e5e.* cannot join toy, not cropped"):
+    with pytest.raises(WrongShape, match=r"cropped to the lungs by 5e5e.*, cannot join toy, not cropped"):
         concatenate([toy, cropped], "mixed")
 
 

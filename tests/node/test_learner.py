@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from node.config import ChainSection, Compute, Data, Hospital, NodeConfig
 from node.daemon.learner import WorkerLearner, setup_of
 from node.errors import BadConfig, BadPlan, WorkerLost, WorkProblem, WorkTooSlow
 from node.home import Home
-from node.images.dataset import save
+from node.images.dataset import concatenate, load_saved, save
 from node.images.errors import UnreadableData
 from node.images.phantom import CLASS_NAMES, generate
+from node.learning.descent import descent
 from node.learning.errors import BadSettings
 from node.learning.parameters import initial
 from node.learning.settings import TrainingSettings
@@ -159,18 +161,47 @@ def test_scores_come_with_intervals_and_are_those_of_this_process(home, learner)
     assert learner.report(plan, vector) is None
 
 
+def test_where_the_loss_of_all_its_images_falls(home, learner):
+    """Of training and held-out images together, seen in the process and in this one."""
+    plan, vector = Plan.create(**LITTLE), initial("cnn", 2, 0)
+    found = learner.descent(plan, vector)
+    parts = [load_saved(home.root / "data" / f"{part}.npz") for part in ("train", "validation")]
+    everything = descent(vector, concatenate(parts, "both"), settings_of(plan))
+    np.testing.assert_allclose(found, everything, atol=1e-6 * np.abs(everything).max())
+    alone = descent(vector, parts[0], settings_of(plan))
+    assert np.abs(found - alone).max() > 0.01 * np.abs(found).max(), "the held-out ones count"
+
+
 def test_images_that_were_replaced_are_read_anew(tmp_path):
     (tmp_path / "data").mkdir()
     place = tmp_path / "data" / "validation.npz"
     save(generate(12, 32, 2), place)
     learning = Learning(setup_of(Home(tmp_path), config()))
-    first = learning.images("validation", CLASS_NAMES)
-    assert learning.images("validation", CLASS_NAMES) is first
+    plan = Plan.create(**LITTLE)
+    first = learning.images("validation", plan)
+    assert learning.images("validation", plan) is first
     save(generate(9, 32, 2), place)
-    assert len(learning.images("validation", CLASS_NAMES)) == 9
+    assert len(learning.images("validation", plan)) == 9
     place.unlink()
     with pytest.raises(UnreadableData, match="No such file"):
-        learning.images("validation", CLASS_NAMES)
+        learning.images("validation", plan)
+
+
+def test_images_that_are_prepared_otherwise_than_the_plans_are_not_trained_on(tmp_path):
+    (tmp_path / "data").mkdir()
+    place, network = tmp_path / "data" / "train.npz", "5e" * 32
+    plain, cropping = Plan.create(**LITTLE), Plan.create(**LITTLE | {"crop_lungs": network})
+    learning = Learning(setup_of(Home(tmp_path), config()))
+    save(generate(12, 32, 2), place)
+    assert learning.images("train", plain).cropped == ""
+    with pytest.raises(
+        BadConfig, match=r"not cropped to the lungs, the plan's cropped to the lungs by 5e5e.*--crop-lungs"
+    ):
+        learning.images("train", cropping)
+    save(replace(generate(12, 32, 2), cropped=network), place)
+    assert learning.images("train", cropping).cropped == network
+    with pytest.raises(BadConfig, match=r"cropped to the lungs by 5e5e.*, the plan's not cropped"):
+        learning.images("train", plain)
 
 
 def test_what_the_process_meets_is_raised_as_what_it_is(learner):

@@ -86,6 +86,7 @@ def _predict(
         architecture=plan.architecture,
         classes=plan.classes,
         image_size=plan.image_size,
+        crop_lungs=plan.crop_lungs,
         image=image,
         vector=vector,
         window=window,
