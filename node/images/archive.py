@@ -56,7 +56,7 @@ def read_archive(path: Path) -> Dataset | tuple[Dataset, Dataset]:
         UnreadableData: no readable npz, too large, or of no known layout.
         WrongShape, NoLabels, TooFewImages: see :class:`~node.images.record.Dataset`.
     """
-    names = verify_headers(path)
+    names = array_names(path)
     if names.issuperset(_MEDMNIST):
         wanted = [name for name in (*_MEDMNIST, "val_images", "val_labels") if name in names]
         return _medmnist(path, read_arrays(path, wanted))
@@ -110,8 +110,8 @@ def load_saved(path: Path) -> Dataset:
     return found
 
 
-def verify_headers(path: Path) -> frozenset[str]:
-    """The names of an npz file's arrays, after checking that each claims no more bytes than the archive gives it.
+def array_names(path: Path) -> frozenset[str]:
+    """The names of an npz file's arrays; each has been found to claim no more bytes than the archive gives it.
 
     Raises:
         UnreadableData: missing, damaged, too large, or an array of pickled objects.
@@ -146,7 +146,7 @@ def _verify_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) 
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> Arrays:
-    """These arrays of an npz file whose headers :func:`verify_headers` found good.
+    """These arrays of an npz file whose headers :func:`array_names` found good.
 
     Raises:
         UnreadableData: damaged.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from node.images.archive import read_arrays, text_of, verify_headers
+from node.images.archive import array_names, read_arrays, text_of
 from node.images.dataset import resized
 from node.images.errors import NoLabels, TooFewImages, UnreadableData, WrongShape
 from node.images.phantom import draw
@@ -122,7 +122,7 @@ def read_organs(path: Path) -> Organs:
         UnreadableData: missing, damaged, too large, or without the arrays named above.
         WrongShape, NoLabels, TooFewImages: as :class:`Organs`.
     """
-    names = verify_headers(path)
+    names = array_names(path)
     missing = [name for name in ("images", "masks", "class_names") if name not in names]
     if missing:
         raise UnreadableData(

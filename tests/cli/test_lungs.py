@@ -10,8 +10,11 @@ from PIL import Image
 
 from node.cli.data import command as data
 from node.cli.lungs import command as lungs
+from node.cli.plan import command as plan
 from node.cli.predict import command as predict
+from node.config import ChainSection, Hospital, NodeConfig, Rounds
 from node.errors import BadInput
+from node.home import Home
 from node.images.archive import load_saved
 from node.images.dataset import save
 from node.images.organs import drawn_organs
@@ -22,6 +25,9 @@ from node.learning.inference import Asked
 from node.learning.parameters import initial, model_bytes
 from node.learning.segmentation.file import digest_of
 from node.learning.segmentation.lungs import Lungs
+from node.planning.choice import refusals
+from node.planning.first import images_of
+from node.rounds.plan import Plan
 from tests.lungs import lungs_file
 
 
@@ -171,6 +177,26 @@ def test_validation_images_have_to_be_prepared_alike(tmp_path, network):
     save(Lungs.read(network).prepare(drawn)[0], tmp_path / "validation.npz")
     assert run(*asked, "--crop-lungs", network).return_value == 0
     assert isinstance(run(*asked).exception, BadInput)
+
+
+def test_a_first_plan_is_of_the_images_as_they_are_prepared(tmp_path, network):
+    home = Home(tmp_path)
+    hospital = Hospital(name="A", port=8470, url="http://127.0.0.1:8470")
+    NodeConfig(hospital=hospital, chain=ChainSection(rpc="http://127.0.0.1:1")).write(home.config_file)
+    (tmp_path / "data").mkdir()
+    images, digest = draw(16, 64, 5).dataset, digest_of(network.read_bytes())
+    for each, expected in ((images, ""), (Lungs.read(network).prepare(images)[0], digest)):
+        save(each, tmp_path / "data" / "train.npz")
+        out = tmp_path / "plan.toml"
+        told = run(plan, "new", "--home", tmp_path, "--out", out, "--force")
+        assert told.exit_code == 0, told.exception
+        found = Plan.from_toml(out)
+        assert found.crop_lungs == expected
+        assert not list(refusals(found, Rounds(), 4, images_of(tmp_path / "data" / "train.npz")))
+    save(images, tmp_path / "data" / "train.npz")
+    (said,) = refusals(found, Rounds(), 4, images_of(tmp_path / "data" / "train.npz"))
+    assert digest[:16] in said
+    assert "this hospital's are not cropped" in said
 
 
 def test_a_hospital_looks_before_it_crops(tmp_path, network, blank):
