@@ -162,6 +162,10 @@ class VerdictShape(Shape):
         default=(),
         description="How far each group points where the member's own update points, 0 to 1; none where it does not say.",
     )
+    descents: tuple[Share, ...] = Field(
+        default=(),
+        description="How far each group points where the loss of the member's images falls, 0 to 1; none where it does not say.",
+    )
 
     @classmethod
     def of(cls, tx: Transaction, body: VerdictBody, view: ConsortiumView) -> VerdictShape:
@@ -179,6 +183,7 @@ class VerdictShape(Shape):
             group_accuracies=tuple(score / PPM for score in body.scores_ppm),
             accept=body.accept,
             alignments=tuple(found / PPM for found in body.alignment_ppm),
+            descents=tuple(found / PPM for found in body.descent_ppm),
         )
 
 
