@@ -1,24 +1,28 @@
-"""Rounds that did not go smoothly and are true all the same: fail-over, abort, everything refused."""
+"""Rounds that did not go smoothly and are true all the same: fail-over, abort, everything refused, openers divided."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from dag.bodies import ProposalBody
+from dag.bodies import ProposalBody, ShareBody
 from node.audit import audit, open_evidence
+from node.audit.bundle.export import export
+from node.audit.bundle.verify import Trust
 from node.rounds import effects as do
 from node.rounds.segment import unpack_segment
 from node.rounds.steps import opening
 from tests.audit.conftest import Run, serve
 from tests.audit.network import AuditedNet, write_run
+from tests.audit.test_independent import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAIL_OVER, ABORTED, REFUSED, SMOOTH = 1, 2, 3, 4
+FAIL_OVER, ABORTED, REFUSED, DIVIDED, SMOOTH = 1, 2, 3, 4, 5
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,8 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 net.stopped_effects = lambda _node, effect: isinstance(effect, do.Propose)
             elif number == REFUSED:
                 patch.setattr(opening, "acceptable", lambda *_: False)
+            elif number == DIVIDED:
+                net.stopped_effects = partial(_held_back, net)
 
         write_run(root, rounds=SMOOTH, before=before)
     yield from serve(root, tmp_path_factory.mktemp("chain"))
@@ -50,6 +56,18 @@ def _silent_opener(node, effect) -> bool:
     return effect.proposal == first.proposal and node.index == proposal.openers[-1]
 
 
+def _held_back(net: AuditedNet, node, effect) -> bool:
+    """One member reveals late, and of the first proposal's openers only one judges it in its time."""
+    state = node.runner.state
+    if isinstance(effect, do.Reveal) and node.index == state.facts.ranking[-1] and not state.proposals:
+        net.after(0.5, ("effect", node.index, effect))
+        return True
+    if not isinstance(effect, do.VerifyProposal):
+        return False
+    first = state.proposals[effect.proposal]
+    return first.leader == state.facts.ranking[0] and node.index != first.openers[0]
+
+
 def test_the_run_went_as_wrong_as_it_should(awkward):
     rounds = awkward.facts.view.rounds
     assert len(rounds[FAIL_OVER].proposals) > 1
@@ -61,7 +79,7 @@ def test_the_run_went_as_wrong_as_it_should(awkward):
 def test_it_is_verified(awkward):
     report = audit(awkward.chain, open_evidence([awkward.root]), None, model_file=awkward.model_file)
     assert report.verdict == "verified", report.to_text()
-    assert report.rounds == (FAIL_OVER, REFUSED, SMOOTH)
+    assert report.rounds == (FAIL_OVER, REFUSED, DIVIDED, SMOOTH)
 
 
 def test_votes_against_their_own_scores_are_remarked(awkward):
@@ -74,3 +92,20 @@ def test_the_repeated_proposal_lists_what_the_first_did(awkward):
     segment = unpack_segment(awkward.read(predicate.segment))
     proposals = [tx for tx in segment if isinstance(tx.body, ProposalBody)]
     assert len({tx.body.updates for tx in proposals}) == 1
+
+
+def test_members_that_opened_what_did_not_open_kept_their_promise(awkward):
+    """Below T shares nothing opens: who judged the first proposal in time promised another partition than the others."""
+    segment = unpack_segment(awkward.read(awkward.predicate(DIVIDED).segment))
+    sums = {tx.id: tx.body.sums_root for tx in segment if isinstance(tx.body, ProposalBody)}
+    shares = [tx for tx in segment if isinstance(tx.body, ShareBody) and tx.round == DIVIDED]
+    promised = {tx.body.member: sums[tx.body.proposal] for tx in shares}
+    assert len(set(promised.values())) == 2
+    assert all(sums[tx.body.proposal] == promised[tx.body.member] for tx in shares)
+
+
+def test_the_independent_verifier_agrees(awkward, tmp_path):
+    path = tmp_path / "awkward.bundle"
+    made = export(awkward.chain, open_evidence([awkward.root]), None, path, model_file=awkward.model_file)
+    code, report = ask(path, tmp_path, Trust(made.manifest.head, awkward.chain.deployment))
+    assert (code, report["verdict"]) == (0, "verified"), report

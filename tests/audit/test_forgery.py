@@ -236,7 +236,9 @@ def test_chunks_out_of_order_do_not_add_up(run):
         Forgery(run, ROUND, change=only(UpdateBody, swap_chunks))
 
 
-def test_a_member_that_opened_another_partition(run):
+def another_partition(members):
+    """These members gave shares for other groups of the same updates."""
+
     def extra(forgery):
         head = forgery.proposal
         body = head.body
@@ -247,14 +249,43 @@ def test_a_member_that_opened_another_partition(run):
         first = forgery.sign(
             {**common, "kind": body.kind, "sequence": 900, "payload": None, "body": other, "key": member_key(0)}
         )
-        share = ShareBody(first.id, 0)
         payload = forgery.made[forgery.ids[bytes.fromhex(forgery.honest.shares[0])]].payload
         parents = {**common, "parents": (first.id, first.id)}
-        forgery.sign(
-            {**parents, "kind": share.kind, "sequence": 901, "payload": payload, "body": share, "key": member_key(0)}
-        )
+        for member in members:
+            share, key = ShareBody(first.id, member), member_key(member)
+            forgery.sign(
+                {**parents, "kind": share.kind, "sequence": 901, "payload": payload, "body": share, "key": key}
+            )
 
-    assert lies(run, extra=extra) == {"groups"}
+    return extra
+
+
+def idle(run):
+    """Whose shares were not asked for."""
+    return set(range(4)) - set(run.predicate(ROUND).openers)
+
+
+def test_a_member_that_opened_two_partitions(run):
+    assert lies(run, extra=another_partition(run.predicate(ROUND).openers[:1])) == {"groups"}
+
+
+def test_a_member_that_opened_a_partition_alone(run):
+    """It judged a leader's proposal in time, all others the next leader's: nothing opened, and it kept its promise."""
+    assert lies(run, extra=another_partition(idle(run))) == set()
+
+
+def test_another_partition_that_as_many_opened_as_were_asked(run):
+    """Where T is half of the members or fewer, those whom this proposal did not ask can open another."""
+
+    def ask_one(_forgery, values):
+        values["body"] = replace(values["body"], openers=values["body"].openers[:1])
+        return True
+
+    def change():
+        return only(ProposalBody, ask_one)
+
+    assert "groups" not in lies(run, change=change())
+    assert "groups" in lies(run, change=change(), extra=another_partition(idle(run)))
 
 
 def test_a_reveal_made_up_after_the_proposal(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, commit
@@ -116,14 +117,24 @@ def _check_sizes(predicate: Predicate, plan: Plan, link: Link) -> None:
 
 
 def _check_differencing(number: int, ledger: Ledger, link: Link) -> None:
-    """No member opened a second partition of the round: the difference of two sums could show fewer than `min_group`."""
+    """No second partition of the round was opened: the difference of two sums could show fewer than `min_group`.
+
+    A member that gave its share to one partition while the others opened another kept its promise, and below T shares
+    nothing opens. Two of one member break the promise; T of another partition open it.
+    """
     own = (ledger.proposal.updates_root, ledger.proposal.sums_root)
+    opened: dict[int, set[tuple[bytes, bytes]]] = {}
     for tx_id, transaction in ledger.transactions.items():
         if transaction.round != number or not isinstance(transaction.body, ShareBody):
             continue
-        other = ledger.body(transaction.body.proposal)
-        if isinstance(other, ProposalBody) and (other.updates_root, other.sums_root) != own:
-            link.falsified(
-                f"share {tx_id.hex()}",
-                f"member {ledger.issuers[tx_id]} opened another partition of this round's updates",
-            )
+        proposal = ledger.body(transaction.body.proposal)
+        if not isinstance(proposal, ProposalBody):
+            continue
+        member = ledger.issuers[tx_id]
+        opened.setdefault(member, set()).add((proposal.updates_root, proposal.sums_root))
+        if len(opened[member]) > 1:
+            link.falsified(f"share {tx_id.hex()}", f"member {member} opened two partitions of this round's updates")
+    needed = len(set(ledger.proposal.openers))
+    for sums, count in Counter(each for of_one in opened.values() for each in of_one).items():
+        if sums != own and count >= needed:
+            link.falsified(f"sums {sums[1].hex()}", f"{count} members opened another partition of this round's updates")

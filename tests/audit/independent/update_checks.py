@@ -64,11 +64,20 @@ class Updates:
         positions = [at for at, seat in enumerate(seats) if seat not in out]
         drawn = ledger.draw(seed, positions, plan["min_group"], rest=rest)
         demand(drawn and drawn == [g["updates"] for g in p["groups"]], "the groups are others")
-        for tx in (tx for tx in txs.values() if (tx.kind, tx.round) == ("share", self.number)):
-            other = txs.get(tx.body["proposal"], self.proposal)
-            same = all(other.body[name].hex() == p[name] for name in ("updates_root", "sums_root"))
-            demand(same, f"share {tx.id.hex()} opened another partition")
+        self.one_partition(p, txs)
         return values
+
+    def one_partition(self, p, txs):
+        """Nobody gave shares for two partitions of the round, and fewer than T for any but this one."""
+        names, given = ("updates_root", "sums_root"), {}
+        for tx in (tx for tx in txs.values() if (tx.kind, tx.round) == ("share", self.number)):
+            about = txs.get(tx.body["proposal"])
+            if about is not None and about.kind == "proposal":
+                roots = tuple(about.body[name].hex() for name in names)
+                demand(given.setdefault(tx.issuer, roots) == roots, f"share {tx.id.hex()} opened a second partition")
+        others = [roots for roots in given.values() if roots != tuple(p[name] for name in names)]
+        most = max((others.count(roots) for roots in others), default=0)
+        demand(most < len(set(p["openers"])), "another partition was opened")
 
     def past(self):
         """What `suspicion.drawing` takes of the finalised rounds before, oldest first."""
