@@ -18,6 +18,7 @@ NAMES = (
     "ledger_attacks",
     "routing",
     "learning",
+    "cropping",
     "paper",
     "attacks",
     "api",

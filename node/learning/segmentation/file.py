@@ -37,7 +37,7 @@ FORMAT: Final = "medweave/lungs"
 VERSION: Final = 1
 ARCHITECTURE: Final = "segcaps"
 MAX_BYTES: Final = 16 * 2**20
-"""Of a file; the network has a hundredth of it."""
+"""Of a file; the network needs 0.7 MB."""
 MAX_CLASSES: Final = 16
 MAX_NAME: Final = 256
 """Characters of a class name."""
