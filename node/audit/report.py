@@ -21,6 +21,7 @@ LINKS: Final[dict[str, str]] = {
     "key": "the joint key is the one the members confirmed on chain",
     "segment": "the round's ledger transactions are signed by members and make up the ledger root",
     "updates": "every included update is signed, weighed by eq. 19, proven included and confirmed; none was left out",
+    "cards": "the data cards that were shown are those on chain, and say as many images as their hospitals' updates",
     "groups": "the groups follow from seed and reveals and hide each update among enough others",
     "sums": "every group's encrypted sum, added again from the listed updates, is the one on chain, byte for byte",
     "openings": "exactly the members asked released one opening of these sums and of no others",

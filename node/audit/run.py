@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from chain.client import Chain
 from node.audit.chainside import UNREADABLE, read_history
 from node.audit.checks import (
+    cards as datacards,
+)
+from node.audit.checks import (
     ceremony,
     envelope,
     groups,
@@ -27,6 +30,7 @@ from node.audit.checks import (
 )
 from node.audit.dossier import Dossier
 from node.audit.errors import MalformedBlock, UnseenCreation
+from node.audit.evidence import Handed, Several
 from node.audit.history import LiveHistory
 from node.audit.membership import changes
 from node.audit.notes import Notebook
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from node.audit.evidence import Evidence
     from node.audit.history import History
     from node.audit.notes import Doubt, Link
+    from node.images.card import DataCard
     from node.rounds.plan import Plan
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -62,6 +67,7 @@ def audit(
     model: bytes | None,
     *,
     model_file: bytes | None = None,
+    cards: Sequence[DataCard] = (),
     scope: Scope | None = None,
     doubts: Sequence[Doubt] = (),
     progress: Progress | None = None,
@@ -74,6 +80,7 @@ def audit(
         evidence: Where blobs come from (`open_evidence`).
         model: Hash (32 bytes) of the model; None for the newest one, or with `Scope.only` that round's.
         model_file: The model's file, where there is one to be checked against the hash.
+        cards: Data cards that hospitals show, to be checked against their digests on chain.
         scope: What is examined.
         doubts: What was found about the history before it was read; noted against the link `chain`.
         progress: Told (what is being done, steps done, steps in all).
@@ -94,7 +101,8 @@ def audit(
         book.close(link, "")
         return Report(model, (), tuple(book.findings), timings=book.timings)
     book.close(link, _chain_in_short(facts))
-    means = _Means(Reader(evidence, keep), book, scope or Scope(), progress or _silent)
+    sources = Several([Handed(card.to_bytes() for card in cards), evidence]) if cards else evidence
+    means = _Means(Reader(sources, keep), book, scope or Scope(), progress or _silent, tuple(cards))
     return _examine(facts, means, model, model_file)
 
 
@@ -135,6 +143,7 @@ class _Means:
     book: Notebook
     scope: Scope
     progress: Progress
+    cards: tuple[DataCard, ...] = ()
 
 
 def _chain_in_short(facts: ChainFacts) -> str:
@@ -175,6 +184,8 @@ class _Audit:
         self._book = means.book
         self._scope = means.scope
         self._progress = means.progress
+        self._cards = means.cards
+        self._tally = datacards.Tally()
 
     def run(self, model: bytes, model_file: bytes | None) -> Report:
         """All links, first those of the whole lineage, then round by round, then the model file."""
@@ -186,6 +197,7 @@ class _Audit:
         for done, number in enumerate(rounds):
             self._progress(f"round {number}", 100 * done, 100 * len(rounds))
             plan_of_model = self._round(self._facts.finalised[number], _part(self._progress, done, len(rounds)))
+        self._known_cards()
         if model_file is not None:
             link = self._book.link("model", None)
             modelfile.check(model, model_file, plan_of_model, link)
@@ -193,6 +205,15 @@ class _Audit:
         return Report(
             model, rounds, tuple(self._book.findings), tuple(self._book.notes), timings=dict(self._book.timings)
         )
+
+    def _known_cards(self) -> None:
+        """The cards that were given with the question, and what all rounds together say of cards."""
+        if self._cards:
+            link = self._book.link("cards", None)
+            datacards.check_known(self._facts, self._cards, link)
+            self._book.close(link, f"{len(self._cards)} data cards were shown, each was on chain")
+        for remark in self._tally.remarks():
+            self._book.remark(remark)
 
     def _lineage(self, model: bytes) -> int:
         """Parents and seeds; the round that made the model, 0 where there is none."""
@@ -243,6 +264,10 @@ class _Audit:
         link = book.link("updates", number)
         updates.check(case, link)
         book.close(link, f"{len(case.predicate.updates) if case.predicate else 0} updates")
+        link = book.link("cards", number)
+        held = datacards.check(case, self._tally, link)
+        if held or not link.clean:
+            book.close(link, f"{held} updates declare the images of the data cards on chain")
         self._sums(case)
         link = book.link("openings", number)
         openings.check(case, link)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from node.cli.audit_bundle import export, verify
 from node.cli.audit_compare import consistency, equivocations
 from node.cli.audit_output import Output, output_options
-from node.cli.audit_sources import Places, Question, examine, model_of, place_options
+from node.cli.audit_sources import Places, Question, cards_of, cards_option, examine, model_of, place_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 @click.group("audit", invoke_without_command=True)
@@ -34,20 +38,22 @@ def command(ctx: click.Context, *, places: Places, output: Output, model: str | 
 
 @command.command("model")
 @click.argument("model", required=False)
+@cards_option
 @place_options()
 @output_options()
-def model(*, places: Places, output: Output, model: str | None) -> int:
+def model(*, places: Places, output: Output, model: str | None, cards: Sequence[Path]) -> int:
     """Audit MODEL, a file or a hash (64 hex digits), with every round that led to it; default: the chain's newest."""
-    return _model(places, output, model)
+    return _model(places, output, model, cards)
 
 
 @command.command("round")
 @click.argument("number", metavar="R", type=click.IntRange(1))
+@cards_option
 @place_options()
 @output_options()
-def round_(*, places: Places, output: Output, number: int) -> int:
+def round_(*, places: Places, output: Output, number: int, cards: Sequence[Path]) -> int:
     """Audit one finalised round R, and the lineage of its model."""
-    return _examine(places, output, Question(scope=_scope(only=number)))
+    return _examine(places, output, Question(cards=cards_of(cards), scope=_scope(only=number)))
 
 
 @command.command("lineage")
@@ -66,9 +72,9 @@ command.add_command(consistency)
 command.add_command(equivocations)
 
 
-def _model(places: Places, output: Output, text: str | None) -> int:
+def _model(places: Places, output: Output, text: str | None, cards: Sequence[Path] = ()) -> int:
     wanted, data = model_of(text, places.run)
-    return _examine(places, output, Question(wanted, data))
+    return _examine(places, output, Question(wanted, data, cards_of(cards)))
 
 
 def _examine(places: Places, output: Output, question: Question) -> int:

@@ -16,13 +16,16 @@ from chain.anvil import Anvil
 from chain.client import Chain
 from chain.deployment import Deployment
 from node.errors import BadInput
+from node.images.errors import BadCard
+from node.images.shown import MAX_CARD_BYTES, card_from_json
 from node.learning.modelfile import model_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from node.audit import Evidence, Report, Scope
     from node.audit.run import Progress
+    from node.images.card import DataCard
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Question:
 
     model: bytes | None = None
     model_file: bytes | None = None
+    cards: tuple[DataCard, ...] = ()
     scope: Scope | None = field(default=None)
 
 
@@ -103,6 +107,7 @@ def examine(places: Places, question: Question, progress: Progress | None) -> Re
             places.evidence(),
             question.model,
             model_file=question.model_file,
+            cards=question.cards,
             scope=question.scope,
             progress=progress,
         )
@@ -120,6 +125,7 @@ def _examine_bundle(places: Places, path: Path, question: Question, progress: Pr
             trust,
             model=question.model,
             model_file=question.model_file,
+            cards=question.cards,
             scope=question.scope,
             progress=progress,
         )
@@ -168,6 +174,26 @@ def place_options(*, bundle: bool = True) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
+def cards_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--card FILE`, repeatable; the command gets the paths as `cards`, for `cards_of`."""
+    return click.option(
+        "--card",
+        "cards",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A data card that a hospital shows (`medweave data card --out`), held against its digest on chain; repeatable.",
+    )(command)
+
+
+def cards_of(paths: Sequence[Path]) -> tuple[DataCard, ...]:
+    """The data cards in files.
+
+    Raises:
+        BadInput: A file cannot be read, or holds none; the message names it.
+    """
+    return tuple(map(_card_of, paths))
+
+
 def deployment_of(contracts: Path | None, places: list[str]) -> Deployment:
     """The contracts' addresses, from where the user said or beside the blobs.
 
@@ -210,6 +236,16 @@ def digest_of(what: str, text: str) -> bytes:
         expected = "neither a file nor 64 hex digits" if what == "model" else "expected 64 hex digits"
         raise BadInput(f"{what} {text}: {expected}")
     return digest
+
+
+def _card_of(path: Path) -> DataCard:
+    try:
+        with path.open("rb") as file:
+            return card_from_json(file.read(MAX_CARD_BYTES + 1))
+    except OSError as error:
+        raise BadInput(f"--card {path}: {error.strerror}") from None
+    except BadCard as error:
+        raise BadInput(f"--card {path}: {error}") from None
 
 
 def _beside(place: Path) -> list[Path]:

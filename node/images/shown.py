@@ -47,8 +47,8 @@ def card_from_bytes(data: bytes) -> DataCard:
     """
     try:
         fields = decode(data, MAX_CARD_BYTES)
-    except LedgerError as error:
-        raise BadCard(f"data card: {error}") from None
+    except LedgerError:
+        raise BadCard(f"data card: not canonical CBOR (RFC 8949, 4.2.1) of at most {MAX_CARD_BYTES} bytes") from None
     if not isinstance(fields, dict):
         raise BadCard(f"data card: expected a map of fields, found {type(fields).__name__}")
     return _card(fields)

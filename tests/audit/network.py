@@ -64,11 +64,13 @@ def write_run(
     seed: int = 3,
     before: Callable[[AuditedNet, int], None] | None = None,
     resting: int = 0,
+    cards: Callable[[AuditedNet, list[Chain], int, str], None] = lambda *_: None,
     **plan_fields,
 ) -> AuditedNet:
     """Play rounds; leave a run directory: chain/state.json, consortium.json, hospitals/*/blobs, model.bin.
 
     So many hospitals more rest: the contract draws the others as a cohort, if `seed` is one that makes it. `before` is called with network and round before each is opened, to make things go wrong in it; `plan_fields` change the plan.
+    `cards` is called with network, clients, round and "before" or "during", to register data cards around a round's opening.
     """
     accounts = [Account.from_key(hashlib.sha256(b"member" + bytes([seed, k])).digest()) for k in range(members)]
     sizes = [len(part) for part in partition(generate(12 * members, 32, seed), members, "by-patient", seed)]
@@ -91,14 +93,14 @@ def write_run(
             if before:
                 before(net, number)
             net.run(net.open_round())
-        _repeat(net, anvil.url, deployment, cohort=smallest)
+        _repeat(net, anvil.url, deployment, smallest, cards)
     (root / "consortium.json").write_text(deployment.to_json())
     _write_blobs(net, root)
     (root / "model.bin").write_bytes(_model_file(net))
     return net
 
 
-def _repeat(net: AuditedNet, url: str, deployment: Deployment, cohort: int) -> None:
+def _repeat(net: AuditedNet, url: str, deployment: Deployment, cohort: int, cards: Callable[..., None]) -> None:
     """Do on the real contracts what the simulation's members did on the simulated ones."""
     clients = [Chain(url, deployment, account) for account in net.accounts]
     joint = net.nodes[0].ports.keys.joint
@@ -119,7 +121,9 @@ def _repeat(net: AuditedNet, url: str, deployment: Deployment, cohort: int) -> N
         client.epochs.confirm(1, joint.digest)
     clients[0].rounds.genesis(hashlib.sha256(genesis_model(net.plan)).digest(), net.plan.digest)
     for number, facts in net.chain.rounds.items():
+        cards(net, clients, number, "before")
         clients[0].rounds.open(facts.plan, facts.base, net.plan.collect_seconds, net.plan.round_seconds)
+        cards(net, clients, number, "during")
         for anchor in net.chain.anchors[number]:
             clients[anchor.leader].rounds.propose(number, anchor.proposal, anchor.updates_root, anchor.sums_root)
         if number in net.chain.outcomes:

@@ -21,6 +21,8 @@ import pytest
 from dag.errors import StoreCorrupt
 from dag.proofs.notes import Note
 from dag.store.sqlite import Store
+from node.images.archive import load_saved
+from node.images.card import data_card
 from node.storage import raw_cid
 
 MEDWEAVE = (sys.executable, "-m", "node.cli.main")
@@ -93,6 +95,25 @@ def test_the_run_directory_can_be_audited_later(demo_run: Path):
     done = medweave("audit", "--run", str(demo_run), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "verified"
+
+
+def test_every_hospitals_data_card_is_on_chain(demo_run: Path, tmp_path: Path):
+    """Each was registered once, by the daemon; shown to an audit, it is the one on chain and of the samples declared."""
+    options = []
+    for home in sorted(demo_run.glob("hospitals/*")):
+        card = data_card(load_saved(home / "data" / "train.npz"))
+        assert (home / "node.log").read_text().count(f"data card registered: {card.images} images") == 1
+        shown = tmp_path / f"{home.name}.json"
+        shown.write_text(json.dumps(card.to_json()))
+        options += ["--card", str(shown)]
+    done = medweave("audit", "round", "1", "--run", str(demo_run), "--json", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {f["round"]: f for f in json.loads(done.stdout)["findings"] if f["link"] == "cards"}
+    assert found[None]["detail"] == "4 data cards were shown, each was on chain"
+    assert (found[1]["status"], found[1]["detail"]) == (
+        "ok",
+        "4 updates declare the images of the data cards on chain",
+    )
 
 
 def test_a_missing_blob_cannot_be_checked_and_is_named(demo_run: Path, tmp_path: Path, demo_report: dict):

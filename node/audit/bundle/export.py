@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from node.audit.evidence import Evidence
     from node.audit.report import Report
     from node.audit.run import Progress
+    from node.images.card import DataCard
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def export(
     out: Path,
     *,
     model_file: bytes | None = None,
+    cards: Sequence[DataCard] = (),
     progress: Progress | None = None,
 ) -> Exported:
     """Audit a model and write all that the audit read into one file.
@@ -57,6 +59,7 @@ def export(
         model: Hash of the model; None for the newest one.
         out: The file.
         model_file: The model's file, to be put in as well.
+        cards: Data cards that hospitals show, to be put in as well where a round's check reads them.
         progress: Told (what is being done, steps done, steps in all).
 
     Raises:
@@ -72,7 +75,9 @@ def export(
     with writing(out) as writer:
         writer.put(MANIFEST, manifest.to_bytes())
         writer.put_blocks(blocks)
-        report = audit(history, evidence, model, model_file=model_file, progress=progress, keep=writer.put_once)
+        report = audit(
+            history, evidence, model, model_file=model_file, cards=cards, progress=progress, keep=writer.put_once
+        )
         if model_file is not None:
             writer.put(MODEL, model_file)
     return Exported(manifest, len(blocks), writer.kept, out.stat().st_size, report)

@@ -13,11 +13,12 @@ from node.audit.report import Report
 from node.audit.run import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from chain.deployment import Deployment
     from node.audit.bundle.form import Manifest
     from node.audit.run import Progress, Scope
+    from node.images.card import DataCard
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def audit_bundle(
     *,
     model: bytes | None = None,
     model_file: bytes | None = None,
+    cards: Sequence[DataCard] = (),
     scope: Scope | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -46,6 +48,7 @@ def audit_bundle(
         trust: What is known from elsewhere; without header and deployment the result is could-not-check at best.
         model: Hash of the model; None for the one the bundle names.
         model_file: The model's file; None for the bundle's own, where it has one and its model is what is audited.
+        cards: Data cards that hospitals show besides those in the bundle.
         scope: What is examined.
         progress: Told (what is being done, steps done, steps in all).
 
@@ -65,6 +68,7 @@ def audit_bundle(
         bundle,
         model or manifest.model,
         model_file=own,
+        cards=cards,
         scope=scope,
         doubts=(*doubts, *spoilt),
         progress=progress,

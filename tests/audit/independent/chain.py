@@ -1,8 +1,9 @@
 """What the chain in a bundle proves: blocks, tries, receipts, events, calls (docs/spec/bundle.md, "What the chain proves")."""
 
-import re
 from dataclasses import dataclass, field
 
+from common import demand
+from events import decode, number, unhex, word
 from primitives import keccak, recover, rlp, sha256, trie_root, unrlp
 
 CREATED = {  # field of the record: length and sha2-256 of the creation code, and which addresses it was given
@@ -15,78 +16,9 @@ CREATED = {  # field of the record: length and sha2-256 of the creation code, an
         ("registry", "epochs", "models"),
     ),
 }
-EVENTS = """
-HospitalAdmitted(uint256* index, address* account, bytes32 boxKey, uint32 dataSize, string name, string url)
-HospitalRemoved(uint256* index, address* account)
-KeysRotated(uint256* index, address* account, address* newAccount, bytes32 boxKey)
-DataSizeChanged(uint256* index, address* account, uint32 dataSize)
-EpochOpened(uint256* epoch, bytes32 parameterSet, uint8 threshold, uint64 deadline, address* opener)
-CohortDrawn(uint256* epoch, bytes32 seed, uint256 holders)
-Announced(uint256* epoch, address* member, bytes32 boxKey)
-Committed(uint256* epoch, address* member, bytes32 commitment)
-Dealt(uint256* epoch, address* member, bytes32 dealing)
-Confirmed(uint256* epoch, address* member, bytes32 jointKey)
-EpochActivated(uint256* epoch, bytes32 jointKey)
-RefreshOpened(uint256* epoch, uint32 refresh, uint16 generation, uint64 deadline, address* opener)
-RefreshActivated(uint256* epoch, uint32 refresh, uint16 generation)
-RefreshAborted(uint256* epoch, uint32 refresh, uint256 complained)
-RoundOpened(uint256* round, uint256 epoch, bytes32 plan, bytes32 base, bytes32 seed, address opener, uint256 collectBy, uint256 finaliseBy)
-Proposed(uint256* round, address* leader, bytes32 proposal, bytes32 updatesRoot, bytes32 sumsRoot)
-RoundFinalised(uint256* round, bytes32* model, address* leader, bytes32 base, bytes32 proposal, bytes32 statement, uint256 signers, bytes32 seed)
-RoundAborted(uint256* round, bytes32 seed)
-FaultRecorded(uint256* round, uint256* index, uint8 fault, bytes32 evidence, uint256 points, uint256 reputation)
-FaultAnnulled(uint256* round, uint256* index, uint8 fault, uint256 points, uint256 reputation)
-ModelRecorded(bytes32* model, bytes32* parent, uint256* round, bytes32 statement)
-"""
 OUTCOME = (("round", "uint256"), ("base", "bytes32"), ("model", "bytes32"), ("plan", "bytes32"), ("leader", "address"),
            ("proposal", "bytes32"), ("updatesRoot", "bytes32"), ("sumsRoot", "bytes32"), ("statement", "bytes32"),
            ("seedMaterial", "bytes32"))  # fmt: skip
-
-
-def demand(truth, what):
-    if not truth:
-        raise ValueError(what)
-
-
-def unhex(text):
-    demand(text[:2] == "0x" and text == text.lower(), "not 0x and lower-case hex digits")
-    return bytes.fromhex(text[2:])
-
-
-def number(data):
-    return int.from_bytes(data, "big")
-
-
-def _events():
-    table = {}
-    for name, arguments in re.findall(r"(\w+)\((.*)\)", EVENTS):
-        parts = [argument.split() for argument in arguments.split(", ")]
-        signature = f"{name}({','.join(kind.rstrip('*') for kind, _ in parts)})"
-        table[keccak(signature.encode())] = name, parts
-    return table
-
-
-TABLE = _events()
-
-
-def word(kind, data):
-    demand(len(data) == 32, "a word is cut off")
-    return data if kind == "bytes32" else data[12:] if kind == "address" else number(data)
-
-
-def decode(log):
-    """Name and fields of an event of the table; None for another one."""
-    if not log[1] or log[1][0] not in TABLE:
-        return None
-    name, parts = TABLE[log[1][0]]
-    topics, data, at, fields = iter(log[1][1:]), log[2], 0, {}
-    for kind, label in parts:
-        if kind.endswith("*"):
-            fields[label] = word(kind[:-1], next(topics, b""))
-        else:
-            fields[label] = None if kind == "string" else word(kind, data[at : at + 32])  # texts decide nothing
-            at += 32
-    return name, fields
 
 
 @dataclass
@@ -98,6 +30,7 @@ class Row:
     sizes: dict  # seat: registered size, at the opening
     reputations: dict  # account: reputation, at the opening
     proposals: list = field(default_factory=list)
+    cards: dict = field(default_factory=dict)  # seat: digests of data cards, at the opening and until the end
     final: dict | None = None
     aborted: dict | None = None
     accounts: dict | None = None  # seat: account, at the finalising
@@ -148,6 +81,7 @@ class Chain:
         self.at = {name: bytes.fromhex(record[name][2:]) for name in CREATED}
         self.seats, self.sizes, self.points, self.equivocators = {}, {}, {}, set()
         self.accounts, self.epochs, self.rounds, self.models, self.created = set(), {}, {}, {}, {}
+        self.cards = {}
         self._read(blocks, record["block"], head, trusted)
         demand(self.created == self.at, "not all four contracts are made by their code")
 
@@ -235,6 +169,13 @@ class Chain:
     def _DataSizeChanged(self, e, _):  # noqa: N802
         self.sizes[e["index"]] = e["dataSize"]
 
+    def _CardRegistered(self, e, _):  # noqa: N802
+        demand(self.seats.get(e["index"]) == e["account"], "a card of nobody")
+        self.cards[e["index"]] = [e["digest"]]
+        row = self.rounds[max(self.rounds)] if self.rounds else None
+        if row and not (row.final or row.aborted):
+            row.cards[e["index"]] = [*row.cards.get(e["index"], []), e["digest"]]
+
     def _EpochOpened(self, e, _):  # noqa: N802
         self.epochs[e["epoch"]] = Epoch(e["parameterSet"][:16], e["threshold"], dict(self.seats))
 
@@ -267,7 +208,8 @@ class Chain:
         demand(e["round"] not in self.rounds and e["epoch"] in self.epochs, "a round twice, or of no epoch")
         seats = self.epochs[e["epoch"]].own(self.seats)
         reputations = {account: self.points[seat] for seat, account in seats.items()}
-        self.rounds[e["round"]] = Row(e, seats, {seat: self.sizes[seat] for seat in seats}, reputations)
+        sizes = {seat: self.sizes[seat] for seat in seats}
+        self.rounds[e["round"]] = Row(e, seats, sizes, reputations, cards=dict(self.cards))
 
     def _Proposed(self, e, _):  # noqa: N802
         self.rounds[e["round"]].proposals.append(e)

@@ -12,11 +12,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cards
 from common import Missing, canonical_json, demand
+from events import unhex
 from primitives import cid_bytes, cid_text, keccak, sha256
 from round_checks import Round
 
-from chain import Chain, unhex
+from chain import Chain
 
 LIMITS = {"bundle.json": 1 << 16, "chain/blocks.json": 1 << 29, "model.bin": 1 << 29}
 BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, zipfile.BadZipFile)
@@ -151,9 +153,11 @@ def verify(path, trust):
     if model in chain.models:
         for number, row in sorted(chain.rounds.items()):
             if row.final and number <= chain.models[model]["round"]:
-                Round(bundle, chain, number).audit(
+                statement = Round(bundle, chain, number).audit(
                     lambda link, work, *inputs, n=number: report.check(n, link, work, *inputs)
                 )
+                if statement and cards.shown(bundle, row):
+                    report.check(number, "cards", cards.check, bundle, row, statement)
     if "model.bin" in bundle.names:
         report.check(None, "model", model_file, bundle, model)
     return report
