@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from node.images.organs import drawn_organs
 from node.images.phantom import HEART, LUNG, draw
 from node.learning.errors import BadSettings, WrongData
+from node.learning.parameters import load
 from node.learning.routing import route
 from node.learning.segmentation.crop import (
     EACH_SIDE,
@@ -178,6 +179,10 @@ def test_learning_measures_on_patients_it_did_not_learn_from():
     assert (found.content.slices, found.held_out, found.patients) == (24, 8, 4)
     assert found.content.synthetic
     assert [share / 1e6 for share in found.content.dice_ppm] == pytest.approx(found.scores.dice, abs=1e-6)
+    network = SegCaps(4).eval()
+    load(network, found.content.vector)
+    _, held = organs.split(0.25, 0)
+    assert found.scores == scores(masks_of(network, held.images), held.masks, 4)
     again = learn(organs, MaskSettings(epochs=1, augment=True), (LUNG,), 32, 0.25, lambda _epoch, _loss: None)
     assert again.content.to_bytes() == found.content.to_bytes()
     with pytest.raises(BadSettings, match="image size"):
