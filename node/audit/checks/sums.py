@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from crypto.errors import CryptoError
 from crypto.sealing import add, verify_chunk_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from node.audit.dossier import Dossier
     from node.audit.notes import Link
     from node.rounds.statement import Group, Predicate
+
+M = TypeVar("M", UpdateManifest, SumManifest)
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,10 @@ def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link)
     """One update's manifest; where it is about something else that is noted, and its chunks are added all the same."""
     included = predicate.updates[position]
     name = f"manifest of update {included.id[:16]}…"
-    data = dossier.reader.read(included.manifest, name, link)
-    if data is None:
+    manifest = _read(UpdateManifest, dossier, included.manifest, name, link)
+    if manifest is None:
         return None
-    try:
-        manifest = UpdateManifest.from_bytes(data)
-    except LyingPeer as error:
-        link.falsified(included.manifest, str(error))
-        return None
-    expected: dict[str, object] = {
-        "consortium": dossier.facts.deployment.consortium,
-        "epoch": dossier.here.row.epoch,
-        "round": dossier.here.number,
-        "issuer": bytes.fromhex(included.issuer.removeprefix("0x")),
-    }
+    expected = _here(dossier) | {"issuer": bytes.fromhex(included.issuer.removeprefix("0x"))}
     body = None if dossier.ledger is None else dossier.ledger.body(bytes.fromhex(included.id))
     if isinstance(body, UpdateBody):
         expected |= {"parameter_set": body.parameter_set, "layout": body.layout}
@@ -87,6 +79,24 @@ def _manifest(dossier: Dossier, predicate: Predicate, position: int, link: Link)
         chunks = dossier.params.chunks(manifest.size)
         link.equal(f"{name} ({included.manifest})", "number of chunks", len(manifest.chunks), chunks)
     return manifest
+
+
+def _read(kind: type[M], dossier: Dossier, cid: str, name: str, link: Link) -> M | None:
+    """A manifest; where it is missing, or none, that is noted."""
+    data = dossier.reader.read(cid, name, link)
+    if data is None:
+        return None
+    try:
+        return kind.from_bytes(data)
+    except LyingPeer as error:
+        link.falsified(cid, str(error))
+        return None
+
+
+def _here(dossier: Dossier) -> dict[str, object]:
+    """What every manifest of this round says."""
+    row = dossier.here.row
+    return {"consortium": dossier.facts.deployment.consortium, "epoch": row.epoch, "round": dossier.here.number}
 
 
 def _check_owners(predicate: Predicate, manifests: Sequence[UpdateManifest | None], link: Link) -> None:
@@ -138,20 +148,11 @@ def _check_group(
 
 def _sum_manifest(dossier: Dossier, predicate: Predicate, number: int, group: Group, link: Link) -> SumManifest | None:
     name = f"manifest of sum {number}"
-    data = dossier.reader.read(group.sum, name, link)
-    if data is None:
+    manifest = _read(SumManifest, dossier, group.sum, name, link)
+    if manifest is None:
         return None
-    try:
-        manifest = SumManifest.from_bytes(data)
-    except LyingPeer as error:
-        link.falsified(group.sum, str(error))
-        return None
-    expected: dict[str, object] = {
-        "consortium": dossier.facts.deployment.consortium,
-        "epoch": dossier.here.row.epoch,
-        "round": dossier.here.number,
-        "updates": tuple(bytes.fromhex(predicate.updates[position].id) for position in group.updates),
-    }
+    summed = tuple(bytes.fromhex(predicate.updates[position].id) for position in group.updates)
+    expected = _here(dossier) | {"updates": summed}
     for what, value in expected.items():
         link.equal(f"{name} ({group.sum})", what, getattr(manifest, what), value)
     return manifest
