@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 BUSY_SECONDS = 10.0
@@ -19,7 +21,7 @@ class Database:
     """One file, safe to use from several threads (each statement under `_lock`) and processes.
 
     Write-ahead log and `synchronous=FULL`: what a statement changed is on disk when it returns. Every statement is its own
-    transaction unless `BEGIN` was said. The file is made for its owner alone.
+    transaction, unless several are in one `_at_once`. The file is made for its owner alone.
 
     Args:
         path: The file; `:memory:` for tests.
@@ -49,3 +51,14 @@ class Database:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Statements of which all are on disk afterwards, or none; for who holds `_lock`."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # SQLite itself takes back what a full disk refused, but not always
+                self._db.execute("ROLLBACK")

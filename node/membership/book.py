@@ -60,17 +60,12 @@ class MotionBook(Database):
                 return False
             if row is None and self._first_of(account) >= MAX_LIVE_OF_ONE:
                 raise BadMotion(f"motion {motion.id.hex()[:16]}…: {account} has {MAX_LIVE_OF_ONE} others waiting")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._at_once():
                 body = (motion.id, motion.text(), time.time())
                 self._db.execute("INSERT OR IGNORE INTO motions (id, body, seen) VALUES (?, ?, ?)", body)
                 changed = self._db.execute(
                     "INSERT OR IGNORE INTO signatures VALUES (?, ?, ?)", (motion.id, account, signature)
                 )
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
             return changed.rowcount > 0
 
     def _first_of(self, account: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +19,7 @@ from node.api.app import create_app
 from node.calling import MemberAuth
 from node.errors import BadMotion
 from node.membership import motion as module
-from node.membership.book import MAX_LIVE_OF_ONE
+from node.membership.book import MAX_LIVE_OF_ONE, MotionBook
 from node.membership.fingerprint import fingerprint
 from node.membership.motion import MAX_SIGNATURES, Motion, pack, unpack
 from tests.api.access.support import access_over
@@ -164,6 +166,22 @@ def test_a_member_cannot_fill_the_others_disks() -> None:
     honest, signatures = signed(VOTES[3], 3)
     peer.exchange.heard(pack([(honest, signatures)]))
     assert honest in peer.book.live(), "others are heard all the same"
+
+
+def test_a_signature_that_cannot_be_written_leaves_no_motion_and_locks_nobody_out(tmp_path: Path) -> None:
+    book = MotionBook(tmp_path / "motions", DEPLOYMENT)
+    motion, (signature,) = signed(VOTES[1], 2)
+    full = "CREATE TEMP TRIGGER full BEFORE INSERT ON signatures BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+    book._db.execute(full)
+    with pytest.raises(sqlite3.Error, match="disk is full"):
+        book.add(motion, ACCOUNTS[2].address, signature)
+    with MotionBook(tmp_path / "motions", DEPLOYMENT) as other:
+        assert other.live() == []
+        assert other.add(motion, ACCOUNTS[2].address, signature)
+    book._db.execute("DROP TRIGGER full")
+    assert book.live() == [motion]
+    assert book.add(motion, ACCOUNTS[2].address, signature) is False
+    book.close()
 
 
 def test_what_ended_is_not_taken_in_again() -> None:
