@@ -9,7 +9,7 @@ import click
 from pydantic import ValidationError
 
 from node.cli.data import take_images
-from node.cli.options import home_option, password_options, read_password
+from node.cli.options import crop_option, home_option, password_options, read_password
 from node.config import ChainSection, Compute, Data, Debug, Hospital, NodeConfig, Rounds
 from node.errors import BadInput
 from node.home import Home, create_identity, refuse_keys
@@ -34,6 +34,7 @@ from node.membership.fingerprint import fingerprint
     type=click.Path(path_type=Path, exists=True),
     help="Images to take in, as `medweave data import` does: npz, or a folder of pictures, DICOM or NIfTI files.",
 )
+@crop_option
 @click.option(
     "--keep-quantised", is_flag=True, help="Keep quantised updates in the clear: for the plaintext check only."
 )
@@ -53,6 +54,7 @@ def command(
     threads: int,
     test_data: str,
     images: Path | None,
+    crop_lungs: Path | None,
     *,
     keep_quantised: bool,
     as_json: bool,
@@ -74,10 +76,14 @@ def command(
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if crop_lungs is not None and images is None:
+        raise BadInput(
+            "--crop-lungs: nothing to crop; give --images, or take them in later with `medweave data import`"
+        )
     refuse_keys(place)
     password = read_password(password_file, password_fd, new=True)
     home.mkdir(parents=True, exist_ok=True)
-    refused = take_images(images, home / "data").refused if images is not None else []
+    refused = take_images(images, home / "data", crop_lungs=crop_lungs).refused if images is not None else []
     for each in refused:
         click.echo(f"left out: {each.file}: {each.reason}", err=True)
     identity = create_identity(place, password)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from node.cli.data import command as data
+from node.cli.init import command as init
 from node.cli.lungs import command as lungs
 from node.cli.plan import command as plan
 from node.cli.predict import command as predict
@@ -135,6 +136,19 @@ def test_images_are_taken_in_cropped_and_say_by_what(tmp_path, network, slices):
     again = run(data, "import", cropped / "train.npz", "--out", tmp_path / "twice", "--crop-lungs", network)
     assert isinstance(again.exception, WrongData)
     assert "already" in str(again.exception)
+
+
+def test_a_new_hospital_takes_its_images_in_cropped(tmp_path, network, slices):
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    options = ("--name", "A", "--password-file", password, "--crop-lungs", network)
+    wrong = run(init, "--home", tmp_path / "bare", *options)
+    assert isinstance(wrong.exception, BadInput)
+    assert not (tmp_path / "bare").exists()
+    told = run(init, "--home", tmp_path / "home", *options, "--images", slices)
+    assert told.exit_code == 0, told.exception
+    digest = digest_of(network.read_bytes())
+    assert load_saved(tmp_path / "home" / "data" / "train.npz").cropped == digest
 
 
 def test_a_model_is_asked_about_what_it_learnt_from(tmp_path, network, blank):
