@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 DEMO_SECONDS = 240
 TINY = ("--hospitals", "4", "--rounds", "2", "--samples", "96", "--architecture", "cnn", "--epochs", "1")
+
+settings.register_profile("medweave", deadline=None)  # a busy machine fails no example
+settings.load_profile("medweave")
 
 
 def _run_demo(out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.connection import Connection
@@ -43,7 +43,6 @@ MOVES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(MOVES)
 def test_following_ends_where_reading_everything_ends(moves: list[tuple[str, Any]]) -> None:
     """However a chain grows, is cut and grows otherwise between two looks, however often the reader starts anew."""
