@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.errors import NotMeasured
-from node.images.archive import read_arrays, verify_headers
+from node.images.archive import array_names, read_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def clips_in(path: Path) -> Mapping[str, str]:
         NotMeasured: the archive does not say, or one picture is in two clips.
         UnreadableData: it cannot be read.
     """
-    if "videos" not in verify_headers(path):
+    if "videos" not in array_names(path):
         raise NotMeasured(
             f"{path}: has no array videos, so frames cannot be put together to clips; leave --by-clip out"
         )
