@@ -9,6 +9,7 @@
     ``card``        what a set holds, in numbers and one digest, with nobody's image or name
     ``dataset``     ``load`` picks the reader; ``resize``; re-exports the record
     ``partition``   shares for hospitals and validation splits; a patient is never split
+    ``organs``      slices with masks, from a file or drawn: what finding lungs is learnt from
     ``phantom``     synthetic chest-CT slices with masks, the embedded default
 
 Nothing here imports torch; images stay ``uint8`` until training.
