@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from node.rounds.readings import cosines, lagging
+from node.rounds.readings import added, lagging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +41,7 @@ def accepted_groups(verdicts: Sequence[Verdict], groups: int, compared_by: int |
     if compared_by is None:
         return voted
     kept = [g for g, yes in enumerate(voted) if yes]
-    rows = [
-        tuple(a + b for a, b in zip(cosines(v.alignment_ppm), cosines(v.descent_ppm), strict=True))
-        for v in verdicts
-        if v.alignment_ppm
-    ]
+    rows = [added(v.alignment_ppm, v.descent_ppm) for v in verdicts if v.alignment_ppm]
     behind = lagging([tuple(row[g] for row in rows) for g in kept], compared_by)
     left = {g for g, lags in zip(kept, behind, strict=True) if lags}
     return tuple(yes and g not in left for g, yes in enumerate(voted))

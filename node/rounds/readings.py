@@ -6,7 +6,7 @@ rows, all in whole numbers, so that everybody who holds the same verdicts derive
 
     levels    how far each sum points where the members' rows say, and how sure that is
     lagging   sums that point there clearly less than the best one of the round does, by both rows together
-    opposing  members whose own alignments say that their updates point against the others'
+    opposing  members whose own rows say that their updates or their losses point against the others'
 
 What a member states of its own update counts through `opposing` against itself alone.
 """
@@ -37,6 +37,11 @@ MOST_FOR: Final = 500
 def cosines(stated_ppm: Sequence[int]) -> tuple[int, ...]:
     """Cosines in parts per million of what verdicts state as (1 + cosine) / 2."""
     return tuple(2 * value - PPM for value in stated_ppm)
+
+
+def added(aligned_ppm: Sequence[int], falling_ppm: Sequence[int]) -> tuple[int, ...]:
+    """Alignments and descents as verdicts state them, as cosines added number by number, parts per million."""
+    return tuple(a + b for a, b in zip(cosines(aligned_ppm), cosines(falling_ppm), strict=True))
 
 
 def trimmed_mean(values: Sequence[int]) -> int:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from node.rounds.readings import UNIT, cosines, credible, noise, opposing, trimmed_mean
+from node.rounds.readings import UNIT, added, cosines, credible, noise, opposing, trimmed_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,13 +132,18 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
 def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
     """What members' own verdicts say against them, by seat, thousandths of a nat, 0 to `MOST_OWN`.
 
-    Each round adds what `opposing` finds, after a sixteenth of what was there is forgotten; it never falls below 0, so that
-    nobody lays up credit by being honest for a while.
+    Each round adds what `opposing` finds in alignments, or in alignments and descents added if that is more, after a sixteenth
+    of what was there is forgotten: who turns its update round says so in the former, whose data teach the contrary in the
+    latter. It never falls below 0, so that nobody lays up credit by being honest for a while.
     """
     found: dict[int, int] = {}
     for result in history:
-        whole = [_aligned(group) for group in result.groups if not group.broken]
-        spoken = opposing(whole) if len(whole) > 1 else (0,) * len(result.issuers)
+        whole = [group for group in result.groups if not group.broken]
+        if len(whole) > 1:
+            alone, both = opposing([_aligned(group) for group in whole]), opposing([_both(group) for group in whole])
+            spoken = tuple(map(max, alone, both))
+        else:
+            spoken = (0,) * len(result.issuers)
         for seat, said in zip(result.issuers, spoken, strict=True):
             before = found.get(seat, 0)
             found[seat] = min(MOST_OWN, max(0, before - before // HALF_LIFE + said))
@@ -212,6 +217,10 @@ def _aligned(group: GroupResult) -> tuple[int, ...]:
 
 def _descending(group: GroupResult) -> tuple[int, ...]:
     return cosines(group.descents_ppm)
+
+
+def _both(group: GroupResult) -> tuple[int, ...]:
+    return added(group.alignments_ppm, group.descents_ppm)
 
 
 def _gained(group: GroupResult) -> tuple[int, ...]:

@@ -64,16 +64,17 @@ def noisy(
 ) -> RoundResult:
     """A round in which honest updates point the same way, a little; ten verdicts see that with noise.
 
-    With `falls` their losses fall along honest updates as well, by so much.
+    With `falls` their losses fall along honest updates as well, by so much; else at right angles to all sums.
     """
     results = []
     for group in groups:
         share = sum(-pull if member in liars else 1 for member in group) / len(group)
-        aligned, *falling = (
+        aligned, *told = (
             tuple(round((1 + level * share + chance.gauss(0, 2.5 * noise)) / 2 * 1000) * 1000 for _ in range(10))
             for level in ((honest, falls) if falls else (honest,))
         )
-        results.append(GroupResult(tuple(group), True, False, tuple(0 for _ in aligned), aligned, *falling))
+        falling = told[0] if told else (RIGHT_ANGLE,) * 10
+        results.append(GroupResult(tuple(group), True, False, tuple(0 for _ in aligned), aligned, falling))
     spared = sorted(frozenset(range(10)).difference(*groups))
     return RoundResult(tuple(results), tuple(range(10)), tuple(spared))
 
@@ -173,9 +174,8 @@ def test_colluding_verdicts_do_not_turn_the_suspicion_round():
             groups = []
             for group in result.groups:
                 lie = 10**6 if liars & set(group.members) else 0
-                groups.append(
-                    GroupResult(group.members, True, False, group.gains_ppm, (*group.alignments_ppm[:7], lie, lie, lie))
-                )
+                stated = [(*told[:7], lie, lie, lie) for told in (group.alignments_ppm, group.descents_ppm)]
+                groups.append(GroupResult(group.members, True, False, group.gains_ppm, *stated))
             lied.append(RoundResult(tuple(groups), result.issuers))
         suspects = {seat for seat, value in suspicion(lied, MEMBERS).items() if value >= FLOOR}
         wrongly, found = wrongly + len(suspects - liars), found + len(suspects & liars)
@@ -219,7 +219,10 @@ def test_the_same_history_always_gives_the_same_whatever_the_order_of_verdicts(s
     mixed = [
         RoundResult(
             tuple(
-                GroupResult(g.members, g.accepted, g.broken, g.gains_ppm, tuple(g.alignments_ppm[k] for k in order))
+                replace(
+                    g,
+                    **{name: tuple(getattr(g, name)[k] for k in order) for name in ("alignments_ppm", "descents_ppm")},
+                )
                 for g in result.groups
             ),
             tuple(order),
@@ -350,17 +353,11 @@ def test_a_liar_among_four_is_found_though_there_is_only_one_group():
 def turned(result: RoundResult, liars) -> RoundResult:
     """The same round, where the liars' verdicts are honest about updates that point the other way."""
     sign = [-1 if seat in liars else 1 for seat in result.issuers]
-    groups = [
-        GroupResult(
-            g.members,
-            g.accepted,
-            g.broken,
-            g.gains_ppm,
-            tuple(500_000 + way * (value - 500_000) for way, value in zip(sign, g.alignments_ppm, strict=True)),
-        )
-        for g in result.groups
-    ]
-    return RoundResult(tuple(groups), result.issuers)
+    return replace(result, groups=tuple(replace(g, alignments_ppm=bent(g.alignments_ppm, sign)) for g in result.groups))
+
+
+def bent(stated, sign):
+    return tuple(RIGHT_ANGLE + way * (value - RIGHT_ANGLE) for way, value in zip(sign, stated, strict=True))
 
 
 def test_who_says_that_its_update_points_the_other_way_is_found_in_a_few_rounds():
@@ -371,6 +368,19 @@ def test_who_says_that_its_update_points_the_other_way_is_found_in_a_few_rounds(
         assert suspects <= liars
         early.append(len(suspects))
     assert sum(early) >= 0.7 * 6 * 3
+
+
+def test_who_says_that_its_loss_falls_the_other_way_is_found_as_well():
+    """Whose labels are turned round: its update is a little along with the others', its loss is not at all."""
+    rounds = played(set(), 8, 2, pull=0, honest=0.04, falls=0.1)
+    turned_losses = []
+    for result in rounds:
+        sign = [-1 if seat == 2 else 1 for seat in result.issuers]
+        groups = tuple(replace(g, descents_ppm=bent(g.descents_ppm, sign)) for g in result.groups)
+        turned_losses.append(replace(result, groups=groups))
+    assert own_evidence(rounds)[2] == 0
+    assert own_evidence(turned_losses)[2] > FLOOR
+    assert all(said < FLOOR for seat, said in own_evidence(turned_losses).items() if seat != 2)
 
 
 def test_a_verdict_speaks_against_its_own_member_alone():

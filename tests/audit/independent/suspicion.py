@@ -78,6 +78,11 @@ def _told(verdicts, groups, name):
     return {seat: [2 * body[name][k] - 10**6 for k in groups] for seat, body in verdicts.items() if name in body}
 
 
+def _both(verdicts, groups):
+    aligned, falling = (_told(verdicts, groups, name) for name in ("alignment_ppm", "descent_ppm"))
+    return {seat: [a + b for a, b in zip(row, falling[seat], strict=True)] for seat, row in aligned.items()}
+
+
 def _believed(rows):
     reach = [max(row) - min(row) for row in rows]
     most = 3 * sorted(reach)[(len(reach) - 1) // 2]
@@ -122,9 +127,10 @@ def _own(past):
     for groups, _, verdicts, _ in past:
         broken = _broken(list(verdicts.values()), len(groups))
         whole = [k for k in range(len(groups)) if not broken[k]]
-        for seat, said in _against(_told(verdicts, whole, "alignment_ppm")).items():
+        alone, both = _against(_told(verdicts, whole, "alignment_ppm")), _against(_both(verdicts, whole))
+        for seat in alone:
             before = found.get(seat, 0)
-            found[seat] = min(8000, max(0, before - before // 16 + said))
+            found[seat] = min(8000, max(0, before - before // 16 + max(alone[seat], both[seat])))
     return found
 
 
@@ -146,8 +152,7 @@ def _against(told):
 
 def lagging(bodies, kept, quorum):
     """Of the sums that the votes accept, those that point less than half as far as the best, by both numbers together."""
-    told = [list(_told(dict(enumerate(bodies)), kept, name).values()) for name in ("alignment_ppm", "descent_ppm")]
-    rows = [[a + b for a, b in zip(*both, strict=True)] for both in zip(*told, strict=True)]
+    rows = list(_both(dict(enumerate(bodies)), kept).values())
     if len(kept) < 2 or len(rows) < quorum:
         return set()
     rows = _believed(rows)
