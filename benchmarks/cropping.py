@@ -50,6 +50,7 @@ SHARE: Final = 0.65
 WIDE: Final = f"scanner {UNSEEN}, a larger field of view"
 TABLE: Final = "test AUC, mean over seeds (SYNTHETIC)"
 ARCHITECTURE: Final = "capsnet"
+NOTE: Final = "Drawn phantoms, SYNTHETIC: they say nothing of real slices. plain: as they are; left: slices whose lungs were not found."
 
 
 def questions() -> dict[str, Dataset]:
@@ -96,14 +97,14 @@ def result(
     """Rows of the areas by test, one mapping a seed, and of how many slices were left as they were."""
     rows = []
     for name, count in left.items():
-        pairs = {"AUC as they are": plain, "AUC cropped": cropped}
+        pairs = {"plain": plain, "cropped": cropped}
         figures: dict[str, harness.Figure] = {}
         for arm, found in pairs.items():
             values = [value for each in found if (value := each[name]) is not None]
             figures[arm] = float(np.mean(values))
-            figures |= {f"{arm}, least": min(values), f"{arm}, most": max(values)}
-        rows.append(Row(TABLE, name, {**figures, "left uncropped": count}))
-    return Result(tuple(rows), (), ("Drawn phantoms, SYNTHETIC: they say nothing of real slices.",))
+            figures |= {f"{arm} min": min(values), f"{arm} max": max(values)}
+        rows.append(Row(TABLE, name, {**figures, "left": count}))
+    return Result(tuple(rows), (), (NOTE,))
 
 
 def measure(options: argparse.Namespace) -> Result:

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class _Terms:
+    """What the model was trained on."""
+
+    classes: tuple[str, ...]
+    """Their names; empty: not known."""
+    image_size: int
+    crop_lungs: str | None
+    """Name of the lung network that slices were cropped by, empty if they were not; None: not known."""
+
+
+@dataclass(frozen=True)
 class _Drawing:
     """How answers are pictured."""
 
@@ -74,14 +85,15 @@ def command(
     """
     from node.learning.inference import NOTICE
 
-    names, size = _terms(plan, image_size)
-    asked = _model(model, size)
+    terms = _terms(plan, image_size)
+    names = terms.classes
+    asked = _model(model, terms.image_size)
     classes = names or tuple(f"class {index}" for index in range(asked.classes))
     if len(classes) != asked.classes:
         raise BadInput(f"--plan {plan}: names {len(classes)} classes, the model tells {asked.classes} apart")
     if target is not None and target >= asked.classes:
         raise BadInput(f"--target {target}: the model's classes are 0 to {asked.classes - 1}")
-    lungs = _lungs(crop_lungs)
+    lungs = _lungs(crop_lungs, terms)
     judged = _judged(asked, validation, names, lungs.digest if lungs else "")
     drawing = _Drawing(saliency, target)
     answers = [_ask(asked, file, window, lungs, drawing) for file in files]
@@ -95,13 +107,13 @@ def command(
     return 1 if any("error" in answer for answer in answers) else 0
 
 
-def _terms(plan: Path | None, image_size: int | None) -> tuple[tuple[str, ...], int]:
+def _terms(plan: Path | None, image_size: int | None) -> _Terms:
     if plan is None:
-        return (), image_size or 64
+        return _Terms((), image_size or 64, None)
     from node.rounds.plan import Plan
 
     found = Plan.from_toml(plan)
-    return found.classes, image_size or found.image_size
+    return _Terms(found.classes, image_size or found.image_size, found.crop_lungs)
 
 
 def _model(model: Path, size: int) -> Asked:
@@ -114,12 +126,19 @@ def _model(model: Path, size: int) -> Asked:
     return Asked(content.vector, content.architecture, content.classes, size)
 
 
-def _lungs(file: Path | None) -> Lungs | None:
-    if file is None:
-        return None
-    from node.learning.segmentation.lungs import Lungs
+def _lungs(file: Path | None, terms: _Terms) -> Lungs | None:
+    lungs = None
+    if file is not None:
+        from node.learning.segmentation.lungs import Lungs
 
-    return Lungs.read(file)
+        lungs = Lungs.read(file)
+    given = lungs.digest if lungs else ""
+    if terms.crop_lungs is not None and given != terms.crop_lungs:
+        raise BadInput(
+            f"--crop-lungs: the slices asked about are {cropping(given)}, the plan's {cropping(terms.crop_lungs)}; give the "
+            "network that the plan names, or none where it names none"
+        )
+    return lungs
 
 
 def _judged(asked: Asked, validation: Path | None, names: tuple[str, ...], cropped: str) -> Judgement | None:

@@ -57,6 +57,7 @@ def plan_for(options: DemoOptions, data: DemoData) -> Plan:
         architecture=options.architecture,
         classes=data.class_names,
         image_size=options.image_size,
+        crop_lungs=data.test.cropped,
         rounds=options.rounds,
         epochs=options.epochs,
         last_rate=LAST_RATE,

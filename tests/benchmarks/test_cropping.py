@@ -24,9 +24,9 @@ def test_a_larger_field_of_view_shows_the_same_smaller():
 def test_the_table_has_both_arms_of_every_test():
     plain, crop = [{"a": 0.8}, {"a": 0.9}], [{"a": 0.7}, {"a": None}]
     (row,) = cropping.result(plain, crop, {"a": 3}).rows
-    assert row.figures["AUC as they are"] == pytest.approx(0.85)
-    assert (row.figures["AUC cropped"], row.figures["AUC cropped, least"]) == (0.7, 0.7)
-    assert row.figures["left uncropped"] == 3
+    assert row.figures["plain"] == pytest.approx(0.85)
+    assert (row.figures["cropped"], row.figures["cropped min"]) == (0.7, 0.7)
+    assert row.figures["left"] == 3
 
 
 def test_it_runs_and_writes(tmp_path, tmp_path_factory, worker_id, monkeypatch):

@@ -28,6 +28,7 @@ from node.learning.segmentation.file import digest_of
 from node.learning.segmentation.lungs import Lungs
 from node.planning.choice import refusals
 from node.planning.first import images_of
+from node.planning.text import plan_toml
 from node.rounds.plan import Plan
 from tests.lungs import lungs_file
 
@@ -191,6 +192,18 @@ def test_validation_images_have_to_be_prepared_alike(tmp_path, network):
     save(Lungs.read(network).prepare(drawn)[0], tmp_path / "validation.npz")
     assert run(*asked, "--crop-lungs", network).return_value == 0
     assert isinstance(run(*asked).exception, BadInput)
+
+
+def test_a_model_is_not_asked_about_slices_prepared_otherwise_than_its_plan_says(tmp_path, network, blank):
+    model, digest = tmp_path / "model.bin", digest_of(network.read_bytes())
+    model.write_bytes(model_bytes(initial("capsnet", 2, 3), "capsnet", 2))
+    for wanted, right, wrong in ((digest, ("--crop-lungs", network), ()), ("", (), ("--crop-lungs", network))):
+        file = tmp_path / "plan.toml"
+        file.write_text(plan_toml(Plan.of({"classes": ("a", "b"), "crop_lungs": wanted})))
+        assert run(predict, model, blank, "--plan", file, *right).return_value == 0
+        refused = run(predict, model, blank, "--plan", file, *wrong)
+        assert isinstance(refused.exception, BadInput)
+        assert "the plan's" in str(refused.exception)
 
 
 def test_a_first_plan_is_of_the_images_as_they_are_prepared(tmp_path, network):

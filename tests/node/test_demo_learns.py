@@ -1,5 +1,7 @@
 """What `medweave demo` trains by default, in one process: together must come to something in its few rounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from benchmarks.federation import Clear, Split, federated
 from node.demo.data import VALIDATION_FRACTION, prepare
 from node.demo.network import plan_for
 from node.demo.options import DemoOptions
-from node.images.dataset import concatenate
+from node.images.dataset import concatenate, save
 from node.images.partition import split_validation
 from node.images.phantom import generate
 from node.learning.metrics import measure
@@ -27,6 +29,13 @@ def test_the_demos_plan_learns_in_its_few_rounds(tmp_path):
     assert areas[0] > 0.88
     assert areas[-1] > 0.96
     assert run.clipped_norms == 0
+
+
+def test_the_demos_plan_is_of_images_as_they_are_prepared(tmp_path):
+    save(replace(generate(64, 32, 1), cropped="5e" * 32), tmp_path / "cropped.npz")
+    for given, expected in ((None, ""), (tmp_path / "cropped.npz", "5e" * 32)):
+        options = DemoOptions(out=tmp_path / "run", samples=64, image_size=32, data=given)
+        assert plan_for(options, prepare(options)).crop_lungs == expected
 
 
 def test_the_demos_rates_fall_less_than_a_plans(tmp_path):
