@@ -1,9 +1,11 @@
-"""The routes of a round's envelope and a model's card."""
+"""The routes of a round's envelope, a model's card, and the digests of data cards."""
 
 from __future__ import annotations
 
 import pytest
 
+from chain import events as ev
+from node.consortium.view import fold
 from node.provenance.envelopes import FACT, EnvelopeKeeper, members_of
 from node.rounds.dsse import Envelope, verify_envelope
 from node.storage import raw_cid
@@ -67,3 +69,13 @@ def test_a_card_whose_sources_are_elsewhere_says_which(client, service, head, mo
     answer = client.get(f"/v1/models/{head}/card")
     assert answer.status_code == 404
     assert "the statement of round 1" in answer.json()["detail"]
+
+
+def test_members_show_the_digest_of_their_data_card(client, service, monkeypatch):
+    assert [row["card"] for row in client.get("/v1/members").json()["members"]] == [None] * 4
+    where = {"block": 99, "log_index": 0, "tx": bytes(32)}
+    account = service.view.hospitals[2].account
+    card = ev.CardRegistered(index=2, account=account, digest=b"\xab" * 32, **where)
+    monkeypatch.setattr(service, "view", fold(service.view, [card]))
+    rows = client.get("/v1/members").json()["members"]
+    assert [row["card"] for row in rows] == [None, None, "ab" * 32, None]
