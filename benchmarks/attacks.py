@@ -1,15 +1,16 @@
 """What lying hospitals cost, with and without defence: AUC, how soon they are left out, and who is wrongly accused.
 
     python -m benchmarks.attacks [--data F …] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--first-seed 0]
-        [--no-bounds] [--architecture cnn] [--rounds 30] [--processes 1] [--out DIR] [--json F]
+        [--no-bounds] [--architecture cnn] [--rounds 30] [--processes 1] [--keep DIR] [--out DIR]
+        [--json F]
 
 Ten hospitals train together; the 2nd, 5th and 8th of them lie, or the first so many of these. Each attack runs without defence,
 with what this project does, without the liars' updates (the best that leaving out can reach), and, unless --no-bounds is given,
 with Krum, trimmed mean and median of updates that anyone could read (upper bounds that need plaintext). What is left out of the
 comparison, and why it changes nothing: `benchmarks.adversarial`.
 
-Without --data, synthetic phantoms are drawn; several files of the same classes make one task. Every play is kept in --out as
-soon as it ends, so that a benchmark that was cut goes on from there; the pictures are there too (AUC by round).
+Without --data, synthetic phantoms are drawn; several files of the same classes make one task. With --keep DIR every play is
+kept there as soon as it ends, and an interrupted benchmark goes on. --out is for pictures, AUC by round.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def measure(options: argparse.Namespace) -> tuple[Case, list[Case]]:
         for arm in arms
         for one in scenes
     ]
-    found = iter(played(jobs, options.processes, options.out))
+    found = iter(played(jobs, options.processes, options.keep))
     cases = [
         Case(kind, attackers, {arm: [next(found) for _ in scenes] for arm in arms}) for kind, attackers, arms in asked
     ]
@@ -194,6 +195,7 @@ def _row(case: Case, quiet: Case) -> Row:
 
 def draw(quiet: Case, cases: Sequence[Case], folder: Path) -> None:
     """A picture an attack: AUC by round, mean over seeds, a band from least to most."""
+    folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
         curves = [
             _curve("nobody lies", quiet.arms[UNDEFENDED]),
@@ -256,8 +258,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=2, metavar="N")
     parser.add_argument("--rounds", type=int, default=30, metavar="N")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="plays at a time; default 1")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep finished plays here, and take them up again")
     parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/out/attacks"), help="kept plays and pictures; default %(default)s"
+        "--out", type=Path, default=Path("benchmarks/out/attacks"), help="pictures; default %(default)s"
     )
     options = parser.parse_args(arguments)
     return harness.run(lambda: benchmark(options), options.json)

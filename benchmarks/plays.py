@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.adversarial import OURS, VOTES, Played, Scene, play
 from benchmarks.errors import NotMeasured
+from benchmarks.federation import Split
+from benchmarks.running import split_digest
 from chain.children import die_with
 from node.learning.training import configure_threads
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from node.attacks.spec import Attack
-    from node.images.record import Dataset
 
 TRAINED_BY: Final = (
     "benchmarks/plaintext.py",
@@ -58,35 +59,33 @@ class Job:
     def digest(self) -> str:
         """Sha2-256 of all that decides the play, in hex."""
         scene = self.scene
-        hasher = hashlib.sha256()
-        for part in (*scene.hospitals, scene.test):
-            hasher.update(_digest_of(part))
+        images = split_digest(Split(scene.hospitals, scene.test))
         numbers = (scene.rounds, scene.min_group, scene.clip_norm, scene.tolerance)
         code = _code(TRAINED_BY) + (_code(JUDGED_BY) if self.arm in {VOTES, OURS} else b"")
-        hasher.update(scene.settings.digest + code + repr((numbers, str(self.attack), self.arm)).encode())
-        return hasher.hexdigest()
+        told = repr((images, numbers, str(self.attack), self.arm)).encode()
+        return hashlib.sha256(scene.settings.digest + code + told).hexdigest()
 
 
-def played(jobs: Sequence[Job], processes: int, folder: Path) -> list[Played]:
+def played(jobs: Sequence[Job], processes: int, folder: Path | None) -> list[Played]:
     """Every play, in the order of ``jobs``; those that ``folder`` keeps are read, equal ones are played once.
 
     Args:
         jobs: What to play.
         processes: How many at a time, one thread each.
-        folder: Where plays are kept, made if there is none.
+        folder: Where plays are kept and taken up again, made if there is none; None: nowhere.
 
     Raises:
         NotMeasured: A kept play cannot be read.
         LearningError, DataError: As `play`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     digests = [job.digest for job in jobs]
-    found = {digest: kept for digest in digests if (kept := _read(_path(folder, digest))) is not None}
+    found = {} if folder is None else _kept(folder, digests)
     missing = {digest: job for digest, job in zip(digests, jobs, strict=True) if digest not in found}
-    print(f"{len(found)} plays read from {folder}, {len(missing)} to do", file=sys.stderr, flush=True)
+    print(f"{len(found)} plays kept from before, {len(missing)} to do", file=sys.stderr, flush=True)
     for digest, done in _side_by_side(missing, processes):
         job = missing[digest]
-        _keep(_path(folder, digest), job, done)
+        if folder is not None:
+            _keep(_path(folder, digest), job, done)
         print(f"{job}: AUC {done.aucs[-1]:.3f}", file=sys.stderr, flush=True)
         found[digest] = done
     return [found[digest] for digest in digests]
@@ -114,6 +113,11 @@ def _begin(parent: int) -> None:
     configure_threads(1)
 
 
+def _kept(folder: Path, digests: Sequence[str]) -> dict[str, Played]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return {digest: kept for digest in digests if (kept := _read(_path(folder, digest))) is not None}
+
+
 def _path(folder: Path, digest: str) -> Path:
     return folder / f"play-{digest[:32]}.json"
 
@@ -136,13 +140,6 @@ def _read(path: Path) -> Played | None:
         return Played(**told | {"left_out": [frozenset(seats) for seats in told["left_out"]]})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotMeasured(f"{path}: no kept play ({error}); remove the file, and it is played again") from error
-
-
-def _digest_of(data: Dataset) -> bytes:
-    """Of what a hospital or a test holds, not of how it is called."""
-    arrays = (data.images, data.labels, data.patients)
-    told = repr([(array.dtype.str, array.shape) for array in arrays]).encode()
-    return hashlib.sha256(told + b"".join(array.tobytes() for array in arrays)).digest()
 
 
 @cache

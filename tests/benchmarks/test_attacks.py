@@ -56,11 +56,11 @@ def few_hospitals(monkeypatch):
 def test_a_small_run_is_kept_and_goes_on(tmp_path, capsys, monkeypatch):
     kept, where = tmp_path / "kept", tmp_path / "attacks.json"
     asked = ["--attack", "scaled", "covert", "--attackers", "1", "--seeds", "1", "--rounds", "2", "--epochs", "1"]
-    asked += ["--no-bounds", "--out", str(kept), "--json", str(where)]
+    asked += ["--no-bounds", "--keep", str(kept), "--out", str(tmp_path), "--json", str(where)]
     assert main([*asked, "--processes", "2"]) == 0
     told = capsys.readouterr()
     assert "synthetic phantoms" in told.out
-    assert "0 plays read" in told.err
+    assert "0 plays kept" in told.err
     found = json.loads(where.read_text())
     rows = {row["name"]: row for row in found["rows"] if row["table"] == "1 of 4 lie: AUC of the last model"}
     assert rows["scaled"]["no_defence"] < rows["scaled"]["this"], "a hundredfold update ruins a model nobody defends"
@@ -68,7 +68,7 @@ def test_a_small_run_is_kept_and_goes_on(tmp_path, capsys, monkeypatch):
     assert rows["scaled"]["lost_beyond"] == rows["scaled"]["without_them"] - rows["scaled"]["this"]
     assert "Krum" not in rows["scaled"]
     assert {target["name"] for target in found["targets"]} >= {"scaled by 1: AUC lost"}
-    assert "nobody lies</text>" in (kept / "scaled-1.svg").read_text()
+    assert "nobody lies</text>" in (tmp_path / "scaled-1.svg").read_text()
     plays = sorted(kept.glob("play-*.json"))
     assert len(plays) == 7, "nobody lies twice, without them once, each attack with and without defence"
 
@@ -77,7 +77,7 @@ def test_a_small_run_is_kept_and_goes_on(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr("benchmarks.plays.play", never)
     assert main(asked) == 0
-    assert "7 plays read" in capsys.readouterr().err
+    assert "7 plays kept" in capsys.readouterr().err
     assert json.loads(where.read_text())["rows"] == found["rows"]
     plays[0].write_text("{}")
     assert main(asked) == 2
