@@ -131,6 +131,24 @@ def test_what_was_registered_and_is_no_card_is_falsified(carded):
     assert (status, detail.startswith("seat 3 registered it: data card: not canonical")) == ("falsified", True)
 
 
+class Counting(Handed):
+    """Evidence that remembers what it was asked for."""
+
+    asked: list[str]
+
+    def look(self, cid: str):
+        self.asked.append(cid)
+        return super().look(cid)
+
+
+def test_a_card_of_many_rounds_is_asked_for_once(carded, cards):
+    source = Counting([])
+    source.asked = []
+    audit(carded.chain, Several([source, open_evidence([carded.root])]), None)
+    assert source.asked.count(raw_cid(cards.own[1].digest)) == 1, "it is of both rounds"
+    assert source.asked.count(raw_cid(OTHER.digest)) == 1, "and this one of two seats"
+
+
 def test_a_bundle_carries_the_cards_and_two_verifiers_agree(carded, cards, tmp_path):
     for name, shown, verdict in (
         ("true", cards.own[:3], "verified"),

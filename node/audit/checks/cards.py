@@ -36,6 +36,8 @@ class Tally:
     """Those whose sample count was held against a card."""
     same: set[tuple[int, ...]] = field(default_factory=set)
     """Seats that had one and the same card on chain in a round."""
+    read: dict[bytes, int | None] = field(default_factory=dict)
+    """Images by digest of the cards that were looked for; None where none is at hand. A card is of many rounds, and nodes are asked once."""
 
     def remarks(self) -> Iterator[str]:
         """What a reader should know, a sentence each."""
@@ -68,10 +70,9 @@ def check(dossier: Dossier, tally: Tally, link: Link) -> int:
     here, shown = dossier.here, 0
     for included in dossier.predicate.updates:
         seat = here.seats.get(address_bytes(included.issuer))
-        digests = () if seat is None else here.row.cards.get(seat, ())
         tally.updates += 1
-        tally.on_chain += bool(digests)
-        shown += bool(digests) and _check_one(dossier, included, seat, digests, link)
+        tally.on_chain += seat is not None and seat in here.row.cards
+        shown += _check_one(dossier, included, seat, tally, link)
     tally.shown += shown
     tally.same.update(_shared(dossier))
     return shown
@@ -94,9 +95,13 @@ def check_known(facts: ChainFacts, cards: Iterable[DataCard], link: Link) -> Non
             )
 
 
-def _check_one(dossier: Dossier, included: Included, seat: int | None, digests: tuple[bytes, ...], link: Link) -> bool:
+def _check_one(dossier: Dossier, included: Included, seat: int | None, tally: Tally, link: Link) -> bool:
     """Whether the update could be held against its hospital's card."""
-    images = [_images(dossier, seat, digest, link) for digest in digests]
+    digests = () if seat is None else dossier.here.row.cards.get(seat, ())
+    for digest in digests:
+        if digest not in tally.read:
+            tally.read[digest] = _images(dossier, seat, digest, link)
+    images = [tally.read[digest] for digest in digests]
     known = {count for count in images if count is not None}
     if not known or (None in images and included.samples not in known):
         return False  # it may have been trained on the images of a card that is not shown
