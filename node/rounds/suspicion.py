@@ -5,14 +5,16 @@ the members' own updates point and where the losses of their images fall (`align
 and whether the verdicts refused it. An *explanation* is a set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
 a member is how much better the best explanation with it fits than the best without it, in thousandths of a nat of log-likelihood:
 
-    cost(A)  = PRIOR · |A|  +  Σ rounds, weighted by age  ( misfit(A, round) + price of broken and refused groups without a member of A )
+    cost(A)  = PRIOR · |A|  +  Σ rounds  ( misfit(A, round) + price of broken and refused groups without a member of A )
                +  Σ members without A  own(member)
     misfit   = min( CAP, Σ groups (y_g - μ f_g)² / 2s² ),    f_g = 1 - κ |A ∩ g| / |g|,  μ ≥ 0 the best fit of the round
     own      = what its own verdicts say against a member (a CUSUM over rounds of `readings.opposing`)
     S_i      = min { cost(A) : i ∉ A } - min { cost(A) : i ∈ A }
 
 y_g is the trimmed mean of what the verdicts state of group g, s its deviation; attackers pull a group's alignment down, as absent
-members do (κ = 1) or as members that push the other way (κ = 2); the better of the two counts.
+members do (κ = 1) or as members that push the other way (κ = 2); the better of the two counts. Once the model stands nearly
+still, honest updates point nowhere in common, and what is left are hospitals' lasting differences and chance, which add up over
+many rounds: misfit and own are of rounds whose best sum points at least `TELLING` percent as far as that of the best round.
 
 Group testing of secure sums: Xhemrishi, Östman, Wachter-Zeh, Graell i Amat, "FedGT: Identification of malicious clients in
 federated learning with secure aggregation", IEEE TIFS 2025 (arXiv 2305.05506), which decodes overlapping groups of one round by
@@ -52,10 +54,13 @@ FLOOR: Final = 2_000
 """A member whose suspicion reaches this is left out of the sums: odds of seven to one."""
 STAY: Final = 0
 """Who was left out in the round before is so again unless its suspicion is below this: even odds."""
-HALF_LIFE: Final = 16
-"""Evidence counts half after so many finalised rounds: who is left out comes back in time, on probation."""
 WINDOW: Final = 64
-"""Finalised rounds that are looked at; what is older counts less than a sixteenth."""
+"""Finalised rounds that count, all alike: the first tell most, and a liar waits for nothing better than that they are forgotten.
+Who is left out comes back after so many at the latest, on probation."""
+TELLING: Final = 15
+"""Percent of the best round's level that a round's must reach for its levels to count."""
+LATELY: Final = 16
+"""Finalised rounds in which a refusal makes members rest; each forgets one part in so many of what members' own verdicts said."""
 LEAST_SPREAD: Final = 50
 """Least s, in ten-thousandths, however well the verdicts agree."""
 LEAST_DESCENT: Final = 200
@@ -110,17 +115,19 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
         members: Seats of the present members; others explain what they did and are not reported.
     """
     recent = list(history)[-WINDOW:]
+    told = telling(recent)
     seats = sorted(members.union(*(group.members for result in recent for group in result.groups)))
     sets = explanations(len(seats))
     place = {seat: number for number, seat in enumerate(seats)}
     costs = PRIOR * sets.sum(axis=1)
     seen = [np.zeros(sets.shape[0], np.int64) for _ in _CHANNELS for _ in _PULLS]
-    for age, result in enumerate(reversed(recent)):
-        weight = 1024 >> (age // HALF_LIFE)
+    for result, tells in zip(recent, told, strict=True):
         counts = np.stack([sets[:, [place[seat] for seat in group.members]].sum(axis=1) for group in result.groups])
-        costs = costs + weight * _unexplained(result, counts) // 1024
+        costs = costs + _unexplained(result, counts)
+        if not tells:
+            continue
         for number, ((channel, least), pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
-            seen[number] = seen[number] + weight * _misfit(channel, least, result, counts, pull) // 1024
+            seen[number] = seen[number] + _misfit(channel, least, result, counts, pull)
     for first in range(0, len(seen), len(_PULLS)):
         costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
     for seat, said in own_evidence(recent).items():
@@ -132,22 +139,36 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
 def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
     """What members' own verdicts say against them, by seat, thousandths of a nat, 0 to `MOST_OWN`.
 
-    Each round adds what `opposing` finds in alignments, or in alignments and descents added if that is more, after a sixteenth
+    Each telling round adds what `opposing` finds in alignments, or in alignments and descents added if that is more, after a sixteenth
     of what was there is forgotten: who turns its update round says so in the former, whose data teach the contrary in the
     latter. It never falls below 0, so that nobody lays up credit by being honest for a while.
     """
     found: dict[int, int] = {}
-    for result in history:
+    for result in itertools.compress(history, telling(history)):
         whole = [group for group in result.groups if not group.broken]
-        if len(whole) > 1:
-            alone, both = opposing([_aligned(group) for group in whole]), opposing([_both(group) for group in whole])
-            spoken = tuple(map(max, alone, both))
-        else:
-            spoken = (0,) * len(result.issuers)
-        for seat, said in zip(result.issuers, spoken, strict=True):
+        alone, both = opposing([_aligned(group) for group in whole]), opposing([_both(group) for group in whole])
+        for seat, said in zip(result.issuers, map(max, alone, both), strict=True):
             before = found.get(seat, 0)
-            found[seat] = min(MOST_OWN, max(0, before - before // HALF_LIFE + said))
+            found[seat] = min(MOST_OWN, max(0, before - before // LATELY + said))
     return found
+
+
+def telling(history: Sequence[RoundResult]) -> tuple[bool, ...]:
+    """Which rounds' levels count: their best sum points at least `TELLING` percent as far as that of the best of them.
+
+    Rounds in which nothing can be compared do not.
+    """
+    levels = [_level(result) for result in history]
+    best = max((level for level in levels if level is not None), default=0)
+    return tuple(level is not None and 100 * level >= TELLING * best for level in levels)
+
+
+def _level(result: RoundResult) -> int | None:
+    """How far the round's best sum points where members' updates point, ten-thousandths, 0 at least; None: nothing can be compared."""
+    stated = credible([_aligned(group) for group in result.groups if not group.broken])
+    if len(stated) < 2 or not stated[0]:
+        return None
+    return max(0, *(trimmed_mean(values) // UNIT for values in stated))
 
 
 def excluded(
@@ -180,7 +201,7 @@ def rests(history: Sequence[RoundResult], out: frozenset[int]) -> bool:
 
     It does while a sum that was refused lately had none of those in it who are left out for suspicion.
     """
-    recent = list(history)[-HALF_LIFE:]
+    recent = list(history)[-LATELY:]
     return any(not (group.accepted or out & set(group.members)) for result in recent for group in result.groups)
 
 

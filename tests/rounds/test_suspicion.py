@@ -28,7 +28,7 @@ from node.rounds.suspicion import (
     CAP,
     DIFFERENCE,
     FLOOR,
-    HALF_LIFE,
+    LATELY,
     LEAST_DESCENT,
     LEAST_SPREAD,
     MAX_SETS,
@@ -36,6 +36,7 @@ from node.rounds.suspicion import (
     PRIOR,
     REFUSED,
     STAY,
+    TELLING,
     WINDOW,
     GroupResult,
     RoundResult,
@@ -183,12 +184,12 @@ def test_colluding_verdicts_do_not_turn_the_suspicion_round():
     assert found >= 9
 
 
-def test_evidence_ages_until_the_member_is_let_in_again():
+def test_evidence_counts_for_so_many_rounds_and_then_the_member_is_let_in_again():
     history = [simple([(0, 1), (2, 3)], broken=(0,)), simple([(1, 2), (0, 3)], broken=(0,))]
-    quiet = simple([(0, 2, 3)])
-    lengths = [len(history) + pause for pause in range(4 * HALF_LIFE)]
-    blame = [suspicion([*history, *[quiet] * (length - 2)], frozenset(range(4)))[1] for length in lengths]
+    quiet, members = simple([(0, 2, 3)]), frozenset(range(4))
+    blame = [suspicion([*history, *[quiet] * pause], members)[1] for pause in range(WINDOW + 1)]
     assert blame[0] >= FLOOR > blame[-1]
+    assert set(blame[: WINDOW - 1]) == {blame[0]}
     assert all(later <= earlier for earlier, later in pairwise(blame))
 
 
@@ -197,6 +198,15 @@ def test_only_so_many_rounds_count():
     quiet = [simple([(0, 2, 3)])] * WINDOW
     members = frozenset(range(4))
     assert suspicion([*old, *quiet], members) == suspicion(quiet, members) == dict.fromkeys(range(4), -PRIOR)
+
+
+def test_rounds_in_which_the_model_stands_nearly_still_change_nothing():
+    """Hospitals' lasting differences and chance are all that such rounds hold, and there may be many of them."""
+    early, chance = played({1, 4, 7}, 10, 5, pull=1, honest=0.3), random.Random(6)
+    late = [noisy(partition(chance), {2}, chance, pull=1, honest=0.02, noise=0.001) for _ in range(40)]
+    assert suspicion([*early, *late], MEMBERS) == suspicion(early, MEMBERS)
+    assert own_evidence([*early, *late]) == own_evidence(early)
+    assert suspicion(late, MEMBERS)[2] >= FLOOR, "by themselves they do tell"
 
 
 def test_fewer_than_a_third_and_enough_of_the_others_stay():
@@ -236,7 +246,7 @@ def test_it_is_pinned():
     """Rounds that were drawn by it are audited later: a change of one number breaks every lineage."""
     history = played({1, 4, 7}, 8, 11, pull=1, falls=0.06)
     assert suspicion(history, MEMBERS) == PINNED
-    assert (PRIOR, BROKEN, REFUSED, CAP, FLOOR, HALF_LIFE, WINDOW) == (2000, 4000, 500, 8000, 2000, 16, 64)
+    assert (PRIOR, BROKEN, REFUSED, CAP, FLOOR, WINDOW, TELLING, LATELY) == (2000, 4000, 500, 8000, 2000, 64, 15, 16)
     assert (LEAST_SPREAD, DIFFERENCE, MOST_OWN, FAR, LEAST_GAP) == (50, 3, 8000, 3, 100)
     assert (LEAST_DESCENT, STAY) == (200, 0)
     assert (LEAST_NOISE, MOST_AGAINST, MOST_FOR) == (50, 3000, 500)
@@ -256,8 +266,7 @@ def slow(history, members):
     costs = []
     for liars in sets:
         total, seen = PRIOR * len(liars), {}
-        for age, result in enumerate(reversed(history)):
-            weight = 1024 >> (age // HALF_LIFE)
+        for result, tells in zip(history, slow_telling(history), strict=True):
             hit = [len(liars & set(group.members)) for group in result.groups]
             alone = sum(not group.broken for group in result.groups) < 2
             price = sum(
@@ -265,12 +274,10 @@ def slow(history, members):
                 for group, count in zip(result.groups, hit, strict=True)
                 if not count
             )
-            total += weight * price // 1024
-            for name in LEAST:
+            total += price
+            for name in LEAST if tells else ():
                 for pull in (1, 2):
-                    seen[name, pull] = (
-                        seen.get((name, pull), 0) + weight * _slow_misfit(result, hit, name, pull) // 1024
-                    )
+                    seen[name, pull] = seen.get((name, pull), 0) + _slow_misfit(result, hit, name, pull)
         total += sum(said for seat, said in own_evidence(history).items() if seat in members - liars)
         costs.append(total + sum(min(seen.get((name, 1), 0), seen.get((name, 2), 0)) for name in LEAST))
     best = {}
@@ -279,6 +286,17 @@ def slow(history, members):
         outside = [cost for liars, cost in zip(sets, costs, strict=True) if seat not in liars]
         best[seat] = min(outside) - min(inside) if inside else 0
     return best
+
+
+def slow_telling(history):
+    """Which rounds' levels count, by the definition."""
+    levels = []
+    for result in history:
+        stated = credible([group.alignments_ppm for group in result.groups if not group.broken])
+        compared = len(stated) > 1 and bool(stated[0])
+        means = [trimmed_mean([2 * value - 10**6 for value in values]) // 100 for values in stated] if compared else []
+        levels.append(max([0, *means]) if compared else -1)
+    return [level >= 0 and level * 100 >= max([0, *levels]) * TELLING for level in levels]
 
 
 def _slow_misfit(result, hit, name, pull):
@@ -333,7 +351,7 @@ def test_a_single_group_rests_one_member_while_a_refusal_is_unexplained():
     assert not rests([fine], frozenset())
     assert rests([refused, fine], frozenset())
     assert not rests([refused, fine], frozenset({2}))
-    assert not rests([refused, *[fine] * HALF_LIFE], frozenset())
+    assert not rests([refused, *[fine] * LATELY], frozenset())
 
 
 def test_a_liar_among_four_is_found_though_there_is_only_one_group():

@@ -53,21 +53,35 @@ def _explanations(seats):
 
 def _cost(past, liars):
     total, seen = 2000 * len(liars), {}
-    for age, (groups, accepted, verdicts, _) in enumerate(reversed(past)):
-        weight, bodies = 1024 >> age // 16, list(verdicts.values())
+    for (groups, accepted, verdicts, _), tells in zip(past, _telling(past), strict=True):
+        bodies = list(verdicts.values())
         hit = [len(liars & set(group)) for group in groups]
         broken = _broken(bodies, len(groups))
         whole = [k for k in range(len(groups)) if not broken[k]]
         refused = 500 if len(whole) < 2 else 0
         price = [4000 if broken[k] else 0 if accepted[k] else refused for k in range(len(groups))]
-        total += weight * sum(price[k] for k, count in enumerate(hit) if count == 0) // 1024
+        total += sum(price[k] for k, count in enumerate(hit) if count == 0)
+        if not tells:
+            continue
         aligned, falling = (list(_told(verdicts, whole, name).values()) for name in ("alignment_ppm", "descent_ppm"))
         gained = [[body["scores_ppm"][k] - body["base_ppm"] for k in whole] for body in bodies]
         for channel, (rows, least) in enumerate(((aligned, 50), (falling, 200), (gained, 50))):
             for pull in (1, 2):
                 cost = _misfit(rows, [groups[k] for k in whole], [hit[k] for k in whole], pull, least)
-                seen[channel, pull] = seen.get((channel, pull), 0) + weight * cost // 1024
-    return total + sum(min(seen[channel, 1], seen[channel, 2]) for channel in range(3))
+                seen[channel, pull] = seen.get((channel, pull), 0) + cost
+    return total + sum(min(seen.get((channel, 1), 0), seen.get((channel, 2), 0)) for channel in range(3))
+
+
+def _telling(past):
+    """Which rounds' levels count."""
+    levels = []
+    for groups, _, verdicts, _ in past:
+        broken = _broken(list(verdicts.values()), len(groups))
+        whole = [k for k in range(len(groups)) if not broken[k]]
+        rows = list(_told(verdicts, whole, "alignment_ppm").values())
+        levels.append(max(0, *_levels(_believed(rows))) if len(whole) > 1 and rows else None)
+    best = max((level for level in levels if level is not None), default=0)
+    return [level is not None and 100 * level >= 15 * best for level in levels]
 
 
 def _broken(bodies, groups):
@@ -124,7 +138,9 @@ def _noise(rows):
 def _own(past):
     """What each member's own verdicts say against it."""
     found = {}
-    for groups, _, verdicts, _ in past:
+    for (groups, _, verdicts, _), tells in zip(past, _telling(past), strict=True):
+        if not tells:
+            continue
         broken = _broken(list(verdicts.values()), len(groups))
         whole = [k for k in range(len(groups)) if not broken[k]]
         alone, both = _against(_told(verdicts, whole, "alignment_ppm")), _against(_both(verdicts, whole))
