@@ -36,6 +36,7 @@ OTHER = {
     ("data", "train"): "t.npz",
     ("data", "validation"): "v.npz",
     ("data", "test"): "x.npz",
+    ("data", "lungs"): "lungs.bin",
     ("data", "register_card"): False,
     ("rounds", "plan"): "p.toml",
     ("rounds", "target"): 7,
