@@ -141,8 +141,13 @@ def summarise(
         share_bytes=tuple(facts.get("share_bytes", 0) for facts in here),
         clipped_values=sum(t.get("clipped_values", 0) for t in trainings),
         gas=gas,
-        left_out=tuple(names.get(account, account) for account in _left_out(predicate)),
+        left_out=tuple(_named(names, account) for account in _left_out(predicate)),
     )
+
+
+def _named(names: Mapping[str, str], account: str) -> str:
+    """A hospital's name by its account, which statements write without EIP-55's capitals."""
+    return next((name for known, name in names.items() if known.lower() == account.lower()), account)
 
 
 def _left_out(predicate: Mapping[str, Any]) -> list[str]:

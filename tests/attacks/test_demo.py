@@ -13,6 +13,7 @@ from node.attacks.daemon import main
 from node.attacks.spec import MARK
 from node.cli.demo import command
 from node.demo.options import DemoOptions
+from node.demo.report import summarise
 from node.errors import BadInput
 
 LIAR = "hospital-2"
@@ -68,3 +69,12 @@ def test_the_options_are_checked_before_anything_is_started(tmp_path):
         DemoOptions(out=tmp_path / "run", attack="nonsense@1")
     with pytest.raises(BadInput, match="from 1 to 4"):
         DemoOptions(out=tmp_path / "run", attack="sign-flip@5")
+
+
+def test_the_report_names_who_was_left_out_by_its_hospital():
+    """Statements write accounts in lower case, the chain's rows with EIP-55's capitals."""
+    account = "0x52908400098527886E0F7030069857D2E4169EE7"
+    row = {"round": 3, "status": "finalised", "leader": None, "model": "aa", "base": "bb"}
+    updates = [{"issuer": "0x" + "11" * 20}, {"issuer": account.lower()}]
+    statement = {"predicate": {"updates": updates, "groups": [{"updates": [0], "accepted": True}]}}
+    assert summarise(row, [], {account: LIAR}, statement).left_out == (LIAR,)
