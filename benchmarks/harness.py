@@ -53,8 +53,8 @@ LIBRARIES = ("medweave", "numpy", "tenseal", "torch", "web3")
 """Whose versions decide a figure."""
 
 MEGA = 1e6
-WIDTH = 120
-"""Columns of the tables where the output is no terminal."""
+WIDTH = 200
+"""Columns of the tables where the output is no terminal: no figure is cut."""
 _LEAST, _MOST = "_least_seconds", "_most_seconds"
 _COMPARE: Mapping[Op, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 _REPOSITORY = Path(__file__).resolve().parents[1]
