@@ -75,6 +75,20 @@ def test_what_no_gradient_moves_has_none(trained):
         at += tensor.numel()
 
 
+def test_images_count_as_they_do_in_training(trained):
+    """Of five images of two classes and three patients, put together from each image's own gradient."""
+    by_class = [np.flatnonzero(np.asarray(IMAGES.labels) == k)[:3] for k in (0, 1)]
+    chosen = np.concatenate([by_class[0], by_class[1][:2]])
+    few = replace(IMAGES.take(chosen), patients=np.array(["a", "a", "b", "c", "c"]))
+    each = np.stack([descent(trained, few.take([k]), PLAIN) for k in range(5)])
+    share = np.array([0.5**0.5, 0.5**0.5, 1, 0.5**0.5, 0.5**0.5])
+    sums = np.array([share[:3].sum()] * 3 + [share[3:].sum()] * 2)
+    expected = (share / sums / 2) @ each
+    found = descent(trained, few, replace(PLAIN, class_weights="patients"))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert not np.allclose(found, descent(trained, few, PLAIN), atol=1e-2 * np.abs(expected).max())
+
+
 def test_other_classes_and_other_vectors_are_refused(trained):
     with pytest.raises(WrongData, match="classes"):
         descent(initial("cnn", 5, 0), IMAGES, replace(PLAIN, classes=5))
