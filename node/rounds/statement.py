@@ -11,15 +11,28 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dag.errors import MalformedIdentifier
+from dag.ids import blob_link
 from node.errors import LyingPeer
 
 MAX_STATEMENT_BYTES = 256 * 1024
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-f]{40}$")]
-Cid = Annotated[str, Field(pattern=r"^b[a-z2-7]{50,70}$")]
+
+
+def _one_form(text: str) -> str:
+    """A CID has one canonical text; another is no name of a blob, and is refused before anything is looked for by it."""
+    try:
+        blob_link(text)
+    except MalformedIdentifier as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Cid = Annotated[str, Field(pattern=r"^b[a-z2-7]{50,70}$"), AfterValidator(_one_form)]
 
 
 class _Record(BaseModel):

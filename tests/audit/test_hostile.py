@@ -138,3 +138,12 @@ def test_another_consortiums_blobs_falsify_nothing_quietly(run):
     foreign = replace(run.facts, deployment=replace(run.facts.deployment, consortium=sha256(b"another")))
     report = examine(foreign, Overlay(run), None)
     assert {"statement", "key", "segment", "leader"} <= {f.link for f in report.findings if f.status == "falsified"}
+
+
+def test_a_statement_names_blobs_in_their_one_canonical_form():
+    from pydantic import TypeAdapter, ValidationError
+
+    from node.rounds.statement import Cid
+
+    with pytest.raises(ValidationError, match="spare bits"):
+        TypeAdapter(Cid).validate_python("bafkreibadlskygz56i2ldam6wmha7vttdanh5xib7tu53k3tt4qty2fwup")
