@@ -42,6 +42,9 @@ ACKNOWLEDGEMENTS = 16
 """A member acknowledges when this share of all members' updates wait for it (a sixteenth), so about so many times a round."""
 UNLOCKING = 8
 """Revealed updates that are looked at in a row before whatever else has become due."""
+LATE_SLOTS = 0.25
+"""A leader whose own slot is over leaves this share of each later one to the leader whose it is, and to what stands on chain then:
+two that propose at once, where the one repeats what the other has not judged yet, divide the openers."""
 TURN_SECONDS = 2.0
 TURN_SLOTS = 0.25
 """A turn: two seconds, or this share of a time slot where that is longer.
@@ -229,12 +232,6 @@ def _opened(state: RoundState) -> Proposal | None:
     return state.proposals.get(state.scores.proposal) if state.scores else None
 
 
-def anchored(state: RoundState, proposal: Proposal) -> bool:
-    """Whether the chain recorded this very proposal by its leader."""
-    wanted = ev.Anchor(proposal.leader, proposal.id, proposal.updates_root, proposal.sums_root)
-    return wanted in state.anchors
-
-
 # ---- what ought to be going on --------------------------------------------------------------------------------------
 
 
@@ -300,9 +297,11 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         return
     if any(isinstance(effect, do.Propose) for effect in state.running):
         return
-    stalled = [p for p in state.proposals.values() if p.id in state.verified and anchored(state, p)]
+    stalled = [p for p in state.proposals.values() if p.id in state.verified and state.anchored(p)]
     if not stalled and state.slot == state.rank and _unjudged(state):
         return  # another partition would split the openers; a slot is left to the proposal that stands on chain
+    if not stalled and state.slot > state.rank and state.into_slot < LATE_SLOTS * plan.slot_seconds:
+        return
     if not stalled:
         looked_at = all(u.id in state.unlocked for u in state.revealed)
         sound = tuple(u.id for u in state.revealed if not state.unlocked.get(u.id))
@@ -311,8 +310,10 @@ def _propose(state: RoundState) -> Iterator[Effect]:
         if looked_at and len(sound) >= plan.min_group and (everyone or waited):
             yield do.Propose(min(state.slot, MAX_ATTEMPT), () if waited else sound, (), repeats=False)
         return
-    # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers.
-    yield do.Propose(min(state.slot, MAX_ATTEMPT), stalled[0].updates, stalled[0].reveals, repeats=True)
+    # A verified proposal stalled (an opener is silent): the same updates and reveals, so the same sums, other openers. Of
+    # several partitions the one that most members have begun to open: these open no other.
+    again = max(stalled, key=lambda p: len(state.promised.get(p.partition, ()))) if len(stalled) > 1 else stalled[0]
+    yield do.Propose(min(state.slot, MAX_ATTEMPT), again.updates, again.reveals, repeats=True)
 
 
 def _unjudged(state: RoundState) -> bool:
@@ -329,7 +330,7 @@ def _verify(state: RoundState) -> Iterator[Effect]:
     for proposal in state.proposals.values():
         judged = proposal.id in state.verified or proposal.id in state.refused
         in_turn = state.facts.places[proposal.leader] <= state.slot
-        if not judged and in_turn and anchored(state, proposal):
+        if not judged and in_turn and state.anchored(proposal):
             yield do.VerifyProposal(proposal.id)
 
 

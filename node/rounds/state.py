@@ -121,6 +121,11 @@ class Proposal:
     updates_root: bytes
     sums_root: bytes
 
+    @property
+    def partition(self) -> tuple[bytes, bytes]:
+        """What members promise to open no other of: its updates and their sums, by their roots."""
+        return self.updates_root, self.sums_root
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -289,6 +294,26 @@ class RoundState:
         if self.closed_at is None or self.plan is None:
             return 0
         return max(0, int((self.now - self.closed_at) / self.plan.slot_seconds - REVEAL_GRACE_SLOTS))
+
+    @property
+    def into_slot(self) -> float:
+        """Seconds since the leader slot began; negative while reveals are waited for, 0 where no slot has a beginning yet."""
+        if self.closed_at is None or self.plan is None:
+            return 0.0
+        return self.now - self.closed_at - (self.slot + REVEAL_GRACE_SLOTS) * self.plan.slot_seconds
+
+    @property
+    def promised(self) -> Mapping[tuple[bytes, bytes], frozenset[int]]:
+        """By partition, the members that gave a share of it, good or not: an honest one opens no other in this round."""
+        found: dict[tuple[bytes, bytes], frozenset[int]] = {}
+        for share in self.shares:
+            if (proposal := self.proposals.get(share.proposal)) is not None:
+                found[proposal.partition] = found.get(proposal.partition, frozenset()) | {share.member}
+        return found
+
+    def anchored(self, proposal: Proposal) -> bool:
+        """Whether the chain recorded this very proposal by its leader."""
+        return Anchor(proposal.leader, proposal.id, proposal.updates_root, proposal.sums_root) in self.anchors
 
     def gave(self, proposal: Proposal) -> bool:
         """Whether this member's own share of a proposal is here, and not refused."""

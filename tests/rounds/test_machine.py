@@ -162,16 +162,27 @@ class RoundModel(RuleBasedStateMachine):
             return
         stalled = [p for p in self.proposals if p.id in self.verified and self.is_anchored(p)]
         if stalled:
-            yield do.Propose(self.slot, stalled[0].body.updates, stalled[0].body.reveals, repeats=True)
+            begun = [
+                len({m for about, m in self.shares if self.partition(about) == self.partition(p.id)}) for p in stalled
+            ]
+            again = stalled[begun.index(max(begun))].body
+            yield do.Propose(self.slot, again.updates, again.reveals, repeats=True)
             return
         standing = [a for a in self.anchors if s.RANKING.index(a.leader) <= self.slot]
         if self.slot == self.rank and any(a.proposal not in self.verified | self.refused for a in standing):
+            return
+        begun = self.closed_at + (self.slot + REVEAL_GRACE_SLOTS) * self.plan.slot_seconds
+        if self.slot > self.rank and self.now < begun + self.plan.slot_seconds / 4:
             return
         sound = tuple(update for update in self.readable() if not self.unlocked.get(update))
         waited = self.now - self.revealable_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds
         known = set(self.readable()) <= self.unlocked.keys()
         if known and len(sound) >= self.plan.min_group and (waited or set(self.updates) <= self.revealed):
             yield do.Propose(self.slot, () if waited else sound, (), repeats=False)
+
+    def partition(self, proposal: bytes) -> tuple[bytes, bytes]:
+        body = next(p.body for p in self.proposals if p.id == proposal)
+        return body.updates_root, body.sums_root
 
     def verify(self):
         for p in self.proposals:

@@ -32,7 +32,7 @@ def rival(proposal, openers, name: bytes):
 
 def test_who_stayed_silent_is_asked_last(ports, state, proposal):
     silent = proposal.openers[2]
-    assert silent not in aggregate._openers(ports, stalled(state, proposal, 2), SEED)
+    assert silent not in aggregate._openers(ports, stalled(state, proposal, 2), SEED, proposal.partition)
 
 
 def test_a_false_proposal_makes_nobody_silent(ports, state, proposal):
@@ -42,7 +42,7 @@ def test_a_false_proposal_makes_nobody_silent(ports, state, proposal):
     false = rival(proposal, tuple(sorted({spare, *proposal.openers[:2]})), b"f")
     proposals = {false.id: false, proposal.id: proposal}
     asked = aggregate._openers(
-        ports, stalled(state, proposal, 2, proposals=proposals, refused={false.id: "a lie"}), SEED
+        ports, stalled(state, proposal, 2, proposals=proposals, refused={false.id: "a lie"}), SEED, proposal.partition
     )
     assert silent not in asked
     assert spare in asked
@@ -52,7 +52,7 @@ def test_who_took_part_in_an_opening_that_failed_comes_after_the_others(ports, s
     """All shares are there, have the form of openings and open nothing: one of them is wrong, nobody can say which."""
     (spare,) = set(range(4)) - set(proposal.openers)
     failed = stalled(state, proposal, 3)
-    assert all(spare in aggregate._openers(ports, failed, bytes([seed]) * 32) for seed in range(12))
+    assert all(spare in aggregate._openers(ports, failed, bytes([k]) * 32, proposal.partition) for k in range(12))
 
 
 def noise(ports, state, proposal, which: str):
@@ -82,7 +82,7 @@ def test_a_share_that_is_no_opening_is_refused_by_name_and_counts_as_missing(por
     assert (refused.subject, finished) == (first.id, Finished(effect))
     known = replace(state, refused={first.id: refused.reason}, verified=frozenset({proposal.id}))
     assert first.member not in {share.member for share in known.shares_for(proposal)}
-    assert first.member not in aggregate._openers(ports, known, SEED)
+    assert first.member not in aggregate._openers(ports, known, SEED, proposal.partition)
 
 
 def test_who_was_a_suspect_in_an_earlier_round_is_asked_last(ports, state, proposal):
@@ -90,9 +90,11 @@ def test_who_was_a_suspect_in_an_earlier_round_is_asked_last(ports, state, propo
     (spare,) = set(range(4)) - set(proposal.openers)
     number = state.facts.round
     blame.note_failure(ports.journal, number, proposal.openers)
-    assert suspect in set.union(*(set(aggregate._openers(ports, state, bytes([k]) * 32)) for k in range(12)))
+    assert suspect in set.union(
+        *(set(aggregate._openers(ports, state, bytes([k]) * 32, proposal.partition)) for k in range(12))
+    )
     blame.note_success(ports.journal, number, {spare, *proposal.openers} - {suspect})
-    assert all(suspect not in aggregate._openers(ports, state, bytes([k]) * 32) for k in range(12))
+    assert all(suspect not in aggregate._openers(ports, state, bytes([k]) * 32, proposal.partition) for k in range(12))
 
 
 def test_suspects_are_who_failed_together_and_did_not_open():

@@ -10,7 +10,7 @@ from dag.bodies import Kind
 from dag.transaction import Unsigned, sign
 from node.rounds import effects as do
 from node.rounds import state as ev
-from node.rounds.machine import REVEAL_GRACE_SLOTS, TURN_SECONDS, apply, due, turn_seconds
+from node.rounds.machine import LATE_SLOTS, REVEAL_GRACE_SLOTS, TURN_SECONDS, apply, due, turn_seconds
 from tests.rounds import support as s
 
 TURN = s.PLAN.slot_seconds / 4
@@ -109,7 +109,9 @@ def test_a_leader_leaves_a_slot_to_a_proposal_it_has_not_judged():
     standing = replace(state, anchors=(unseen,))
     assert do.Propose not in effects_of(standing)
     assert do.Propose in effects_of(replace(standing, refused={unseen.proposal: "a lie"}))
-    assert do.Propose in effects_of(replace(standing, now=start + s.PLAN.slot_seconds))
+    following = start + s.PLAN.slot_seconds
+    assert do.Propose not in effects_of(replace(standing, now=following)), "first comes whose slot that is"
+    assert do.Propose in effects_of(replace(standing, now=following + LATE_SLOTS * s.PLAN.slot_seconds))
     early = replace(state, anchors=(replace(unseen, leader=3),))
     assert do.Propose in effects_of(early), "out of its turn it holds up nobody"
 

@@ -58,7 +58,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
             reveals=reveals,
             groups=groups,
             sums=sums,
-            openers=_openers(ports, state, seed),
+            openers=_openers(ports, state, seed, (updates_root, sums_root)),
             attempt=effect.attempt,
             updates_root=updates_root,
             sums_root=sums_root,
@@ -97,12 +97,14 @@ def foresee(ports: Ports, state: RoundState) -> None:
 
 
 def _basis(ports: Ports, state: RoundState, effect: Propose) -> ProposalBasis:
-    """What to propose: all that the cone the proposal will have allows, or an earlier proposal's again.
+    """What to propose: all that the cone the proposal will have allows, or an earlier proposal's again, above that one.
 
     Raises:
         RoundProblem: The closes that are here do not cover an update that is waited for, or too few; ask again.
     """
     shown = (*(tx_id for tx_id, _ in state.closes), *(tx_id for tx_id, _, _ in state.reveals))
+    if effect.repeats:  # whoever gets the repeat has what it repeats, and so has its audit
+        shown += tuple(p.id for p in _same(state, effect.updates, effect.reveals) if p.id in state.verified)
     parents = ports.ledger.gather(shown, epoch=state.facts.epoch, round_number=state.facts.round)
     basis = ports.ledger.proposal_basis(state.facts.round, parents)
     if not set(basis.updates) <= {update.id for update in state.updates}:
@@ -173,19 +175,43 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
 def verify_inclusion(ports: Ports, state: RoundState, proposal: Proposal) -> None:
     """Every sound update that the closes of a quorum cover and that is revealed in the proposal's past cone is in it, no other.
 
-    A fail-over proposal may instead repeat, word for word, the updates and reveals of an earlier one that did so: then
-    its sums are the same and nothing new is opened.
+    A fail-over proposal may instead repeat, word for word, the updates and reveals of one that did so: then its sums are
+    the same and nothing new is opened. That one stands on chain; whether it was judged here yet does not matter, or who
+    is slow would call an honest leader a liar.
 
     Raises:
         LyingPeer: An update was left out or slipped in; the evidence names it.
     """
-    repeats = [
-        earlier
-        for earlier in state.proposals.values()
-        if earlier.updates == proposal.updates and earlier.reveals == proposal.reveals and earlier.id in state.verified
-    ]
-    if repeats:
+    others = [other for other in _same(state, proposal.updates, proposal.reveals) if other.id != proposal.id]
+    if any(other.id in state.verified for other in others):
         return
+    try:
+        _verify_by_cone(ports, state, proposal)
+    except LyingPeer:
+        if not any(state.anchored(other) and _obeys(ports, state, other) for other in others):
+            raise
+
+
+def _same(state: RoundState, updates: tuple[bytes, ...], reveals: tuple[bytes, ...]) -> list[Proposal]:
+    """The proposals that list these very updates and reveals."""
+    return [known for known in state.proposals.values() if (known.updates, known.reveals) == (updates, reveals)]
+
+
+def _obeys(ports: Ports, state: RoundState, proposal: Proposal) -> bool:
+    """Whether a proposal lists what may be listed by its own past cone."""
+    try:
+        _verify_by_cone(ports, state, proposal)
+    except LyingPeer:
+        return False
+    return True
+
+
+def _verify_by_cone(ports: Ports, state: RoundState, proposal: Proposal) -> None:
+    """Demand that a proposal lists all that may be listed by its own past cone, and nothing else.
+
+    Raises:
+        LyingPeer: It does not; the evidence names the update.
+    """
     revealed_values(ports, proposal.reveals)
     listable = ports.ledger.listable_by(proposal.id)
     sound = _sound(ports, state, listable)
@@ -267,8 +293,10 @@ def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Seq
     return ports.sums[chosen]
 
 
-def _openers(ports: Ports, state: RoundState, seed: bytes) -> tuple[int, ...]:
-    """T members to open: those seen alive, then the rest, and last of all who was asked before and gave nothing of use.
+def _openers(ports: Ports, state: RoundState, seed: bytes, partition: tuple[bytes, bytes]) -> tuple[int, ...]:
+    """T members to open: those seen alive, then the rest, then who was asked before and gave nothing of use.
+
+    Last of all who gave a share of another partition: an honest member opens no second one, so asking it is in vain.
 
     Only verified proposals ask: to a false one every honest member is silent. Where all shares of a proposal came, none of
     them malformed, and they did not open it, one is wrong and nobody can say which: who took part in fewer such failures
@@ -281,9 +309,11 @@ def _openers(ports: Ports, state: RoundState, seed: bytes) -> tuple[int, ...]:
     failures = Counter(member for p in asking if len(given[p.id]) == len(p.openers) for member in p.openers)
     failures.update(blame.recent_suspects(ports.journal, state.facts.round))
     alive = {member for _, member, _ in state.reveals}.union(*given.values())
+    promised = dict(state.promised)
+    bound = frozenset[int]().union(*promised.values()) - promised.get(partition, frozenset())
 
-    def rank(member: int) -> tuple[int, bool, int]:
-        return silence[member], member not in alive, failures[member]
+    def rank(member: int) -> tuple[bool, int, bool, int]:
+        return member in bound, silence[member], member not in alive, failures[member]
 
     ranks = sorted({rank(member) for member in state.members.seats})
     return choose_openers(seed, ([m for m in state.members.seats if rank(m) == r] for r in ranks), threshold)

@@ -101,7 +101,7 @@ class Faulty:
         groups = draw_groups(seed, len(updates), state.plan.min_group)
         sums = tuple(aggregate._sum(ports, state, updates, group) for group in groups)
         roots = proposal_roots(updates, sums)
-        openers = aggregate._openers(ports, state, seed)
+        openers = aggregate._openers(ports, state, seed, roots)
         return ProposalBody(updates, reveals, groups, sums, openers, min(state.slot, 255), *roots)
 
     def with_sums(self, body: ProposalBody, sums: tuple[str, ...]) -> ProposalBody:
