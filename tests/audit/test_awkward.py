@@ -57,7 +57,12 @@ def _silent_opener(node, effect) -> bool:
 
 
 def _held_back(net: AuditedNet, node, effect) -> bool:
-    """One member reveals late, and of the first proposal's openers only one judges it in its time."""
+    """One member reveals late, and of the first proposal's openers only its own leader judges it in its time.
+
+    Whatever is drawn, that leader is an opener (without the late one there are T) and bound to what it opened, and nobody else
+    can repeat it: the next leader's proposal lists one update more, is the others' and is opened. Where another member is the
+    only judge, it leads next and repeats what it judged: nobody is divided (`tests/rounds/test_division.py`).
+    """
     state = node.runner.state
     if isinstance(effect, do.Reveal) and node.index == state.facts.ranking[-1] and not state.proposals:
         net.after(0.5, ("effect", node.index, effect))
@@ -65,7 +70,7 @@ def _held_back(net: AuditedNet, node, effect) -> bool:
     if not isinstance(effect, do.VerifyProposal):
         return False
     first = state.proposals[effect.proposal]
-    return first.leader == state.facts.ranking[0] and node.index != first.openers[0]
+    return first.leader == state.facts.ranking[0] != node.index
 
 
 def test_the_run_went_as_wrong_as_it_should(awkward):
@@ -73,6 +78,7 @@ def test_the_run_went_as_wrong_as_it_should(awkward):
     assert len(rounds[FAIL_OVER].proposals) > 1
     assert rounds[ABORTED].status == "aborted"
     assert rounds[REFUSED].model == rounds[REFUSED].base
+    assert rounds[DIVIDED].status == "finalised"
     assert rounds[SMOOTH].model == awkward.facts.view.head
 
 
@@ -96,12 +102,16 @@ def test_the_repeated_proposal_lists_what_the_first_did(awkward):
 
 def test_members_that_opened_what_did_not_open_kept_their_promise(awkward):
     """Below T shares nothing opens: who judged the first proposal in time promised another partition than the others."""
-    segment = unpack_segment(awkward.read(awkward.predicate(DIVIDED).segment))
+    first = awkward.facts.view.rounds[DIVIDED].proposals[0].proposal
+    predicate = awkward.predicate(DIVIDED)
+    segment = unpack_segment(awkward.read(predicate.segment))
     sums = {tx.id: tx.body.sums_root for tx in segment if isinstance(tx.body, ProposalBody)}
     shares = [tx for tx in segment if isinstance(tx.body, ShareBody) and tx.round == DIVIDED]
     promised = {tx.body.member: sums[tx.body.proposal] for tx in shares}
     assert len(set(promised.values())) == 2
     assert all(sums[tx.body.proposal] == promised[tx.body.member] for tx in shares)
+    bound = {member for member, root in promised.items() if root == sums[first]}
+    assert bound.isdisjoint(predicate.openers), "who is bound to the first proposal's partition is not asked in vain"
 
 
 def test_the_independent_verifier_agrees(awkward, tmp_path):
