@@ -97,7 +97,8 @@ def _side_by_side(jobs: Mapping[str, Job], processes: int) -> Iterator[tuple[str
         configure_threads(1)
         yield from ((digest, play(job.scene, job.attack, job.arm)) for digest, job in jobs.items())
         return
-    spawn = multiprocessing.get_context("spawn")
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    spawn = multiprocessing.get_context("spawn")  # which reads these before numpy is loaded: else each process has a thread a core
     with ProcessPoolExecutor(processes, spawn, _begin, (os.getpid(),)) as pool:
         futures = {pool.submit(play, job.scene, job.attack, job.arm): digest for digest, job in jobs.items()}
         try:
