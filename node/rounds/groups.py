@@ -69,6 +69,40 @@ def draw_groups(
     return tuple(sorted(tuple(sorted(order[g::groups])) for g in range(groups)))
 
 
+def draw_partitions(
+    seed: bytes,
+    count: int,
+    min_group: int,
+    left_out: frozenset[int] = frozenset(),
+    *,
+    rest: bool = False,
+    sections: int = 1,
+) -> tuple[tuple[int, ...], ...]:
+    """The groups of all sections in one list, section by section: `draw_groups` with each section's own seed.
+
+    Args:
+        seed: The group seed.
+        count: As `draw_groups`.
+        min_group: As `draw_groups`.
+        left_out: As `draw_groups`.
+        rest: As `draw_groups`; each section's seed chooses another.
+        sections: How many, 1 … 255; the first one's draw is that of a round without sections.
+
+    Raises:
+        ValueError: As `draw_groups`.
+    """
+    return tuple(
+        group
+        for section in range(sections)
+        for group in draw_groups(section_seed(seed, section), count, min_group, left_out, rest=rest)
+    )
+
+
+def section_seed(seed: bytes, section: int) -> bytes:
+    """The 32-byte seed of one section's partition; section 0 has the group seed itself."""
+    return hashlib.sha256(b"medweave/section" + seed + bytes([section])).digest() if section else seed
+
+
 def listed_seats(seats: Sequence[int], positions: Iterable[int]) -> tuple[int, ...]:
     """The seats behind positions in a list of updates, ascending."""
     return tuple(sorted(seats[position] for position in positions))
