@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from node.rounds.readings import added, lagging
+from node.rounds.sections import parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from node.rounds.sections import Section
     from node.rounds.state import Verdict
 
 PPM = 1_000_000
@@ -20,7 +22,9 @@ ALIGNMENT_STEP = 1000
 """Alignments are told in thousandths."""
 
 
-def accepted_groups(verdicts: Sequence[Verdict], groups: int, compared_by: int | None = None) -> tuple[bool, ...]:
+def accepted_groups(
+    verdicts: Sequence[Verdict], groups: int, compared_by: int | None = None, sections: int = 1
+) -> tuple[bool, ...]:
     """Which opened sums enter the model: all but those that more than half of the counted verdicts refuse, and those that lag.
 
     A statement counts at least a quorum of verdicts, ⌈2N/3⌉, and fewer than N/3 members lie: the honest are more than half
@@ -33,17 +37,20 @@ def accepted_groups(verdicts: Sequence[Verdict], groups: int, compared_by: int |
 
     Args:
         verdicts: One per member that scored, each with one judgement a group; at least a quorum.
-        groups: Number of groups.
+        groups: Number of groups, of all sections.
         compared_by: So many verdicts must state where sums point for these to be compared by it; None: they are not.
+        sections: Number of sections K; sums are compared with those of their own section.
     """
     refusals = [sum(not v.accept[g] for v in verdicts) for g in range(groups)]
     voted = tuple(2 * count <= len(verdicts) for count in refusals)
     if compared_by is None:
         return voted
-    kept = [g for g, yes in enumerate(voted) if yes]
     rows = [added(v.alignment_ppm, v.descent_ppm) for v in verdicts if v.alignment_ppm]
-    behind = lagging([tuple(row[g] for row in rows) for g in kept], compared_by)
-    left = {g for g, lags in zip(kept, behind, strict=True) if lags}
+    left: set[int] = set()
+    for part in parts(range(groups), sections):
+        kept = [g for g in part if voted[g]]
+        behind = lagging([tuple(row[g] for row in rows) for g in kept], compared_by)
+        left.update(g for g, lags in zip(kept, behind, strict=True) if lags)
     return tuple(yes and g not in left for g, yes in enumerate(voted))
 
 
@@ -74,18 +81,55 @@ def next_model(
     return (base.astype(np.float64) + mean).astype(np.float32)
 
 
+def sectioned_model(
+    base: NDArray[np.float32],
+    sums: Sequence[NDArray[np.int64]],
+    weights_ppm: Sequence[int],
+    accepted: Sequence[bool],
+    steps: NDArray[np.float64] | float,
+    sections: Sequence[Section],
+) -> NDArray[np.float32]:
+    """`next_model`, section by section; a section without an accepted sum stays the base's.
+
+    Args:
+        base: Parameters trained from, float32 [D].
+        sums: Of every group of all sections, int64 [length of its section].
+        weights_ppm: Of every group, Σ ωᵢ in parts per million.
+        accepted: Of every group, whether its sum enters.
+        steps: As `next_model`.
+        sections: The K sections, in order; all values of the base are in one.
+
+    Returns:
+        float32 [D]; with one section what `next_model` gives.
+    """
+    every = np.broadcast_to(steps, base.shape)
+    of_groups = parts(list(zip(sums, weights_ppm, accepted, strict=True)), len(sections))
+    stepped = []
+    for section, groups in zip(sections, of_groups, strict=True):
+        chosen = [(total, weight) for total, weight, yes in groups if yes]
+        totals, weights = [total for total, _ in chosen], [weight for _, weight in chosen]
+        stepped.append(next_model(base[section.values], totals, weights, every[section.values]))
+    return np.concatenate(stepped)
+
+
+def midway(base: NDArray[np.float32], model: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The model between two, float32 [D].
+
+    Where a loss falls is looked at between the base and what the round's sums would make of it: the gradient there tells best
+    by how much the whole step lowers the loss.
+    """
+    middle: NDArray[np.float32] = (base + model) / np.float32(2)
+    return middle
+
+
 def halfway(
     base: NDArray[np.float32],
     sums: Sequence[NDArray[np.int64]],
     weights_ppm: Sequence[int],
     steps: NDArray[np.float64] | float,
 ) -> NDArray[np.float32]:
-    """The model between the base and what all these sums would make of it, float32 [D]; arguments as `next_model`.
-
-    Where a loss falls is looked at here: its gradient halfway tells best by how much the whole step lowers it.
-    """
-    middle: NDArray[np.float32] = (base + next_model(base, sums, weights_ppm, steps)) / np.float32(2)
-    return middle
+    """`midway` to what all these sums would make of the base, float32 [D]; arguments as `next_model`."""
+    return midway(base, next_model(base, sums, weights_ppm, steps))
 
 
 def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
