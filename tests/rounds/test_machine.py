@@ -171,9 +171,10 @@ class RoundModel(RuleBasedStateMachine):
         standing = [a for a in self.anchors if s.RANKING.index(a.leader) <= self.slot]
         if self.slot == self.rank and any(a.proposal not in self.verified | self.refused for a in standing):
             return
-        begun = self.closed_at + (self.slot + REVEAL_GRACE_SLOTS) * self.plan.slot_seconds
-        if self.slot > self.rank and self.now < begun + self.plan.slot_seconds / 4:
-            return
+        if self.slot > self.rank:  # there is no later slot before collecting has ended
+            begun = self.closed_at + (self.slot + REVEAL_GRACE_SLOTS) * self.plan.slot_seconds
+            if self.now < begun + self.plan.slot_seconds / 4:
+                return
         sound = tuple(update for update in self.readable() if not self.unlocked.get(update))
         waited = self.now - self.revealable_at >= REVEAL_GRACE_SLOTS * self.plan.slot_seconds
         known = set(self.readable()) <= self.unlocked.keys()
