@@ -1,4 +1,4 @@
-"""Rounds that did not go smoothly and are true all the same: fail-over, abort, everything refused, openers divided."""
+"""Rounds that did not go smoothly and are true all the same: fail-over, abort, everything refused, openers divided or nearly so."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.audit.test_independent import ask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAIL_OVER, ABORTED, REFUSED, DIVIDED, SMOOTH = 1, 2, 3, 4, 5
+FAIL_OVER, ABORTED, REFUSED, DIVIDED, REPEATED, SMOOTH = 1, 2, 3, 4, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 net.stopped_effects = lambda _node, effect: isinstance(effect, do.Propose)
             elif number == REFUSED:
                 patch.setattr(opening, "acceptable", lambda *_: False)
-            elif number == DIVIDED:
-                net.stopped_effects = partial(_held_back, net)
+            elif number in {DIVIDED, REPEATED}:
+                net.stopped_effects = partial(_held_back, net, 0 if number == DIVIDED else 1)
 
         write_run(root, rounds=SMOOTH, before=before)
     yield from serve(root, tmp_path_factory.mktemp("chain"))
@@ -56,12 +56,12 @@ def _silent_opener(node, effect) -> bool:
     return effect.proposal == first.proposal and node.index == proposal.openers[-1]
 
 
-def _held_back(net: AuditedNet, node, effect) -> bool:
-    """One member reveals late, and of the first proposal's openers only its own leader judges it in its time.
+def _held_back(net: AuditedNet, judge: int, node, effect) -> bool:
+    """One member reveals late, and of the first proposal's openers only one, by its rank, judges it in its time.
 
-    Whatever is drawn, that leader is an opener (without the late one there are T) and bound to what it opened, and nobody else
-    can repeat it: the next leader's proposal lists one update more, is the others' and is opened. Where another member is the
-    only judge, it leads next and repeats what it judged: nobody is divided (`tests/rounds/test_division.py`).
+    Whatever is drawn, the first three are the openers: without the late one there are no more than T. Where the first leader is
+    the judge, it is bound to what it opened and cannot propose again: the next proposal lists one update more, is the
+    others' and is opened. Where the next leader is, it repeats what it judged, and that is opened.
     """
     state = node.runner.state
     if isinstance(effect, do.Reveal) and node.index == state.facts.ranking[-1] and not state.proposals:
@@ -70,7 +70,7 @@ def _held_back(net: AuditedNet, node, effect) -> bool:
     if not isinstance(effect, do.VerifyProposal):
         return False
     first = state.proposals[effect.proposal]
-    return first.leader == state.facts.ranking[0] != node.index
+    return first.leader == state.facts.ranking[0] and node.index != state.facts.ranking[judge]
 
 
 def test_the_run_went_as_wrong_as_it_should(awkward):
@@ -78,14 +78,14 @@ def test_the_run_went_as_wrong_as_it_should(awkward):
     assert len(rounds[FAIL_OVER].proposals) > 1
     assert rounds[ABORTED].status == "aborted"
     assert rounds[REFUSED].model == rounds[REFUSED].base
-    assert rounds[DIVIDED].status == "finalised"
+    assert rounds[DIVIDED].status == rounds[REPEATED].status == "finalised"
     assert rounds[SMOOTH].model == awkward.facts.view.head
 
 
 def test_it_is_verified(awkward):
     report = audit(awkward.chain, open_evidence([awkward.root]), None, model_file=awkward.model_file)
     assert report.verdict == "verified", report.to_text()
-    assert report.rounds == (FAIL_OVER, REFUSED, DIVIDED, SMOOTH)
+    assert report.rounds == (FAIL_OVER, REFUSED, DIVIDED, REPEATED, SMOOTH)
 
 
 def test_votes_against_their_own_scores_are_remarked(awkward):
@@ -98,6 +98,18 @@ def test_the_repeated_proposal_lists_what_the_first_did(awkward):
     segment = unpack_segment(awkward.read(predicate.segment))
     proposals = [tx for tx in segment if isinstance(tx.body, ProposalBody)]
     assert len({tx.body.updates for tx in proposals}) == 1
+
+
+def test_a_repeat_lists_fewer_than_could_be_listed_by_its_own_past(awkward):
+    """By the time of the repeat the late one had revealed; what it repeats decides."""
+    predicate = awkward.predicate(REPEATED)
+    first = awkward.facts.view.rounds[REPEATED].proposals[0].proposal
+    segment = {tx.id: tx for tx in unpack_segment(awkward.read(predicate.segment))}
+    assert predicate.proposal != first.hex()
+    assert len(predicate.updates) == 3
+    assert segment[first].body.updates == tuple(bytes.fromhex(update.id) for update in predicate.updates)
+    revealed = {tx.issuer for tx in segment.values() if getattr(tx.body, "reveal", None) and tx.round == REPEATED}
+    assert len(revealed) == 4
 
 
 def test_members_that_opened_what_did_not_open_kept_their_promise(awkward):

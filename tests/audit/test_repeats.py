@@ -60,8 +60,8 @@ def graph() -> dict[bytes, Stub]:
 
 
 def findings(graph: dict[bytes, Stub], recorded: list[str]) -> list[tuple[str, str]]:
-    issuers = {tx_id: tx.issuer_index for tx_id, tx in graph.items()}
-    ledger = Ledger(graph, issuers, Cone(graph, issuers, name("P1")), graph[name("P1")].body)
+    issuers, head = {tx_id: tx.issuer_index for tx_id, tx in graph.items()}, name(recorded[-1])
+    ledger = Ledger(graph, issuers, Cone(graph, issuers, head), graph[head].body)
     rows = [SimpleNamespace(proposal=name(label), updates_root=b"root") for label in recorded]
     here = SimpleNamespace(quorum=QUORUM, row=SimpleNamespace(proposals=rows), proposed=rows[-1])
     link = Link("updates", 2)
@@ -73,6 +73,22 @@ def findings(graph: dict[bytes, Stub], recorded: list[str]) -> list[tuple[str, s
 
 def test_the_cone_of_the_proposal_repeated_decides(graph):
     assert findings(graph, ["P0", "P1"]) == []
+
+
+@pytest.mark.parametrize("above", ["P1", "R2"], ids=["a repeat", "what left one out, apart from the first"])
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_repeated_one_that_obeyed_is_enough(graph, above, first):
+    """Whichever id comes first: a repeat of a repeat is no lie, nor what repeats a liar's proposal beside an honest one's."""
+    label = next(f"L{k}" for k in range(99) if (name(f"L{k}") < name("P0")) == first)
+    for new, parents in ((label, (above, above)), ("P9", ("P1", label))):
+        ids = tuple(name(parent) for parent in parents)
+        graph[name(new)] = Stub(name(new), ids, 2, 20, Kind.PROPOSAL, SimpleProposal(EARLY), 3)
+    assert findings(graph, ["P0", "P1", label, "P9"]) == []
+
+
+def test_repeats_of_a_lie_excuse_none(graph):
+    graph[name("P2")] = Stub(name("P2"), (name("P1"),) * 2, 2, 20, Kind.PROPOSAL, SimpleProposal(EARLY), 3)
+    assert findings(graph, ["P1", "P2"]) == [("falsified", f"update {name('U2').hex()}")]
 
 
 def test_without_an_earlier_proposal_on_chain_the_update_was_left_out(graph):

@@ -90,10 +90,13 @@ def _check_root(here: Finalised, predicate: Predicate, link: Link) -> None:
 def _check_listed(dossier: Dossier, ledger: Ledger, link: Link) -> None:
     """Every included update may be listed by the proposal's past cone, and every sound update that may be is included.
 
-    A fail-over proposal may repeat an earlier one of the round word for word; then that one's cone decides.
+    A fail-over proposal may repeat others of the round word for word: that one of them obeyed this rule is enough.
     """
     here = dossier.here
-    basis = _basis(here, ledger)
+    earlier = _repeated(here, ledger)
+    if any(_obeys(dossier, ledger, cone, link) for cone in (ledger.cone, *earlier)):
+        return
+    basis = next(iter(earlier), ledger.cone)
     left_out, slipped_in = _difference(basis, ledger, here.quorum)
     for tx_id in slipped_in:
         link.falsified(
@@ -127,14 +130,21 @@ def _difference(cone: Cone, ledger: Ledger, quorum: int) -> tuple[list[bytes], l
     return sorted(may_be - included), sorted(included - may_be)
 
 
-def _basis(here: Finalised, ledger: Ledger) -> Cone:
-    """The cone that decides: the proposal's own, or that of the earlier proposal it repeats."""
+def _obeys(dossier: Dossier, ledger: Ledger, cone: Cone, link: Link) -> bool:
+    """Whether the listed updates are all that may be listed by a cone, but for what is no update."""
+    left_out, slipped_in = _difference(cone, ledger, dossier.here.quorum)
+    return not slipped_in and all(is_malformed(dossier, tx_id, link) for tx_id in left_out)
+
+
+def _repeated(here: Finalised, ledger: Ledger) -> list[Cone]:
+    """The cones of the proposals on chain, in this one's cone, that list the same: it may repeat each of them."""
+    recorded = {row.proposal for row in here.row.proposals}
+    found = []
     for tx_id in ledger.cone.round_ids:
         body = ledger.body(tx_id)
-        repeated = isinstance(body, ProposalBody) and tx_id != ledger.cone.head and _same(body, ledger.proposal)
-        if repeated and any(recorded.proposal == tx_id for recorded in here.row.proposals):
-            return Cone(ledger.transactions, ledger.issuers, tx_id)
-    return ledger.cone
+        if tx_id in recorded - {ledger.cone.head} and isinstance(body, ProposalBody) and _same(body, ledger.proposal):
+            found.append(Cone(ledger.transactions, ledger.issuers, tx_id))
+    return found
 
 
 def _same(one: ProposalBody, other: ProposalBody) -> bool:

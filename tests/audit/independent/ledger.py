@@ -99,15 +99,12 @@ def listable(txs, head, number, quorum):
     return out
 
 
-def deciding(txs, proposal, row):
-    """The proposal whose cone decides what may be listed: an earlier one on chain with the same updates and reveals, if any."""
+def repeated(txs, proposal, row):
+    """The proposals on chain, in this one's cone, with the same updates and reveals: one that listed what it may excuses this."""
     on_chain = {put["proposal"] for put in row.proposals}
-    for i in cone(txs, proposal) - {proposal.id}:
-        tx = txs[i]
-        same = tx.kind == "proposal" and tx.id in on_chain and tx.round == proposal.round
-        if same and all(tx.body[key] == proposal.body[key] for key in ("updates", "reveals")):
-            return deciding(txs, tx, row)
-    return proposal
+    before = (txs[i] for i in sorted(cone(txs, proposal) - {proposal.id}))
+    found = [tx for tx in before if tx.kind == "proposal" and tx.id in on_chain and tx.round == proposal.round]
+    return [tx for tx in found if all(tx.body[key] == proposal.body[key] for key in ("updates", "reveals"))]
 
 
 def draw(seed, positions, smallest, *, rest=False):

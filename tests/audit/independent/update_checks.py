@@ -27,7 +27,17 @@ class Updates:
             demand(body["slots"] <= plan["epochs"] and body["weight_ppm"] == max(1, weight), f"weight of {u['id']}")
         ids = [bytes.fromhex(u["id"]) for u in p["updates"]]
         demand(merkle_root(ids) == signed["updatesRoot"], "updates_root is another")
-        listable = ledger.listable(txs, ledger.deciding(txs, self.proposal, self.row), self.number, self.quorum)
+        heads = [self.proposal, *ledger.repeated(txs, self.proposal, self.row)]
+        for at, head in enumerate(heads):
+            try:
+                return self.listed(ids, ledger.listable(txs, head, self.number, self.quorum), txs)
+            except ValueError:
+                if at == len(heads) - 1:
+                    raise
+        return None
+
+    def listed(self, ids, listable, txs):
+        """What one head may list, where that is what is listed."""
         demand(set(ids) <= listable.keys(), "an update is listed that may not be")
         for left in listable.keys() - set(ids):
             try:
