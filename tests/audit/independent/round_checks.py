@@ -3,6 +3,7 @@
 import base64
 
 import ledger
+import sections
 import suspicion
 from common import SETS, Missing, canonical_json, demand, sized, two_thirds, word, words
 from primitives import cid_text, keccak, merkle_root, recover, sha256, uncbor
@@ -36,7 +37,7 @@ class Round(Updates):
         check("leader", self.leader, signed, txs)
         self.reveals = check("updates", self.updates, p, txs, plan, signed)
         opened = check("groups", self.groups, p, txs, plan)
-        check("sums", self.sums, p, txs, signed, self.reveals)
+        check("sums", self.sums, p, txs, signed, self.reveals, plan)
         check("openings", self.openings, p, txs, plan)
         check("verdicts", self.verdicts, p, txs, plan)
         check("outcome", self.outcome, p, signed, opened)
@@ -222,7 +223,8 @@ class Round(Updates):
         groups = range(len(p["groups"]))
         accepted = [2 * sum(not body["accept"][g] for body in bodies) <= len(bodies) for g in groups]
         if plan.get("defence", "votes") != "votes":
-            behind = suspicion.lagging(bodies, [g for g in groups if accepted[g]], self.quorum)
+            kept = [[g for g in own if accepted[g]] for own in sections.part(groups, self.sections(p, plan))]
+            behind = set().union(*(suspicion.lagging(bodies, own, self.quorum) for own in kept))
             accepted = [yes and g not in behind for g, yes in enumerate(accepted)]
         demand(accepted == [group["accepted"] for group in p["groups"]], "the votes decide otherwise")
         demand(any(accepted) or p["model"]["sha256"] == p["base"], "no group was accepted, yet the model is new")

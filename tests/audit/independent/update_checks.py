@@ -4,6 +4,7 @@ import sys
 from array import array
 
 import ledger
+import sections
 import suspicion
 from common import SETS, canonical_json, demand, derive, words
 from primitives import cbor, cid_bytes, cid_text, merkle_root, open_sealed, sha256, uncbor
@@ -72,10 +73,18 @@ class Updates:
         past = self.past() if defence != "votes" else []
         out, rest = suspicion.drawing(past, set(self.seat.values()), set(seats), plan["min_group"], defence)
         positions = [at for at, seat in enumerate(seats) if seat not in out]
-        drawn = ledger.draw(seed, positions, plan["min_group"], rest=rest)
+        seeds = [seed] + [sha256(b"medweave/section" + seed + bytes([s])) for s in range(1, self.sections(p, plan))]
+        drawn = [group for own in seeds for group in ledger.draw(own, positions, plan["min_group"], rest=rest)]
         demand(drawn and drawn == [g["updates"] for g in p["groups"]], "the groups are others")
         self.one_partition(p, txs)
         return values
+
+    def sections(self, p, plan):
+        """How many sections the updates are summed in: no more than the plan says, or than they have chunks."""
+        if plan.get("sections", 1) == 1:
+            return 1
+        [chunks] = {len(uncbor(self.bundle.blob(u["manifest"]))["chunks"]) for u in p["updates"]}
+        return min(plan["sections"], chunks)
 
     def one_partition(self, p, txs):
         """Nobody gave shares for two partitions of the round, and fewer than T for any but this one."""
@@ -107,8 +116,8 @@ class Updates:
             found.append((groups, accepted, counted, set(seats).difference(*groups)))
         return found
 
-    def chunks(self, tx, reveal):
-        """Words of an update's chunks, unlocked and found sound; the number of values of each."""
+    def chunks(self, tx, reveal, section=0, count=1):
+        """Words of an update's chunks of one section, unlocked and found sound; the number of values of each."""
         manifest = uncbor(self.bundle.blob(cid_text(tx.payload)))
         said = (
             self.about | {"kind": "update", "issuer": tx.issuer} | {k: tx.body[k] for k in ("parameter_set", "layout")}
@@ -122,46 +131,60 @@ class Updates:
             len(cids) == -(-size // most) and len(set(cids)) == len(cids), "chunks are too many, too few or repeated"
         )
         lock = derive(reveal, b"update lock", tx.issuer, self.number.to_bytes(8, "big"))
-        for at, cid in enumerate(cids):
-            data = self.bundle.blob(cid_text(cid))
+        for at in sections.places(section, count, len(cids)):
+            data = self.bundle.blob(cid_text(cids[at]))
             about = {"kind": f"update/{at}", "epoch": self.epoch_number, "round": self.number, "issuer": tx.issuer}
             demand(data[:5] == b"MWEN\1", f"chunk {at} is not locked")
             chunk = open_sealed(derive(lock, b"envelope key"), data[5:29], data[29:], data[:29] + cbor(about))
-            values, count = words(chunk[40:]), min(most, size - at * most)
+            values, held = words(chunk[40:]), min(most, size - at * most)
             demand(
-                chunk[:40] == self.header(1, at, count) and len(values) == 4 * n,
+                chunk[:40] == self.header(1, at, held) and len(values) == 4 * n,
                 f"chunk {at} is not fresh, or of another place",
             )
             demand(
                 all(max(values[k * n : k * n + n]) < primes[k % 2] for k in range(4)), f"chunk {at} is not canonical"
             )
-            out.append((values, count))
+            out.append((at, values, held))
         return out
 
     def header(self, terms, index, count):
         numbers = [terms.to_bytes(2, "little"), self.epoch.parameters, self.epoch_number.to_bytes(8, "little")]
         return b"MWCT\1\0" + b"".join(numbers) + index.to_bytes(4, "little") + count.to_bytes(4, "little")
 
-    def sums(self, p, txs, signed, reveals):  # 12
+    def sums(self, p, txs, signed, reveals, plan):  # 12
         root = merkle_root([sha256(cid) for cid in self.proposal.body["sums"]])
         demand(root == signed["sumsRoot"], "sums_root is another")
         _, n, primes, _ = SETS[self.epoch.parameters]
         used = [cid for u in p["updates"] for cid in uncbor(self.bundle.blob(u["manifest"]))["chunks"]]
         demand(len(set(used)) == len(used), "a chunk is used twice")
-        for group in p["groups"]:
-            manifest = uncbor(self.bundle.blob(group["sum"]))
-            ids = [bytes.fromhex(p["updates"][k]["id"]) for k in group["updates"]]
-            said = self.about | {"kind": "sum", "updates": ids}
-            demand(
-                all(manifest[name] == value for name, value in said.items()), "a sum manifest is about something else"
-            )
-            parts = [self.chunks(txs[i], reveals[i]) for i in ids]
-            for at, (cid, *column) in enumerate(zip(manifest["chunks"], *parts, strict=True)):
-                total = array("Q")
-                for k in range(4):
-                    pieces = [values[k * n : k * n + n] for values, _ in column]
-                    total.extend([sum(coefficients) % primes[k % 2] for coefficients in zip(*pieces, strict=True)])
-                if sys.byteorder == "big":
-                    total.byteswap()
-                data = self.header(len(column), at, column[0][1]) + total.tobytes()
-                demand(cid_bytes(data) == cid, f"chunk {at} of sum {group['sum']} is not the sum")
+        count = self.sections(p, plan)
+        for section, groups in enumerate(sections.part(p["groups"], count)):
+            for group in groups:
+                manifest = uncbor(self.bundle.blob(group["sum"]))
+                ids = [bytes.fromhex(p["updates"][k]["id"]) for k in group["updates"]]
+                said = self.about | {"kind": "sum", "updates": ids}
+                demand(
+                    all(manifest[name] == value for name, value in said.items()),
+                    "a sum manifest is about something else",
+                )
+                parts = [self.chunks(txs[i], reveals[i], section, count) for i in ids]
+                demand(
+                    {len(part) for part in parts} == {len(manifest["chunks"])},
+                    f"sum {group['sum']} has other chunks than those of section {section}",
+                )
+                for cid, *column in zip(manifest["chunks"], *parts, strict=True):
+                    self.added(cid, column, primes, n)
+
+    def added(self, cid, column, primes, n):
+        """One chunk of a sum is that of its updates' chunks at the same place."""
+        places = {at for at, _, _ in column}
+        demand(len(places) == 1, "chunks of several places are added")
+        total = array("Q")
+        for k in range(4):
+            pieces = [values[k * n : k * n + n] for _, values, _ in column]
+            total.extend([sum(coefficients) % primes[k % 2] for coefficients in zip(*pieces, strict=True)])
+        if sys.byteorder == "big":
+            total.byteswap()
+        [at] = places
+        data = self.header(len(column), at, column[0][2]) + total.tobytes()
+        demand(cid_bytes(data) == cid, f"{cid_text(cid)} is not the sum of chunks {at}")
