@@ -23,6 +23,7 @@ CONSEQUENCES: Final[Mapping[str, str]] = {
     "round_seconds": "a round is given up after another time",
     "tolerance": "groups that cost accuracy are left out by another measure",
     "defence": "which sums are refused, and which members are left out of them, changes",
+    "sections": "who is summed with whom changes: parts of the model have groups of their own",
     "clip_norm": "how far one hospital can move the model changes",
     "every_hours": "rounds are opened at other times",
     "new_data_from": "rounds are opened at other times",

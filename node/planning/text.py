@@ -35,7 +35,7 @@ PARTS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         "A group hides single updates from up to (its size - 2) members that collude.",
         (
             *("clip_norm", "value_range", "error_feedback", "parameter_set", "threshold", "min_group", "tolerance"),
-            *("defence", "pow_bits"),
+            *("defence", "sections", "pow_bits"),
         ),
     ),
     (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_PLAN_BYTES = 64 * 1024
+MAX_SECTIONS = 8
 ADDED = frozenset(
     {
         "schedule",
@@ -37,6 +38,7 @@ ADDED = frozenset(
         "precision",
         "pow_bits",
         "defence",
+        "sections",
         "every_hours",
         "new_data_from",
         "open_between",
@@ -134,6 +136,13 @@ class Plan(BaseModel):
         "point along members' updates less than half as far as the best one, are refused too, and members whom the group tests of past "
         "rounds point at are left out of the sums.",
     )
+    sections: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_SECTIONS,
+        description="Parts of the model that are summed in other groups each, so that a round's sums tell members apart sooner; at most "
+        "`min_group`, more than 1 with the defence `suspicion` alone.",
+    )
     collect_seconds: int = Field(default=600, ge=1, le=7 * 86400, description="Updates are collected this long.")
     slot_seconds: int = Field(
         default=30, ge=1, le=86400, description="A leader's time slot before the next takes over."
@@ -176,6 +185,16 @@ class Plan(BaseModel):
     def _deadlines_in_order(self) -> Self:
         if self.round_seconds <= self.collect_seconds:
             msg = "round_seconds must exceed collect_seconds: sums are opened and scored after collecting"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _sections_serve(self) -> Self:
+        if self.sections > self.min_group:
+            msg = f"sections: {self.sections} are more than min_group, {self.min_group}: then no member may be in a group of each"
+            raise ValueError(msg)
+        if self.sections > 1 and self.defence != "suspicion":
+            msg = f'sections: {self.sections} serve the defence "suspicion" alone: set that, or leave sections at 1'
             raise ValueError(msg)
         return self
 

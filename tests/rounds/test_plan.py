@@ -113,6 +113,10 @@ def form(**changes) -> bytes:
         (form(threshold=-1), "threshold"),
         (form(min_group=257), "min_group"),
         (form(parameter_set="weak"), "parameter_set"),
+        (form(sections=0, min_group=9, defence="suspicion"), "sections"),
+        (form(sections=9, min_group=9, defence="suspicion"), "sections"),
+        (form(sections=4, min_group=3, defence="suspicion"), "sections: 4 are more than min_group, 3"),
+        (form(sections=2, min_group=3), 'sections: 2 serve the defence "suspicion" alone'),
         (form(round_seconds=600), "round_seconds"),
         (form(extra=1), "extra"),
         (b"[]", "plan"),
@@ -196,3 +200,13 @@ def test_a_timetable_is_in_the_bytes_only_where_there_is_one():
     timed = plan(every_hours=24, new_data_from=2, open_between="20:00-06:00")
     assert Plan.from_bytes(timed.to_bytes()) == timed
     assert (timed.scheduled, plan().scheduled) == (True, False)
+
+
+def test_sections_are_in_the_bytes_only_where_there_are_several():
+    """A plan of one section keeps the digest that it had before there were sections."""
+    one = plan(defence="suspicion", sections=1)
+    assert one.digest == plan(defence="suspicion").digest
+    assert b"sections" not in one.to_bytes()
+    cut = plan(defence="suspicion", min_group=3, sections=3)
+    assert b'"sections":3' in cut.to_bytes()
+    assert Plan.from_bytes(cut.to_bytes()) == cut
