@@ -6,6 +6,7 @@ field. Whether a well-formed body is *true* is the business of `dag.rules`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Final
@@ -160,7 +161,8 @@ class ProposalBody(Body):
     Attributes:
         updates: ids of the update transactions, ascending, one an issuer; each confirmed inside the proposal's past cone.
         reveals: ids of acknowledgements that open these updates' commitments, ascending; they feed the next seed.
-        groups: positions in `updates`, ascending in each group; no position twice. Who is in none was left out of the sums.
+        groups: positions in `updates`, ascending in each group; section by section of the model, as many groups in each, no
+            position twice in one. Who is in none was left out of the sums.
         sums: CID of each group's manifest of summed ciphertexts, in the groups' order.
         openers: indices of the members asked to open the sums, ascending.
         attempt: 0 for the first proposal of the round's first leader, then counting fail-overs, ≤ 255.
@@ -193,6 +195,11 @@ class ProposalBody(Body):
         check_integer("body.attempt", self.attempt, 0, 255)
         check_digest("body.updates_root", self.updates_root)
         check_digest("body.sums_root", self.sums_root)
+
+    @property
+    def sections(self) -> int:
+        """Of how many sections the groups are: as often the position stands in them that does most often."""
+        return max(Counter(position for group in self.groups for position in group).values())
 
     def to_map(self) -> dict[str, Any]:
         """The body as a map; the sums are links, so that an IPFS node can walk to them."""

@@ -7,7 +7,7 @@
 | members: every issuer is one | the members |
 | contradictions: whoever contradicted itself, and whether a proof is kept | the file |
 | rules: reveals, proposals, shares, verdicts, checkpoints as `dag.rules` has them | the members for the quorum |
-| terms: epoch, parameter set, layout, weights by eq. 19, threshold, smallest group | chain and plans |
+| terms: epoch, parameter set, layout, weights by eq. 19, threshold, smallest group, sections | chain and plans |
 
 Without chain and plans the terms of a round are taken from its own transactions, so that the rules can be asked at all;
 what then is true by construction is reported as not checked.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
-from dag.bodies import GenesisBody, UpdateBody
+from dag.bodies import GenesisBody, ProposalBody, UpdateBody
 from dag.equivocation import EquivocationProof, contradiction, subject_of
 from dag.errors import LedgerError, StoreCorrupt
 from dag.fields import U53
@@ -82,7 +82,7 @@ _TERMS_UNKNOWN = Finding(
     "terms",
     State.UNCHECKED,
     0,
-    ("epochs, parameter sets, weights, thresholds and smallest groups are known from chain and plans only",),
+    ("epochs, parameter sets, weights, thresholds, smallest groups and sections are known from chain and plans only",),
 )
 
 
@@ -196,6 +196,7 @@ class _Survey:
         self._epochs: dict[int, Counter[int]] = {}
         self._updates: dict[int, UpdateBody] = {}
         self._work: dict[int, int] = {}
+        self._sections: dict[int, int] = {}
 
     def take(self, tx: Transaction) -> None:
         """Notes a transaction."""
@@ -212,6 +213,8 @@ class _Survey:
             self._work[tx.round] = min(self._work.get(tx.round, 256), work_bits(work_seed(tx, tx.issuer), tx.nonce))
         if isinstance(tx.body, UpdateBody):
             self._updates.setdefault(tx.round, tx.body)
+        if isinstance(tx.body, ProposalBody):
+            self._sections[tx.round] = max(self._sections.get(tx.round, 1), tx.body.sections)
 
     def findings(self) -> tuple[Finding, ...]:
         """Genesis, members, contradictions."""
@@ -231,7 +234,7 @@ class _Survey:
     def context(self) -> Context | None:
         """A context in which the ledger's own rounds are known; None without a genesis to start from.
 
-        Sizes, caps, thresholds, smallest groups and the price of work are not in the ledger; they are set so that they
+        Sizes, caps, thresholds, smallest groups, sections and the price of work are not in the ledger; they are set so that they
         forbid nothing that the round's other transactions did.
         """
         first = self._genesis[0] if self._genesis else None
@@ -258,6 +261,7 @@ class _Survey:
             layout=update.layout if update else None,
             pow_bits=max(1, self._work[number]) if number in self._work else 0,
             pow_free=U53,
+            sections=self._sections.get(number, 1),
         )
 
     def _compare(self, tx: Transaction) -> None:

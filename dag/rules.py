@@ -13,7 +13,7 @@ that one of them built on can be attached by all. The exception is equivocation,
 | parents attached | all but genesis |
 | parameter set, layout, weight by eq. 19 | update |
 | the reveal opens the commitment of the issuer's update, which lies in the past cone | acknowledgement |
-| updates of this round, each covered by the closes of a quorum inside the past cone (which leaves one a member) and with one reveal; groups of at least `min_group`, holding no update twice; enough openers; both roots | proposal |
+| updates of this round, each covered by the closes of a quorum inside the past cone (which leaves one a member) and with one reveal; groups of at least `min_group`, as many in each of at most `sections` parts, a part holding no update twice; enough openers; both roots | proposal |
 | the proposal is in the past cone and of this round; the issuer is one of its openers | share |
 | the proposal is in the past cone; one score and vote a group | verdict |
 | the proposal is in the past cone; the root is the round's | checkpoint |
@@ -86,6 +86,7 @@ class RoundTerms:
         layout: digest (32 bytes) of the plan's layout manifest, or None if the plan leaves it open.
         pow_bits: proof of work that each transaction carries, in bits, 0 … 64; 0 for none.
         pow_free: transactions of one issuer in the round that cost no more than that; each further one costs a bit more.
+        sections: most partitions of the updates whose groups a proposal may list, one after the other: the plan's parts of the model.
         roster: address (20 bytes) to member, of those who were members when the round was opened, with the accounts and
             sizes they had then; None where the consortium never changed: all the context's members.
     """
@@ -99,6 +100,7 @@ class RoundTerms:
     layout: bytes | None = None
     pow_bits: int = 0
     pow_free: int = 64
+    sections: int = 1
     roster: Mapping[bytes, Member] | None = None
 
 
@@ -296,9 +298,7 @@ def _check_reveals(transaction: Transaction, body: ProposalBody, issuers: set[by
 def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerms, members: set[int]) -> None:
     if len(body.sums) != len(body.groups):
         raise WrongProposal(transaction.id, f"{len(body.sums)} sums for {len(body.groups)} groups")
-    listed = [position for group in body.groups for position in group]
-    if len(set(listed)) != len(listed):
-        raise WrongProposal(transaction.id, f"groups hold one of the {len(body.updates)} updates twice")
+    _check_sections(transaction, body, terms)
     smallest = min(map(len, body.groups))
     if smallest < terms.min_group:
         raise WrongProposal(
@@ -310,6 +310,24 @@ def _check_groups(transaction: Transaction, body: ProposalBody, terms: RoundTerm
         )
     if (body.updates_root, body.sums_root) != proposal_roots(body.updates, body.sums):
         raise WrongProposal(transaction.id, "updates_root or sums_root is not the Merkle root over its list")
+
+
+def _check_sections(transaction: Transaction, body: ProposalBody, terms: RoundTerms) -> None:
+    """The groups are those of as many partitions as the position that is listed most often says; which, the members recompute."""
+    sections = body.sections
+    if sections > terms.sections:
+        raise WrongProposal(
+            transaction.id,
+            f"groups hold one of the {len(body.updates)} updates {'twice' if sections == 2 else f'{sections} times'}; "
+            f"the plan's sections allow {terms.sections}",
+        )
+    each, rest = divmod(len(body.groups), sections)
+    if rest:
+        raise WrongProposal(transaction.id, f"{len(body.groups)} groups are not as many in each of {sections} sections")
+    for section in range(sections):
+        listed = [position for group in body.groups[section * each : (section + 1) * each] for position in group]
+        if len(set(listed)) != len(listed):
+            raise WrongProposal(transaction.id, f"groups of section {section} hold an update twice")
 
 
 def _check_share(transaction: Transaction, body: ShareBody, context: Context, view: LedgerView) -> None:

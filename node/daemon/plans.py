@@ -95,6 +95,7 @@ class PlanBook:
             cap=max(row.sizes[seat] for seat in row.standing.members),
             max_slots=plan.epochs,
             min_group=plan.min_group,
+            sections=plan.sections,
             layout=plan_layout(plan.architecture, len(plan.classes), plan.value_range).digest,
             pow_bits=plan.pow_bits,
             roster={

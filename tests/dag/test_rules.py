@@ -146,6 +146,48 @@ def test_a_listed_update_may_be_in_no_sum(book, updates, reveals):
     assert create(book, 2, parts).id in book
 
 
+def cut_ledger(sections: int) -> Ledger:
+    """A ledger whose first round's plan cuts updates into so many sections."""
+    known = context()
+    return Ledger(Store(":memory:"), lambda: replace(known, rounds={1: terms(sections=sections)}))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "groups"),
+    [
+        (2, ((0, 1), (2, 3), (0, 2), (1, 3))),
+        (2, ((0, 1, 2, 3), (0, 1, 2, 3))),
+        (2, ((0, 1), (2, 3))),  # the model fills fewer ciphertexts than the plan has sections
+        (2, ((0, 1, 2), (1, 2, 3))),  # who rests in one section is summed in the other
+        (3, ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))),
+    ],
+)
+def test_groups_of_several_sections_enter(allowed, groups):
+    book = cut_ledger(allowed)
+    updates, reveals = closed_round(book)
+    assert create(book, 0, proposal_body(updates, reveals, groups), parents=head(book)).id in book
+
+
+@pytest.mark.parametrize(
+    ("allowed", "groups", "why"),
+    [
+        (1, ((0, 1), (2, 3), (0, 2), (1, 3)), "twice; the plan's sections allow 1"),
+        (2, ((0, 1), (0, 2), (0, 3)), "3 times; the plan's sections allow 2"),
+        (2, ((0, 1), (2, 3), (0, 1, 2, 3)), "3 groups are not as many in each of 2 sections"),
+        (2, ((0, 1), (1, 2), (0, 3), (2, 3)), "section 0 hold an update twice"),
+        (2, ((0, 1), (2, 3), (0, 1), (1, 2)), "3 times"),
+        (3, ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (0, 1)), "4 times"),
+        (3, ((0, 1), (2, 3), (0, 2), (1, 2), (0, 3), (1, 3)), "section 1 hold an update twice"),
+        (2, ((0, 1), (2, 3), (0, 1, 2), (3,)), "at least 2"),
+    ],
+)
+def test_groups_that_are_of_no_sections_are_refused(allowed, groups, why):
+    book = cut_ledger(allowed)
+    updates, reveals = closed_round(book)
+    body = proposal_body(updates, reveals, groups)
+    refuse(book, body, WrongProposal, why, parents=head(book), sequence=99)
+
+
 def test_proposals_that_contradict_themselves(book, updates, reveals):
     def broken(error, match, **changes):
         refuse(book, replace(proposal_body(updates, reveals), **changes), error, match, parents=head(book), sequence=99)

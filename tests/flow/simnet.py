@@ -278,6 +278,7 @@ class SimNet:
             self.plan.epochs,
             self.plan.min_group,
             layout.digest,
+            sections=self.plan.sections,
         )
         members = {address: Member(k, sizes[k]) for k, address in enumerate(self.addresses)}
         rounds = dict.fromkeys(self.chain.rounds, terms)
