@@ -197,8 +197,8 @@ class Ports:
     """Told (phase, share done in 0..1) during long work."""
     opened: dict[bytes, tuple[NDArray[np.int64], ...]] = field(default_factory=dict, repr=False)
     """Sums opened in this round, by sums root: scored first, then made the model. Only ever a cache."""
-    sums: dict[tuple[bytes, ...], str] = field(default_factory=dict, repr=False)
-    """CID of each sum that this hospital has added in this round, by its updates. Only ever a cache."""
+    sums: dict[tuple[int, int, tuple[bytes, ...]], str] = field(default_factory=dict, repr=False)
+    """CID of each sum that this hospital has added in this round, by first chunk, chunk after the last, updates. Only ever a cache."""
     unlocked: dict[bytes, str] = field(default_factory=dict, repr=False)
     """By update, what was wrong with its unlocked ciphertexts, or nothing. Only ever a cache."""
 

@@ -96,14 +96,26 @@ def store_locked(chunks: Iterable[bytes], lock: UpdateLock, store: ChunkStore) -
     return tuple(cids), size
 
 
-def unlocked_chunks(update: LockedUpdate, params: ParameterSet, source: ChunkSource) -> Iterator[bytes]:
+WHOLE = slice(None)
+"""All chunks of an update."""
+
+
+def unlocked_chunks(
+    update: LockedUpdate, params: ParameterSet, source: ChunkSource, which: slice = WHOLE
+) -> Iterator[bytes]:
     """An update's sealed chunks in order, each checked to be the fresh ciphertext of its place.
+
+    Args:
+        update: The update, revealed.
+        params: Its encryption parameters.
+        source: Gives the chunks.
+        which: Which of them; no other is asked for.
 
     Raises:
         CryptoError: A chunk does not open under the lock, or what was locked is no such ciphertext.
     """
-    for index, cid in enumerate(update.chunks):
-        chunk = update.lock.unlock(index, source.obtain(cid))
+    for index in range(len(update.chunks))[which]:
+        chunk = update.lock.unlock(index, source.obtain(update.chunks[index]))
         verify_chunk_of(chunk, params, update.lock.epoch, index, update.size)
         yield chunk
 
@@ -118,7 +130,9 @@ def verify_update(update: LockedUpdate, params: ParameterSet, source: ChunkSourc
         pass
 
 
-def add_updates(updates: Sequence[LockedUpdate], params: ParameterSet, source: ChunkSource) -> tuple[str, ...]:
+def add_updates(
+    updates: Sequence[LockedUpdate], params: ParameterSet, source: ChunkSource, which: slice = WHOLE
+) -> tuple[str, ...]:
     """Add updates under encryption, chunk by chunk, and store the sum.
 
     Anyone with the same ciphertexts gets the same bytes, hence the same CIDs; no key of the epoch is needed (CRY-7).
@@ -127,10 +141,14 @@ def add_updates(updates: Sequence[LockedUpdate], params: ParameterSet, source: C
         updates: The updates, revealed.
         params: Their encryption parameters.
         source: Gives the chunks and takes the sums.
+        which: Which chunks are added; the others are not looked at.
+
+    Returns:
+        The sums' CIDs in order.
 
     Raises:
         CryptoError: A chunk is not what it should be, or the updates differ in length.
     """
-    streams = [unlocked_chunks(update, params, source) for update in updates]
+    streams = [unlocked_chunks(update, params, source, which) for update in updates]
     with source.store.batch() as batch:
         return tuple(batch.put(total) for total in add_stream(streams, params))

@@ -107,7 +107,7 @@ class LatePoster:
         assert update.id not in basis.updates
         own = next(i for i, member, _ in state.reveals if member == self.node.index)
         updates, reveals = tuple(sorted((*basis.updates, update.id))), tuple(sorted((*basis.reveals, own)))
-        sums = tuple(aggregate._sum(ports, state, updates, group) for group in [range(len(updates))])
+        sums = tuple(aggregate._sums(ports, state, state.plan, updates, [range(len(updates))]))
         groups = (tuple(range(len(updates))),)
         body = ProposalBody(updates, reveals, groups, sums, (0, 1, 2), 0, *proposal_roots(updates, sums))
         try:
@@ -262,7 +262,7 @@ def propose_anyway(node) -> Transaction:
     basis = ports.ledger.proposal_basis(1, ports.ledger.gather(shown, epoch=1, round_number=1))
     assert len(basis.updates) == 4, "by the ledger alone it may be listed"
     sound = [u for u in basis.updates if not state.unlocked.get(u)]
-    sums = tuple(aggregate._sum(ports, state, tuple(sound), group) for group in ((0, 1), (1, 2)))
+    sums = tuple(aggregate._sums(ports, state, state.plan, tuple(sound), ((0, 1), (1, 2))))
     body = ProposalBody(
         basis.updates, basis.reveals, ((0, 1), (2, 3)), sums, (0, 1, 2), 0, *proposal_roots(basis.updates, sums)
     )

@@ -11,6 +11,7 @@ import pytest
 from dag.bodies import Kind, ProposalBody, proposal_roots
 from node.errors import LyingPeer
 from node.rounds import effects as do
+from node.rounds.groups import draw_groups
 from node.rounds.journal import Journal
 from node.rounds.records import SumManifest
 from node.rounds.state import Anchor, Anchored, ProposalVerified, Refused
@@ -112,8 +113,8 @@ def test_other_groups_than_the_seeds_are_refused(ports, state, proposal):
 def redrawn(ports, state, proposal, reveals):
     """The proposal as a leader makes it that lists these reveals and is honest otherwise."""
     seed = aggregate._seed(ports, state, proposal.updates, reveals)
-    groups = aggregate.draw_groups(seed, len(proposal.updates), state.plan.min_group)
-    sums = tuple(aggregate._sum(ports, state, proposal.updates, group) for group in groups)
+    groups = aggregate._draw(ports, state, state.plan, seed, proposal.updates)
+    sums = tuple(aggregate._sums(ports, state, state.plan, proposal.updates, groups))
     roots = proposal_roots(proposal.updates, sums)
     return replace(proposal, reveals=reveals, groups=groups, sums=sums, updates_root=roots[0], sums_root=roots[1])
 
@@ -223,14 +224,12 @@ def lie(net: SimNet, node, effect, how: str) -> None:
         reveals = tuple(tx_id for tx_id in reveals if ports.ledger.get(tx_id).issuer != without)
         updates = updates[1:]
     seed = aggregate._seed(ports, state, updates, reveals)
-    groups = aggregate.draw_groups(seed, len(updates), state.plan.min_group)
+    groups = aggregate._draw(ports, state, state.plan, seed, updates)
     if how == "groups":
         groups = next(
-            g
-            for k in range(99)
-            if (g := aggregate.draw_groups(bytes([k]) * 32, len(updates), state.plan.min_group)) != groups
+            g for k in range(99) if (g := draw_groups(bytes([k]) * 32, len(updates), state.plan.min_group)) != groups
         )
-    sums = tuple(aggregate._sum(ports, state, updates, group) for group in groups)
+    sums = tuple(aggregate._sums(ports, state, state.plan, updates, groups))
     if how == "sum":
         wrong = SumManifest.from_bytes(ports.blobs.obtain(sums[0]))
         sums = (ports.blobs.store.put(replace(wrong, chunks=wrong.chunks[::-1]).to_bytes()), *sums[1:])

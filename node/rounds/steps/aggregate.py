@@ -14,21 +14,24 @@ from dag.bodies import AcknowledgementBody, Kind, ProposalBody, proposal_roots
 from dag.errors import LedgerError
 from node.errors import LyingPeer, MedweaveError, RoundProblem
 from node.rounds import blame
-from node.rounds.groups import choose_openers, draw_groups, group_seed
+from node.rounds.groups import choose_openers, draw_partitions, group_seed
 from node.rounds.history import drawing, results_of
 from node.rounds.records import SumManifest
+from node.rounds.sections import parts
 from node.rounds.state import Anchor, Anchored, ProposalVerified
+from node.rounds.steps.shape import sections_of
 from node.rounds.steps.unlocking import locked_update, problem_of, seen_update
 from node.rounds.suspicion import suspicion
 from node.sealing.updates import add_updates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dag.proposing import ProposalBasis
     from node.rounds.effects import Propose
     from node.rounds.plan import Plan
     from node.rounds.ports import Ports
+    from node.rounds.sections import Section
     from node.rounds.state import Event, Proposal, RoundState
 
 
@@ -51,7 +54,7 @@ def propose(ports: Ports, state: RoundState, effect: Propose) -> tuple[Event, ..
         updates, reveals = basis.updates, basis.reveals
         seed = _seed(ports, state, updates, reveals)
         groups = _draw(ports, state, plan, seed, updates)
-        sums = tuple(_sum(ports, state, updates, group) for group in groups)
+        sums = tuple(_sums(ports, state, plan, updates, groups))
         updates_root, sums_root = proposal_roots(updates, sums)
         body = ProposalBody(
             updates=updates,
@@ -90,8 +93,9 @@ def foresee(ports: Ports, state: RoundState) -> None:
         return
     reveals = tuple(tx_id for tx_id, _, _ in state.reveals)
     try:
-        for group in _draw(ports, state, plan, _seed(ports, state, updates, reveals), updates):
-            _sum(ports, state, updates, group)
+        groups = _draw(ports, state, plan, _seed(ports, state, updates, reveals), updates)
+        for cid in _sums(ports, state, plan, updates, groups):
+            log.debug("round %d: added ahead: %s", state.facts.round, cid)
     except (MedweaveError, CryptoError, LedgerError) as error:
         log.debug("round %d: no sum was added ahead: %s", state.facts.round, error)
 
@@ -155,9 +159,10 @@ def check_proposal(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
         raise LyingPeer(
             f"proposal {proposal.id.hex()[:16]}…: its groups are not those of the round's seed and the ledger's past"
         )
-    verify_grouping([{proposal.updates[i] for i in group} for group in groups], plan.min_group)
-    for number, group in enumerate(groups):
-        cid = _sum(ports, state, proposal.updates, group)
+    sections = len(sections_of(plan, ports.keys.joint.params))
+    for part in parts(groups, sections):  # what is in one section is in no sum of another
+        verify_grouping([{proposal.updates[i] for i in group} for group in part], plan.min_group)
+    for number, cid in enumerate(_sums(ports, state, plan, proposal.updates, groups)):
         if cid != proposal.sums[number]:
             raise LyingPeer(
                 f"proposal {proposal.id.hex()[:16]}…: sum of group {number} is {proposal.sums[number]}, recomputed {cid}",
@@ -239,7 +244,7 @@ def _verify_by_cone(ports: Ports, state: RoundState, proposal: Proposal) -> None
 def _draw(
     ports: Ports, state: RoundState, plan: Plan, seed: bytes, updates: tuple[bytes, ...]
 ) -> tuple[tuple[int, ...], ...]:
-    """The groups that follow from the seed and from what earlier rounds' ledgers say of the members."""
+    """The groups of all sections that follow from the seed and from what earlier rounds' ledgers say of the members."""
     seats = [seen_update(state, update).issuer for update in updates]
     past = results_of(ports.past(), ports.blobs.obtain, ports.results) if plan.defence != "votes" else ()
     drawn = drawing(past, frozenset(state.members.seats), frozenset(seats), plan.min_group, plan.defence)
@@ -252,7 +257,8 @@ def _draw(
             "round %d: members %s are listed and not summed: %s", state.facts.round, sorted(drawn.left_out), blame
         )
     positions = frozenset(position for position, seat in enumerate(seats) if seat in drawn.left_out)
-    return draw_groups(seed, len(updates), plan.min_group, positions, rest=drawn.rest)
+    sections = len(sections_of(plan, ports.keys.joint.params))
+    return draw_partitions(seed, len(updates), plan.min_group, positions, rest=drawn.rest, sections=sections)
 
 
 def _seed(ports: Ports, state: RoundState, updates: tuple[bytes, ...], reveals: tuple[bytes, ...]) -> bytes:
@@ -275,10 +281,21 @@ def revealed_values(ports: Ports, reveals: tuple[bytes, ...]) -> list[bytes]:
     return values
 
 
-def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int]) -> str:
-    """Unlock and add one group's ciphertexts, chunk by chunk; store sum and manifest; the manifest's CID."""
+def _sums(
+    ports: Ports, state: RoundState, plan: Plan, updates: tuple[bytes, ...], groups: tuple[tuple[int, ...], ...]
+) -> Iterator[str]:
+    """The CIDs of the sums of all sections' groups, in the groups' order, each added when it is asked for."""
+    sections = sections_of(plan, ports.keys.joint.params)
+    for section, part in zip(sections, parts(groups, len(sections)), strict=True):
+        for group in part:
+            yield _sum(ports, state, updates, group, section)
+
+
+def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Sequence[int], section: Section) -> str:
+    """Unlock and add one group's ciphertexts of one section, chunk by chunk; store sum and manifest; the manifest's CID."""
     chosen = tuple(updates[i] for i in group)
-    known = ports.sums.get(chosen)
+    key = (section.chunks.start, section.chunks.stop, chosen)
+    known = ports.sums.get(key)
     if known is not None and ports.blobs.store.has(known):
         return known
     updates_of_group = [locked_update(ports, state, seen_update(state, tx_id)) for tx_id in chosen]
@@ -287,10 +304,10 @@ def _sum(ports: Ports, state: RoundState, updates: tuple[bytes, ...], group: Seq
         epoch=state.facts.epoch,
         round=state.facts.round,
         updates=chosen,
-        chunks=add_updates(updates_of_group, ports.keys.joint.params, ports.blobs),
+        chunks=add_updates(updates_of_group, ports.keys.joint.params, ports.blobs, section.chunks),
     )
-    ports.sums[chosen] = ports.blobs.store.put(manifest.to_bytes())
-    return ports.sums[chosen]
+    ports.sums[key] = ports.blobs.store.put(manifest.to_bytes())
+    return ports.sums[key]
 
 
 def _openers(ports: Ports, state: RoundState, seed: bytes, partition: tuple[bytes, bytes]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from node.rounds.statement import Group, Included, JointKeyRef, ModelRef, Predic
 from node.rounds.steps.aggregate import revealed_values
 from node.rounds.steps.models import keep_model, load_model
 from node.rounds.steps.opening import derive_vector, model_file, open_sums
+from node.rounds.steps.shape import sections_of
 from node.storage import raw_cid
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def build_statement(
     if tuple(share.member for share in shares) != proposal.openers:
         raise RoundProblem(f"{len(shares)} shares of {len(proposal.openers)} openers are here; waiting for the others")
     counted = state.verdicts_named(verdicts, proposal.sums_root)
-    accepted = _decide(state, plan, proposal, counted)
+    accepted = _decide(ports, state, plan, proposal, counted)
     model, sealed = _model(ports, state, proposal, shares, accepted)
     updates = {u.id: u for u in state.updates}
     root = ports.ledger.round_root(proposal.id)
@@ -193,12 +194,15 @@ def build_statement(
     return Statement.of(predicate)
 
 
-def _decide(state: RoundState, plan: Plan, proposal: Proposal, counted: tuple[Judged, ...]) -> tuple[bool, ...]:
+def _decide(
+    ports: Ports, state: RoundState, plan: Plan, proposal: Proposal, counted: tuple[Judged, ...]
+) -> tuple[bool, ...]:
     """Which groups enter the model, and in the log which of them the votes alone would have let in."""
     voted = accepted_groups(counted, len(proposal.groups))
     if plan.defence == "votes":
         return voted
-    accepted = accepted_groups(counted, len(proposal.groups), state.members.quorum)
+    sections = len(sections_of(plan, ports.keys.joint.params))
+    accepted = accepted_groups(counted, len(proposal.groups), state.members.quorum, sections)
     for number, (kept, yes) in enumerate(zip(voted, accepted, strict=True)):
         if kept and not yes:
             log.info("round %d: sum %d lags behind the best one and stays out of the model", state.facts.round, number)

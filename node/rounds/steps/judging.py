@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from node.rounds.decision import alignment, halfway, too_long, without_own
-from node.sealing.quantising import plan_layout, step_sizes
+from node.rounds.decision import alignment, midway, sectioned_model, too_long, without_own
+from node.rounds.sections import parts
+from node.rounds.steps.shape import sections_of, steps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,16 +25,16 @@ def over_bound(
 ) -> tuple[bool, ...]:
     """Which sums are longer than updates within the plan's L2 bound can make them; their score is 0.
 
-    With error feedback an update may also carry what its range took from earlier ones, at most its own length again.
+    A section of an update is no longer than the whole. With error feedback an update may also carry what its range took from earlier ones, at most its own length again.
     """
     if plan.defence == "votes":
         return tuple(False for _ in sums)
     weights = {update.id: update.weight_ppm for update in state.updates}
     allowed = float(plan.clip_norm) * (2 if plan.error_feedback else 1)
-    steps, found = _steps(ports, state, plan), []
-    for number, total in enumerate(sums):
+    steps, found = steps_of(plan, ports.keys.joint.params, state.members.count), []
+    for number, (total, values) in enumerate(zip(sums, _values(ports, plan, len(sums)), strict=True)):
         summed = [weights[proposal.updates[position]] for position in proposal.groups[number]]
-        found.append(too_long(total, steps, summed, allowed))
+        found.append(too_long(total, steps[values], summed, allowed))
         if found[-1]:
             log.warning(
                 "round %d: sum %d of proposal %s… is longer than its updates may make it: refused",
@@ -53,14 +54,14 @@ def pointing(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """How far each sum points where this hospital's own update points, and where the loss of its images falls.
 
-    Its own part is taken out of the sum that it is in.
+    A sum of one section is compared with that section of them. Its own part is taken out of the sums that it is in.
 
     Args:
         ports: This node's.
         state: The round's.
         plan: The round's.
         proposal: Whose sums were opened.
-        sums: Each int64 [D].
+        sums: Each int64 [length of its section].
         base: The model that was trained from, float32 [D].
         broken: Which sums are too long, from `over_bound`.
 
@@ -72,18 +73,26 @@ def pointing(
         return (), ()
     weights = {update.id: update.weight_ppm for update in state.updates}
     mine = next((update.id for update in state.updates if update.issuer == state.members.me), None)
-    steps = _steps(ports, state, plan)
+    params = ports.keys.joint.params
+    steps = steps_of(plan, params, state.members.count)
     grouped = [[proposal.updates[position] for position in group] for group in proposal.groups]
-    whole = [number for number, long in enumerate(broken) if not long]
-    totals = [sum(weights[update] for update in grouped[number]) for number in whole]
-    falling = ports.learner.descent(plan, halfway(base, [sums[number] for number in whole], totals, steps))
+    totals = [sum(weights[update] for update in group) for group in grouped]
+    whole = [not long for long in broken]
+    stepped = sectioned_model(base, sums, totals, whole, steps, sections_of(plan, params))
+    falling = ports.learner.descent(plan, midway(base, stepped))
+    at = _values(ports, plan, len(sums))
     others = [
-        without_own(own, total, steps, weights[mine] if mine is not None and mine in group else 0)
-        for total, group in zip(sums, grouped, strict=True)
+        without_own(own[values], total, steps[values], weights[mine] if mine is not None and mine in group else 0)
+        for total, group, values in zip(sums, grouped, at, strict=True)
     ]
-    return tuple(alignment(own, each) for each in others), tuple(alignment(falling, each) for each in others)
+    return (
+        tuple(alignment(own[values], each) for each, values in zip(others, at, strict=True)),
+        tuple(alignment(falling[values], each) for each, values in zip(others, at, strict=True)),
+    )
 
 
-def _steps(ports: Ports, state: RoundState, plan: Plan) -> NDArray[np.float64]:
-    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
-    return step_sizes(layout, ports.keys.joint.params, state.members.count)
+def _values(ports: Ports, plan: Plan, sums: int) -> tuple[slice, ...]:
+    """Which values each of a round's sums is of."""
+    sections = sections_of(plan, ports.keys.joint.params)
+    groups = parts(range(sums), len(sections))
+    return tuple(section.values for section, part in zip(sections, groups, strict=True) for _ in part)

@@ -15,13 +15,14 @@ from node.errors import LyingPeer, RoundProblem
 from node.learning.layouts import model_bytes
 from node.learning.modelfile import model_hash
 from node.rounds import blame
-from node.rounds.decision import PPM, acceptable, next_model
+from node.rounds.decision import PPM, acceptable, sectioned_model
 from node.rounds.records import ShareManifest, SumManifest
+from node.rounds.sections import parts
 from node.rounds.state import Scored, Scores
 from node.rounds.steps.judging import over_bound, pointing
 from node.rounds.steps.models import load_model
+from node.rounds.steps.shape import sections_of, steps_of
 from node.sealing.openings import OpeningContext, open_sum, release_openings, verify_openings
-from node.sealing.quantising import plan_layout, step_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +97,10 @@ def share_context(ports: Ports, state: RoundState, proposal: Proposal, member: i
 
 
 def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple[Event, ...]:
-    """Combine the shares, apply each group's mean to the base, measure on this hospital's held-out images."""
+    """Combine the shares, apply each group's mean to the base, measure on this hospital's held-out images.
+
+    A group's sum is one of its section alone: beside it, all sums of the other sections that are not too long are applied.
+    """
     plan = state.plan
     if plan is None:
         return ()
@@ -114,7 +118,7 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
         if broken[number]:
             scores.append(0)
             continue
-        accepted = tuple(group == number for group in range(len(proposal.groups)))
+        accepted = _tried(number, broken, len(sections_of(plan, ports.keys.joint.params)))
         candidate = derive_vector(ports, state, proposal, sums, accepted, base)
         scores.append(round(ports.learner.score(plan, candidate).accuracy * PPM))
     accept = tuple(acceptable(base_ppm, score, float(plan.tolerance)) for score in scores)
@@ -122,6 +126,15 @@ def open_and_score(ports: Ports, state: RoundState, proposal: Proposal) -> tuple
     ids = tuple(share.id for share in shares)
     where = pointing(ports, state, plan, proposal, sums, base, broken)
     return (Scored(Scores(proposal.id, ids, base_ppm, tuple(scores), accept, before.n, *where)),)
+
+
+def _tried(number: int, broken: tuple[bool, ...], sections: int) -> tuple[bool, ...]:
+    """Which sums make the model by which one of them is scored: it alone in its section, and all others' that are not too long."""
+    return tuple(
+        group == number if number in part else not broken[group]
+        for part in parts(range(len(broken)), sections)
+        for group in part
+    )
 
 
 def _opened_or_noted(
@@ -146,7 +159,7 @@ def _opened_or_noted(
 def open_sums(
     ports: Ports, state: RoundState, proposal: Proposal, shares: tuple[Share, ...]
 ) -> tuple[NDArray[np.int64], ...]:
-    """The opened integer sum of every group, int64 [D] each.
+    """The opened integer sum of every group, int64 [length of its section] each.
 
     Raises:
         LyingPeer: A share's manifest is not the one its transaction is about, or what it points to is no opening; the
@@ -242,16 +255,15 @@ def derive_vector(
     accepted: tuple[bool, ...],
     base: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Base plus the weighted mean over the accepted groups; the same bytes at every member. float32 [D]."""
+    """Base plus the weighted mean over each section's accepted groups; the same bytes at every member. float32 [D]."""
     plan = state.plan
     if plan is None:
         raise LyingPeer("a model cannot be derived before its plan is known")
     weights = {u.id: u.weight_ppm for u in state.updates}
-    chosen = [number for number, yes in enumerate(accepted) if yes]
-    totals = [sum(weights[proposal.updates[i]] for i in proposal.groups[number]) for number in chosen]
-    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
-    steps = step_sizes(layout, ports.keys.joint.params, state.members.count)
-    return next_model(base, [sums[number] for number in chosen], totals, steps)
+    totals = [sum(weights[proposal.updates[i]] for i in group) for group in proposal.groups]
+    params = ports.keys.joint.params
+    steps = steps_of(plan, params, state.members.count)
+    return sectioned_model(base, sums, totals, accepted, steps, sections_of(plan, params))
 
 
 def model_file(plan: Plan, vector: NDArray[np.float32]) -> tuple[bytes, bytes]:

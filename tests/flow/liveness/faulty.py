@@ -99,7 +99,7 @@ class Faulty:
         ports, state = self.ports, self.state
         seed = aggregate._seed(ports, state, updates, reveals)
         groups = draw_groups(seed, len(updates), state.plan.min_group)
-        sums = tuple(aggregate._sum(ports, state, updates, group) for group in groups)
+        sums = tuple(aggregate._sums(ports, state, state.plan, updates, groups))
         roots = proposal_roots(updates, sums)
         openers = aggregate._openers(ports, state, seed, roots)
         return ProposalBody(updates, reveals, groups, sums, openers, min(state.slot, 255), *roots)

@@ -169,9 +169,8 @@ class WrongSum(Lying):
         basis = self.basis(effect)
         honest = self.body(basis.updates, basis.reveals)
         group = honest.groups[0]
-        short = SumManifest.from_bytes(
-            self.ports.blobs.obtain(aggregate._sum(self.ports, self.state, honest.updates, group[:-1]))
-        )
+        (added,) = aggregate._sums(self.ports, self.state, self.state.plan, honest.updates, (group[:-1],))
+        short = SumManifest.from_bytes(self.ports.blobs.obtain(added))
         false = replace(short, updates=tuple(honest.updates[i] for i in group))
         sums = (self.ports.blobs.store.put(false.to_bytes()), *honest.sums[1:])
         self.publish(self.with_sums(honest, sums), basis.parents)
@@ -199,7 +198,7 @@ class WrongGroups(Lying):
         turned = tuple(sorted(tuple(sorted((i + 1) % count for i in group)) for group in honest.groups))
         if turned == honest.groups:
             turned = (tuple(range(count)),) if len(honest.groups) > 1 else tuple((i,) for i in range(count))
-        sums = tuple(aggregate._sum(self.ports, self.state, honest.updates, group) for group in turned)
+        sums = tuple(aggregate._sums(self.ports, self.state, self.state.plan, honest.updates, turned))
         self.publish(self.with_sums(replace(honest, groups=turned), sums), basis.parents)
 
 
