@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import CryptoError
 from crypto.parameters import parameter_set
+from node.rounds.sections import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +69,15 @@ class Dossier:
             return None if epoch is None else parameter_set(epoch.parameter_set, allow_minimal=True)
         except CryptoError:
             return None
+
+    @property
+    def sections(self) -> int | None:
+        """How many sections the round's updates are summed in; None: more than one are asked for, and it cannot be told how many there are."""
+        if self.plan is None or self.plan.sections == 1:
+            return 1 if self.plan else None
+        if self.layout is None or self.params is None:
+            return None
+        return len(cut(self.layout.size, self.params.values_per_chunk, self.plan.sections))
 
 
 def missing(link: Link, **needed: object) -> bool:

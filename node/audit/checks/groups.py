@@ -1,4 +1,4 @@
-"""Who was summed with whom: drawn by seed and reveals, at least `min_group` together, and opened in one partition only."""
+"""Who was summed with whom: drawn by seed and reveals, section by section, at least `min_group` together, and opened in one partition each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from dag.bodies import AcknowledgementBody, ProposalBody, ShareBody, UpdateBody, commit
 from node.audit.checks.past import results_before
 from node.audit.dossier import missing
-from node.rounds.groups import draw_groups, group_seed
+from node.rounds.groups import draw_partitions, group_seed
 from node.rounds.history import Drawing, drawing
+from node.rounds.sections import parts
 
 if TYPE_CHECKING:
     from node.audit.dossier import Dossier, Ledger
     from node.audit.notes import Link
     from node.rounds.plan import Plan
     from node.rounds.statement import Predicate
+
+    Partitions = tuple[tuple[int, ...], ...]
 
 
 def check_reveals(dossier: Dossier, link: Link) -> tuple[bytes, ...] | None:
@@ -51,18 +54,21 @@ def check_reveals(dossier: Dossier, link: Link) -> tuple[bytes, ...] | None:
 def check(dossier: Dossier, link: Link) -> None:
     """Draw the groups again from the round's seed, the updates' root and the reveals."""
     predicate, plan, ledger = dossier.predicate, dossier.plan, dossier.ledger
-    reveals = dossier.reveals
+    reveals, sections = dossier.reveals, dossier.sections
     if missing(link, statement=predicate, plan=plan, segment=ledger, reveals=reveals):
         return
     if predicate is None or plan is None or ledger is None or reveals is None:
         return
-    _check_sizes(predicate, plan, link)
-    _check_drawn(dossier, plan, ledger, reveals, link)
+    if not missing(link, sections=sections) and sections is not None:
+        _check_sizes(predicate, plan, sections, link)
+        _check_drawn(dossier, plan, ledger, reveals, sections, link)
     _check_differencing(dossier.here.number, ledger, link)
 
 
-def _check_drawn(dossier: Dossier, plan: Plan, ledger: Ledger, reveals: tuple[bytes, ...], link: Link) -> None:
-    """Draw the groups again, without those whom earlier rounds' results put under suspicion where the plan says so."""
+def _check_drawn(
+    dossier: Dossier, plan: Plan, ledger: Ledger, reveals: tuple[bytes, ...], sections: int, link: Link
+) -> None:
+    """Draw every section's groups again, without those whom earlier rounds' results put under suspicion where the plan says so."""
     drawn_from = _drawing(dossier, plan, ledger, link)
     if drawn_from is None:
         return
@@ -70,11 +76,25 @@ def _check_drawn(dossier: Dossier, plan: Plan, ledger: Ledger, reveals: tuple[by
     positions = frozenset(position for position, seat in enumerate(seats) if seat in drawn_from.left_out)
     seed = group_seed(dossier.here.row.seed, ledger.proposal.updates_root, reveals)
     try:
-        drawn = draw_groups(seed, len(seats), plan.min_group, positions, rest=drawn_from.rest)
+        drawn = draw_partitions(seed, len(seats), plan.min_group, positions, rest=drawn_from.rest, sections=sections)
     except ValueError as error:
         link.falsified("groups", str(error))
     else:
-        link.equal("groups", "the partition proposed", ledger.proposal.groups, drawn)
+        _compare(ledger.proposal.groups, drawn, sections, link)
+
+
+def _compare(proposed: Partitions, drawn: Partitions, sections: int, link: Link) -> None:
+    """Name the sections whose groups are others."""
+    if len(proposed) != len(drawn):
+        link.equal("groups", "the partition proposed", proposed, drawn)
+        return
+    for number, (found, expected) in enumerate(zip(parts(proposed, sections), parts(drawn, sections), strict=True)):
+        link.equal(_named(number, sections), "the partition proposed", found, expected)
+
+
+def _named(section: int, sections: int) -> str:
+    """The groups of a section, for people."""
+    return "groups" if sections == 1 else f"groups of section {section}"
 
 
 def _drawing(dossier: Dossier, plan: Plan, ledger: Ledger, link: Link) -> Drawing | None:
@@ -101,14 +121,23 @@ def unused_reveals(ledger: Ledger) -> int:
     return len((revealed & members) - used)
 
 
-def _check_sizes(predicate: Predicate, plan: Plan, link: Link) -> None:
-    """No update is in two groups, and no group is smaller than the plan allows; in one each, where nobody can be left out."""
-    listed = sorted(position for group in predicate.groups for position in group.updates)
+def _check_sizes(predicate: Predicate, plan: Plan, sections: int, link: Link) -> None:
+    """In each section no update is in two groups, and no group is smaller than the plan allows: so no value of an update is in
+    two sums. In one each, where nobody can be left out.
+    """
+    try:
+        of_sections = parts(predicate.groups, sections)
+    except ValueError as error:
+        link.falsified("groups", str(error))
+        of_sections = ()
     every = list(range(len(predicate.updates)))
-    if len(set(listed)) != len(listed) or not set(listed) <= set(every):
-        link.falsified("groups", f"they hold one of the {len(every)} updates twice, or one that is not listed")
-    elif plan.defence == "votes" and listed != every:
-        link.falsified("groups", f"they do not hold each of the {len(every)} updates exactly once")
+    for section, groups in enumerate(of_sections):
+        listed = sorted(position for group in groups for position in group.updates)
+        name = _named(section, sections)
+        if len(set(listed)) != len(listed) or not set(listed) <= set(every):
+            link.falsified(name, f"they hold one of the {len(every)} updates twice, or one that is not listed")
+        elif plan.defence == "votes" and listed != every:
+            link.falsified(name, f"they do not hold each of the {len(every)} updates exactly once")
     for number, group in enumerate(predicate.groups):
         if len(group.updates) < plan.min_group:
             link.falsified(

@@ -1,4 +1,7 @@
-"""The encrypted sums: the listed updates unlocked and added again, chunk by chunk, and compared byte for byte (CRY-7)."""
+"""The encrypted sums: the listed updates unlocked and added again, chunk by chunk, and compared byte for byte (CRY-7).
+
+A group's sum holds the chunks of its section alone: those of another would show values of its updates in a second sum.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,28 @@ class Summand:
     lock: UpdateLock
 
 
+@dataclass(frozen=True)
+class Adding:
+    """One group that is added again."""
+
+    number: int
+    """Its place among the groups of all sections."""
+    group: Group
+    updates: Sequence[UpdateManifest | None]
+    section: int
+    sections: int
+
+    @property
+    def name(self) -> str:
+        """The sum, for people."""
+        return f"sum of group {self.number}"
+
+    def places(self, update: UpdateManifest) -> range:
+        """Which of an update's chunks go into the sum: those of its section (`node.rounds.sections.cut`)."""
+        first, end = (number * len(update.chunks) // self.sections for number in (self.section, self.section + 1))
+        return range(first, end)
+
+
 def check(dossier: Dossier, link: Link) -> None:
     """Every group's sum, and the root over all of them on chain."""
     predicate = dossier.predicate
@@ -44,9 +69,17 @@ def check(dossier: Dossier, link: Link) -> None:
     _check_root(dossier, predicate, link)
     manifests = [_manifest(dossier, predicate, position, link) for position in range(len(predicate.updates))]
     _check_owners(predicate, manifests, link)
+    sections = dossier.sections
+    if missing(link, sections=sections) or sections is None:
+        return
+    each, rest = divmod(len(predicate.groups), sections)
+    if rest:
+        link.unchecked("", f"{len(predicate.groups)} groups are not as many in each of {sections} sections")
+        return
     for number, group in enumerate(predicate.groups):
         if all(position < len(manifests) for position in group.updates):
-            _check_group(dossier, predicate, number, [manifests[position] for position in group.updates], link)
+            updates = [manifests[position] for position in group.updates]
+            _check_group(dossier, predicate, Adding(number, group, updates, number // each, sections), link)
 
 
 def _check_root(dossier: Dossier, predicate: Predicate, link: Link) -> None:
@@ -111,33 +144,32 @@ def _check_owners(predicate: Predicate, manifests: Sequence[UpdateManifest | Non
             owners[cid] = included.id
 
 
-def _check_group(
-    dossier: Dossier, predicate: Predicate, number: int, updates: Sequence[UpdateManifest | None], link: Link
-) -> None:
+def _check_group(dossier: Dossier, predicate: Predicate, adding: Adding, link: Link) -> None:
     """Add one group again."""
-    group, name = predicate.groups[number], f"sum of group {number}"
-    stated = _sum_manifest(dossier, predicate, number, group, link)
+    group, name = adding.group, adding.name
+    stated = _sum_manifest(dossier, predicate, adding.number, group, link)
     if stated is None:
         return
     params = dossier.params
     if params is None:
         link.unchecked(name, "this software does not know the key epoch's parameter set")
         return
-    if any(update is None for update in updates):
+    if any(update is None for update in adding.updates):
         link.unchecked(name, "an update's manifest could not be established")
         return
-    known = [update for update in updates if update is not None]
-    if any(len(update.chunks) != len(stated.chunks) for update in known):
-        counts = [len(update.chunks) for update in known]
-        link.falsified(name, f"it has {len(stated.chunks)} chunks, its updates have {counts}")
+    known = [update for update in adding.updates if update is not None]
+    places = [adding.places(update) for update in known]
+    if any(each != places[0] for each in places) or len(places[0]) != len(stated.chunks):
+        counts = [len(each) for each in places]
+        link.falsified(name, f"it has {len(stated.chunks)} chunks, its updates have {counts} in its section")
         return
     locks = [lock_of(dossier, bytes.fromhex(predicate.updates[position].id)) for position in group.updates]
     summands = [Summand(update, lock) for update, lock in zip(known, locks, strict=True) if lock is not None]
     if len(summands) != len(known):
         link.unchecked(name, "no reveal in the segment unlocks one of its updates")
         return
-    for index, cid in enumerate(stated.chunks):
-        step, steps = number * len(stated.chunks) + index, len(predicate.groups) * len(stated.chunks)
+    for index, cid in zip(places[0], stated.chunks, strict=True):
+        step, steps = adding.number * len(known[0].chunks) + index, len(predicate.groups) * len(known[0].chunks)
         dossier.progress(f"round {dossier.here.number}, adding", step, steps)
         names = [f"chunk {index} of update {predicate.updates[position].id[:16]}…" for position in group.updates]
         chunks = _column(dossier, summands, names, index, params, link)

@@ -38,11 +38,24 @@ def check(dossier: Dossier, link: Link) -> tuple[VerdictBody, ...]:
     stated = tuple(group.accepted for group in predicate.groups)
     if not missing(link, plan=dossier.plan) and dossier.plan is not None:
         compared_by = dossier.here.quorum if dossier.plan.defence == "suspicion" else None
-        accepted = accepted_groups(votes, len(predicate.groups), compared_by)
-        link.equal("decision", "which groups entered the model", stated, accepted)
+        _check_decision(stated, votes, compared_by, dossier.sections, link)
     if not any(stated):
         link.equal("decision", "the model where no group was accepted", predicate.model.sha256, predicate.base)
     return tuple(bodies)
+
+
+def _check_decision(
+    stated: tuple[bool, ...], votes: list[Verdict], compared_by: int | None, sections: int | None, link: Link
+) -> None:
+    """Decide again; sums are compared with those of their own section."""
+    if missing(link, sections=sections) or sections is None:
+        return
+    try:
+        accepted = accepted_groups(votes, len(stated), compared_by, sections)
+    except ValueError as error:
+        link.falsified("decision", str(error))
+        return
+    link.equal("decision", "which groups entered the model", stated, accepted)
 
 
 def contradicting(plan: Plan, bodies: tuple[VerdictBody, ...]) -> int:
