@@ -25,9 +25,19 @@ from node.learning.metrics import measure, predict
 from node.learning.parameters import initial
 from node.learning.settings import derive_seed
 from node.learning.training import clip_l2, train
-from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, halfway, next_model, too_long, without_own
-from node.rounds.groups import draw_groups
+from node.rounds.decision import (
+    PPM,
+    acceptable,
+    accepted_groups,
+    alignment,
+    midway,
+    sectioned_model,
+    too_long,
+    without_own,
+)
+from node.rounds.groups import draw_partitions
 from node.rounds.history import group_result
+from node.rounds.sections import cut
 from node.rounds.state import Verdict
 from node.rounds.suspicion import RoundResult, excluded, rests
 from node.sealing.quantising import QuantisedUpdate, plan_layout, step_sizes
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from node.attacks.spec import Attack
     from node.images.record import Dataset
     from node.learning.settings import TrainingSettings
+    from node.rounds.sections import Section
 
 UNDEFENDED, VOTES, OURS, WITHOUT = "no defence", "votes alone", "this", "without them"
 """All updates in one sum; groups, and votes on them; and suspicion beside them; one sum of the honest updates alone."""
@@ -59,6 +70,8 @@ class Scene:
     min_group: int
     clip_norm: float
     tolerance: float
+    sections: int
+    """Of the parameters, wherever sums are judged; fewer where there are fewer ciphertexts."""
 
 
 @dataclass(slots=True)
@@ -108,6 +121,8 @@ class _Federation:
         layout = plan_layout(scene.settings.architecture, scene.settings.classes, VALUE_RANGE)
         self._layout, self._limit = layout, STANDARD.value_limit(self._members)
         self._steps = step_sizes(layout, STANDARD, self._members)
+        wanted = scene.sections if arm in {VOTES, OURS} else 1
+        self._sections = cut(layout.size, STANDARD.values_per_chunk, wanted)
         self._first: dict[int, NDArray[np.float32]] = {}
         self._history: list[RoundResult] = []
         self._played = Played()
@@ -139,14 +154,30 @@ class _Federation:
             return (model + step).astype(np.float32)
         sent = [self._quantised(delta, number, seat) for seat, delta in enumerate(deltas)]
         groups = self._groups(number)
-        totals = [np.sum([sent[seat] for seat in group], axis=0) for group in groups]
+        totals = [
+            np.sum([sent[seat][section.values] for seat in group], axis=0)
+            for section, group in zip(self._section_of(groups), groups, strict=True)
+        ]
         weights = [sum(self._weights[seat] for seat in group) for group in groups]
         accepted = tuple(True for _ in groups)
         if self._arm in {VOTES, OURS}:
             accepted = self._judged(model, deltas, groups, totals, weights)
         self._played.refused.append(len(groups) - sum(accepted))
-        chosen = [place for place, yes in enumerate(accepted) if yes]
-        return next_model(model, [totals[k] for k in chosen], [weights[k] for k in chosen], self._steps)
+        return self._stepped(model, totals, weights, accepted)
+
+    def _section_of(self, groups: Sequence[object]) -> list[Section]:
+        """Of each group its section."""
+        each = len(groups) // len(self._sections)
+        return [section for section in self._sections for _ in range(each)]
+
+    def _stepped(
+        self,
+        model: NDArray[np.float32],
+        totals: Sequence[NDArray[np.int64]],
+        weights: Sequence[int],
+        accepted: Sequence[bool],
+    ) -> NDArray[np.float32]:
+        return sectioned_model(model, totals, weights, accepted, self._steps, self._sections)
 
     def _groups(self, number: int) -> tuple[tuple[int, ...], ...]:
         everybody = frozenset(range(self._members))
@@ -158,7 +189,8 @@ class _Federation:
             suspects = excluded(self._history, everybody, everybody, self._scene.min_group)
         self._played.left_out.append(suspects)
         rest = self._arm == OURS and rests(self._history, suspects)
-        return draw_groups(seed, self._members, self._scene.min_group, suspects, rest=rest)
+        sections = len(self._sections)
+        return draw_partitions(seed, self._members, self._scene.min_group, suspects, rest=rest, sections=sections)
 
     def _quantised(self, delta: NDArray[np.float32], number: int, seat: int) -> NDArray[np.int64]:
         rounding = derive_seed(self._scene.settings.seed, number, seat).to_bytes(32, "big")
@@ -175,37 +207,53 @@ class _Federation:
         """Everybody's verdicts, and what follows from them."""
         scene = self._scene
         before = self._scores(model)
-        after = [
-            self._scores(next_model(model, [total], [weight], self._steps))
-            for total, weight in zip(totals, weights, strict=True)
-        ]
+        sections = self._section_of(groups)
         long = [
-            too_long(total, self._steps, [self._weights[seat] for seat in group], scene.clip_norm)
-            for total, group in zip(totals, groups, strict=True)
+            too_long(total, self._steps[section.values], [self._weights[seat] for seat in group], scene.clip_norm)
+            for section, total, group in zip(sections, totals, groups, strict=True)
         ]
-        whole = [k for k, bad in enumerate(long) if not bad]
-        middle = halfway(model, [totals[k] for k in whole], [weights[k] for k in whole], self._steps)
+        whole = [not bad for bad in long]
+        after = [
+            self._scores(
+                self._stepped(
+                    model,
+                    totals,
+                    weights,
+                    [other == k if sections[other] == section else whole[other] for other in range(len(groups))],
+                )
+            )
+            for k, section in enumerate(sections)
+        ]
+        middle = midway(model, self._stepped(model, totals, weights, whole))
         votes, bodies = [], []
         for seat in range(self._members):
             base, scores = before[seat], tuple(0 if bad else row[seat] for row, bad in zip(after, long, strict=True))
             others = [
-                without_own(deltas[seat], total, self._steps, self._weights[seat] if seat in group else 0)
-                for total, group in zip(totals, groups, strict=True)
+                without_own(
+                    deltas[seat][section.values],
+                    total,
+                    self._steps[section.values],
+                    self._weights[seat] if seat in group else 0,
+                )
+                for section, total, group in zip(sections, totals, groups, strict=True)
             ]
-            aligned = tuple(alignment(deltas[seat], each) for each in others)
             falling = descent(middle, self._own[seat], scene.settings)
-            descents = tuple(alignment(falling, each) for each in others)
+            pairs = list(zip(sections, others, strict=True))
+            aligned = tuple(alignment(deltas[seat][section.values], each) for section, each in pairs)
+            descents = tuple(alignment(falling[section.values], each) for section, each in pairs)
             if self._attack and seat in self._liars:
                 base, scores = told_scores(self._attack, base, scores, groups)
                 aligned, descents = told_pointing(self._attack, aligned, descents, groups)
             accept = tuple(acceptable(base, score, scene.tolerance) for score in scores)
             votes.append(Verdict(seat.to_bytes(32, "big"), seat, bytes(32), accept, aligned, descents))
             bodies.append(VerdictBody(bytes(32), scores, base, accept, 1, aligned, descents))
-        accepted = accepted_groups(votes, len(groups), self._quorum if self._arm == OURS else None)
+        compared_by = self._quorum if self._arm == OURS else None
+        accepted = accepted_groups(votes, len(groups), compared_by, len(self._sections))
         results = enumerate(zip(groups, accepted, strict=True))
         told = tuple(group_result(*result, number, bodies) for number, result in results)
         spared = frozenset(range(self._members)).difference(*groups)
-        self._history.append(RoundResult(told, tuple(range(self._members)), tuple(sorted(spared))))
+        issuers = tuple(range(self._members))
+        self._history.append(RoundResult(told, issuers, tuple(sorted(spared)), len(self._sections)))
         return accepted
 
     def _scores(self, model: NDArray[np.float32]) -> list[int]:

@@ -1,7 +1,7 @@
 """What lying hospitals cost, with and without defence: AUC, how soon they are left out, and who is wrongly accused.
 
     python -m benchmarks.attacks [--data F …] [--attack KIND …] [--attackers 1 3] [--seeds 2] [--first-seed 0]
-        [--no-bounds] [--architecture cnn] [--rounds 30] [--processes 1] [--keep DIR] [--out DIR]
+        [--no-bounds] [--architecture cnn] [--rounds 30] [--sections 3] [--processes 1] [--keep DIR] [--out DIR]
         [--json F]
 
 Ten hospitals train together; the 2nd, 5th and 8th of them lie, or the first so many of these. Each attack runs without defence,
@@ -114,7 +114,7 @@ def scene(options: argparse.Namespace, seed: int) -> Scene:
         last_rate=0.5,
     )
     parts = tuple(partition(train, HOSPITALS, "by-patient", seed))
-    return Scene(parts, test, settings, options.rounds, MIN_GROUP, CLIP_NORM, TOLERANCE)
+    return Scene(parts, test, settings, options.rounds, MIN_GROUP, CLIP_NORM, TOLERANCE, options.sections)
 
 
 def _images(options: argparse.Namespace, seed: int) -> tuple[Dataset, Dataset]:
@@ -236,6 +236,7 @@ def _notes(options: argparse.Namespace) -> tuple[str, ...]:
     )
     return (
         f"{data}; {network}, groups of {MIN_GROUP} or more, L2 bound {CLIP_NORM:g}; mean of {options.seeds} seeds from {options.first_seed}.",
+        f"Sections: {options.sections}, or as many as the parameters fill ciphertexts, each with groups of its own.",
         "no_defence: one sum of all. lost: against nobody lies, no defence. without_them: one sum of the honest updates.",
         "lost_beyond: against that, what leaving the liars out at once would have kept; the rest is what their images are worth.",
         *(CLEAR_NOTE if options.bounds else ()),
@@ -257,6 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--image-size", type=int, default=32, metavar="PIXELS")
     parser.add_argument("--epochs", type=int, default=2, metavar="N")
     parser.add_argument("--rounds", type=int, default=30, metavar="N")
+    parser.add_argument("--sections", type=int, default=3, metavar="K", help="of the parameters; default %(default)s")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="plays at a time; default 1")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep finished plays here, and take them up again")
     parser.add_argument(

@@ -60,7 +60,13 @@ class Job:
         """Sha2-256 of all that decides the play, in hex."""
         scene = self.scene
         images = split_digest(Split(scene.hospitals, scene.test))
-        numbers = (scene.rounds, scene.min_group, scene.clip_norm, scene.tolerance)
+        numbers = (
+            scene.rounds,
+            scene.min_group,
+            scene.clip_norm,
+            scene.tolerance,
+            *([scene.sections] if self.arm in {VOTES, OURS} else []),
+        )
         code = _code(TRAINED_BY) + (_code(JUDGED_BY) if self.arm in {VOTES, OURS} else b"")
         told = repr((images, numbers, str(self.attack), self.arm)).encode()
         return hashlib.sha256(scene.settings.digest + code + told).hexdigest()
@@ -98,7 +104,9 @@ def _side_by_side(jobs: Mapping[str, Job], processes: int) -> Iterator[tuple[str
         yield from ((digest, play(job.scene, job.attack, job.arm)) for digest, job in jobs.items())
         return
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    spawn = multiprocessing.get_context("spawn")  # which reads these before numpy is loaded: else each process has a thread a core
+    spawn = multiprocessing.get_context(
+        "spawn"
+    )  # which reads these before numpy is loaded: else each process has a thread a core
     with ProcessPoolExecutor(processes, spawn, _begin, (os.getpid(),)) as pool:
         futures = {pool.submit(play, job.scene, job.attack, job.arm): digest for digest, job in jobs.items()}
         try:

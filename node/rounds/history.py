@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dag.bodies import VerdictBody
 from node.errors import LyingPeer
 from node.rounds.groups import listed_seats
+from node.rounds.sections import count_of
 from node.rounds.segment import unpack_segment
 from node.rounds.statement import Statement
 from node.rounds.suspicion import WINDOW, GroupResult, RoundResult, excluded, rests
@@ -115,7 +116,10 @@ def result_of(predicate: Predicate, bodies: Mapping[bytes, Body], seats: Mapping
         for number, group in enumerate(predicate.groups)
     )
     summed = {seat for group in groups for seat in group.members}
-    return RoundResult(groups, tuple(stating), tuple(sorted(set(by_position) - summed)))
+    sections = count_of(group.updates for group in predicate.groups)
+    if len(groups) % sections:
+        raise LyingPeer(f"round {predicate.round}: {len(groups)} groups are not as many in each of {sections} sections")
+    return RoundResult(groups, tuple(stating), tuple(sorted(set(by_position) - summed)), sections)
 
 
 def _seat(number: int, issuer: bytes, seats: Mapping[bytes, int]) -> int:

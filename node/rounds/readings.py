@@ -30,8 +30,8 @@ LEAST_NOISE: Final = 50
 """Least deviation of one statement, in ten-thousandths, that `opposing` reckons with."""
 MOST_AGAINST: Final = 3_000
 """Most that one round says against a member by its own row, in thousandths of a nat."""
-MOST_FOR: Final = 500
-"""Most that it says for the member: who lies now and then is not cleared by being honest in between."""
+MOST_FOR: Final = 1_000
+"""Most that it says for the member."""
 
 
 def cosines(stated_ppm: Sequence[int]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def cut(size: int, values_per_chunk: int, wanted: int) -> tuple[Section, ...]:
     ends = [number * chunks // count for number in range(count + 1)]
     return tuple(
         Section(slice(first, last), slice(first * values_per_chunk, min(size, last * values_per_chunk)))
-        for first, last in zip(ends, ends[1:], strict=False)
+        for first, last in pairwise(ends)
     )
 
 

@@ -5,10 +5,10 @@ the members' own updates point and where the losses of their images fall (`align
 and whether the verdicts refused it. An *explanation* is a set of attackers. One that is right fits the results of all rounds; most that are wrong fit those of a few. The suspicion against
 a member is how much better the best explanation with it fits than the best without it, in thousandths of a nat of log-likelihood:
 
-    cost(A)  = PRIOR · |A|  +  Σ rounds  ( misfit(A, round) + price of broken and refused groups without a member of A )
+    cost(A)  = PRIOR · |A|  +  Σ rounds  ( Σ sections misfit(A, section) / √K + price of broken and refused groups without a member of A )
                +  Σ members without A  own(member)
     misfit   = min( CAP, Σ groups (y_g - μ f_g)² / 2s² ),    f_g = 1 - κ |A ∩ g| / |g|,  μ ≥ 0 the best fit of the round
-    own      = what its own verdicts say against a member (a CUSUM over rounds of `readings.opposing`)
+    own      = what its own verdicts say against a member (a CUSUM over rounds of `readings.opposing`, with some credit)
     S_i      = min { cost(A) : i ∉ A } - min { cost(A) : i ∈ A }
 
 y_g is the trimmed mean of what the verdicts state of group g, s its deviation; attackers pull a group's alignment down, as absent
@@ -16,10 +16,13 @@ members do (κ = 1) or as members that push the other way (κ = 2); the better o
 still, honest updates point nowhere in common, and what is left are hospitals' lasting differences and chance, which add up over
 many rounds: misfit and own are of rounds whose best sum points at least `TELLING` percent as far as that of the best round.
 
+A round's K sections are K group tests of the same members, each in other company (`node.rounds.sections`). Their levels are neither
+independent, for an honest member that is odd is so in all, nor the same: a round counts as √K tests, of what a member says itself as one.
+
 Group testing of secure sums: Xhemrishi, Östman, Wachter-Zeh, Graell i Amat, "FedGT: Identification of malicious clients in
 federated learning with secure aggregation", IEEE TIFS 2025 (arXiv 2305.05506), which decodes overlapping groups of one round by
-their a-posteriori likelihood; here groups of one round are disjoint, so that no difference of sums shows fewer members, and
-rounds take the place of overlap. Alignment with trusted updates: Cao et al., "FLTrust", NDSS 2021. The best-explanation
+their a-posteriori likelihood; here groups of one section are disjoint, so that no difference of sums shows fewer members, and
+sections and rounds take the place of overlap. Alignment with trusted updates: Cao et al., "FLTrust", NDSS 2021. The best-explanation
 form of the likelihood ratio is the max-log one (Robertson, Villebrun, Hoeher 1995); CUSUM: Page, "Continuous inspection
 schemes", Biometrika 1954, which finds who starts to lie late as soon as who always did.
 
@@ -36,6 +39,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from node.rounds.readings import UNIT, added, cosines, credible, noise, opposing, trimmed_mean
+from node.rounds.sections import parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +73,9 @@ DIFFERENCE: Final = 3
 """Honest groups' levels differ by one such part of the best one's, because hospitals do."""
 MOST_OWN: Final = 8_000
 """Most that a member's own verdicts say against it."""
+CREDIT: Final = 4_000
+"""Most that they say for it, which later ones use up first: an honest hospital's rows point the other way for a while now and then.
+It never weighs against what sums say, or who lies in its verdicts would be cleared by them."""
 MAX_SETS: Final = 1 << 16
 """Explanations looked at: as many attackers at a time as this allows, fewer than a third in any case."""
 
@@ -101,10 +108,18 @@ class RoundResult:
     """What a finalised round's ledger says of its opened sums."""
 
     groups: tuple[GroupResult, ...]
+    """Of all sections, section by section."""
     issuers: tuple[int, ...] = ()
     """Seats of the members whose verdicts state alignments, in the order of the verdicts' ids."""
     spared: tuple[int, ...] = ()
     """Seats whose updates were listed and in no sum, ascending."""
+    sections: int = 1
+    """How many sections the groups are of, as many of each."""
+
+    @property
+    def tests(self) -> tuple[tuple[GroupResult, ...], ...]:
+        """The groups, by section."""
+        return parts(self.groups, self.sections)
 
 
 def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[int, int]:
@@ -126,30 +141,35 @@ def suspicion(history: Sequence[RoundResult], members: frozenset[int]) -> dict[i
         costs = costs + _unexplained(result, counts)
         if not tells:
             continue
+        of_sections = list(zip(result.tests, np.split(counts, result.sections), strict=True))
         for number, ((channel, least), pull) in enumerate(itertools.product(_CHANNELS, _PULLS)):
-            seen[number] = seen[number] + _misfit(channel, least, result, counts, pull)
+            found = sum(_misfit(channel, least, test, inside, pull) for test, inside in of_sections)
+            seen[number] = seen[number] + 1000 * found // math.isqrt(1_000_000 * result.sections)
     for first in range(0, len(seen), len(_PULLS)):
         costs = costs + np.minimum.reduce(seen[first : first + len(_PULLS)])
     for seat, said in own_evidence(recent).items():
         if seat in place:
-            costs = costs + said * (1 - sets[:, place[seat]])
+            costs = costs + max(0, said) * (1 - sets[:, place[seat]])
     return {seat: _ratio(costs, sets[:, place[seat]] > 0) for seat in sorted(members)}
 
 
 def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
-    """What members' own verdicts say against them, by seat, thousandths of a nat, 0 to `MOST_OWN`.
+    """What members' own verdicts say against them, by seat, thousandths of a nat, -`CREDIT` to `MOST_OWN`.
 
-    Each telling round adds what `opposing` finds in alignments, or in alignments and descents added if that is more, after a sixteenth
-    of what was there is forgotten: who turns its update round says so in the former, whose data teach the contrary in the
-    latter. It never falls below 0, so that nobody lays up credit by being honest for a while.
+    Each telling round adds what `opposing` finds in alignments, or in alignments and descents added if that is more, the mean
+    over its sections, after a sixteenth of what was there is forgotten: who turns its update round says so in the former, whose
+    data teach the contrary in the latter.
     """
     found: dict[int, int] = {}
     for result in itertools.compress(history, telling(history)):
-        whole = [group for group in result.groups if not group.broken]
-        alone, both = opposing([_aligned(group) for group in whole]), opposing([_both(group) for group in whole])
-        for seat, said in zip(result.issuers, map(max, alone, both), strict=True):
+        said = [0] * len(result.issuers)
+        for test in result.tests:
+            whole = [group for group in test if not group.broken]
+            alone, both = opposing([_aligned(group) for group in whole]), opposing([_both(group) for group in whole])
+            said = [before + more for before, more in zip(said, map(max, alone, both), strict=True)] if whole else said
+        for seat, each in zip(result.issuers, said, strict=True):
             before = found.get(seat, 0)
-            found[seat] = min(MOST_OWN, max(0, before - before // LATELY + said))
+            found[seat] = min(MOST_OWN, max(-CREDIT, before - before // LATELY + each // result.sections))
     return found
 
 
@@ -164,11 +184,16 @@ def telling(history: Sequence[RoundResult]) -> tuple[bool, ...]:
 
 
 def _level(result: RoundResult) -> int | None:
-    """How far the round's best sum points where members' updates point, ten-thousandths, 0 at least; None: nothing can be compared."""
-    stated = credible([_aligned(group) for group in result.groups if not group.broken])
-    if len(stated) < 2 or not stated[0]:
-        return None
-    return max(0, *(trimmed_mean(values) // UNIT for values in stated))
+    """How far the best sum of each section points where members' updates point, ten-thousandths, 0 at least.
+
+    The mean over those sections of which sums can be compared; None: there is none.
+    """
+    found = []
+    for test in result.tests:
+        stated = credible([_aligned(group) for group in test if not group.broken])
+        if len(stated) >= 2 and stated[0]:
+            found.append(max(0, *(trimmed_mean(values) // UNIT for values in stated)))
+    return sum(found) // len(found) if found else None
 
 
 def excluded(
@@ -225,11 +250,15 @@ def explanations(members: int) -> NDArray[np.int64]:
 
 
 def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    alone = sum(not group.broken for group in result.groups) < 2
-    refused = REFUSED if alone else 0  # where there are others, what the verdicts state of each says more
-    price = np.array([BROKEN if group.broken else 0 if group.accepted else refused for group in result.groups])
-    cost: NDArray[np.int64] = (price[:, None] * (counts == 0)).sum(axis=0)
+    prices = [price for test in result.tests for price in _prices(test)]
+    cost: NDArray[np.int64] = (np.array(prices)[:, None] * (counts == 0)).sum(axis=0)
     return cost
+
+
+def _prices(test: Sequence[GroupResult]) -> list[int]:
+    alone = sum(not group.broken for group in test) < 2
+    refused = REFUSED if alone else 0  # where there are others, what the verdicts state of each says more
+    return [BROKEN if group.broken else 0 if group.accepted else refused for group in test]
 
 
 def _aligned(group: GroupResult) -> tuple[int, ...]:
@@ -255,16 +284,16 @@ _CHANNELS: Final = ((_aligned, LEAST_SPREAD), (_descending, LEAST_DESCENT), (_ga
 def _misfit(
     channel: Callable[[GroupResult], tuple[int, ...]],
     least: int,
-    result: RoundResult,
+    test: Sequence[GroupResult],
     counts: NDArray[np.int64],
     pull: int,
 ) -> NDArray[np.int64]:
-    """What one round adds to the cost of each explanation by one channel; `counts` is `[groups, sets]`.
+    """How badly each explanation fits one section of a round by one channel; `counts` is `[groups, sets]`.
 
     A sum beyond the bound points and scores as its maker likes: it has its own price, and is not compared with others.
     """
-    whole = [number for number, group in enumerate(result.groups) if not group.broken]
-    groups, counts = [result.groups[number] for number in whole], counts[whole]
+    whole = [number for number, group in enumerate(test) if not group.broken]
+    groups, counts = [test[number] for number in whole], counts[whole]
     stated = credible([channel(group) for group in groups])
     if len(stated) < 2 or not stated[0]:
         return np.zeros(counts.shape[1], np.int64)

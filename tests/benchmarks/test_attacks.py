@@ -100,7 +100,7 @@ def test_a_plays_digest_tells_what_decides_it(monkeypatch):
 def tiny_scene(images: int) -> Scene:
     settings = TrainingSettings(architecture="cnn", image_size=32)
     part = generate(8, 32, images, 0)
-    return Scene((part, part), part, settings, 4, 1, 2.0, 0.1)
+    return Scene((part, part), part, settings, 4, 1, 2.0, 0.1, 1)
 
 
 @pytest.mark.usefixtures("few_hospitals")

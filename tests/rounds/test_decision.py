@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from node.learning.training import clip_l2
-from node.rounds.decision import PPM, acceptable, accepted_groups, alignment, halfway, next_model, too_long, without_own
+from node.rounds.decision import (
+    PPM,
+    acceptable,
+    accepted_groups,
+    alignment,
+    halfway,
+    midway,
+    next_model,
+    sectioned_model,
+    too_long,
+    without_own,
+)
+from node.rounds.sections import cut
 from node.rounds.state import Verdict
 
 VOTES = st.integers(1, 6).flatmap(
@@ -67,6 +79,16 @@ def test_a_sum_lags_by_alignment_and_descent_together():
     ):
         votes = [Verdict(bytes([k]) * 32, k, bytes(32), (True, True), aligned, falling) for k in range(7)]
         assert accepted_groups(votes, 2, 7) == (True, kept)
+
+
+def test_sums_are_compared_within_their_section():
+    """The second section's sums point nowhere near as far as the first one's, and none of them lags behind the other."""
+    rows = [(590_000, 510_000, 540_000, 538_000)] * 7
+    assert accepted_groups(stating(rows), 4, 7, 2) == (True, False, True, True)
+    assert accepted_groups(stating(rows), 4, 7) == (True, False, False, False)
+    assert accepted_groups(stating(rows, refused=(0,)), 4, 7, 2) == (False, True, True, True), (
+        "one alone is not compared"
+    )
 
 
 def test_a_little_less_than_the_best_is_chance():
@@ -187,6 +209,34 @@ def test_alignment_by_hand():
     for total, expected in (((6, 8), PPM), ((-6, -8), 0), ((-4, 3), 500_000), ((0, 0), 500_000), ((4, 3), 980_000)):
         assert alignment(own, np.array(total, np.float64)) == expected
     assert alignment(np.zeros(2, np.float32), np.array([1.0, 1.0])) == 500_000
+
+
+@given(
+    BASE, st.lists(st.tuples(SUM, st.integers(1, PPM), st.booleans()), min_size=2, max_size=4), STEPS, st.integers(1, 6)
+)
+def test_a_sectioned_model_is_the_next_model_of_every_section(base, groups, steps, per_chunk):
+    """The first half of the groups are of the first section, and so on; every value is stepped by its own section's sums."""
+    sections = cut(SIZE, per_chunk, 2)
+    groups = groups[: len(groups) // len(sections) * len(sections)]
+    each = len(groups) // len(sections)
+    of_section = [groups[k * each : (k + 1) * each] for k in range(len(sections))]
+    found = sectioned_model(
+        base,
+        [total[section.values] for section, some in zip(sections, of_section, strict=True) for total, _, _ in some],
+        [weight for _, weight, _ in groups],
+        [accepted for _, _, accepted in groups],
+        steps,
+        sections,
+    )
+    for section, some in zip(sections, of_section, strict=True):
+        whole = next_model(base, [t for t, _, yes in some if yes], [w for _, w, yes in some if yes], steps)
+        assert found[section.values].tobytes() == whole[section.values].tobytes()
+    assert found.shape == base.shape
+
+
+def test_midway_by_hand():
+    found = midway(np.array([1, -1], np.float32), np.array([2, 3], np.float32))
+    np.testing.assert_array_equal(found, np.array([1.5, 1], np.float32))
 
 
 def test_halfway_by_hand():

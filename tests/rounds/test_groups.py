@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 
 from crypto.errors import GroupTooSmall
 from crypto.grouping import verify_grouping
-from node.rounds.groups import choose_openers, draw_groups, group_seed, seed_material, shuffled, tolerated_colluders
+from node.rounds.groups import (
+    choose_openers,
+    draw_groups,
+    draw_partitions,
+    group_seed,
+    section_seed,
+    seed_material,
+    shuffled,
+    tolerated_colluders,
+)
+from node.rounds.sections import count_of, cut, parts
 
 SEEDS = st.binary(min_size=32, max_size=32)
 
@@ -153,3 +164,42 @@ def test_revealing_again_or_in_another_order_draws_nothing_new(root, reveals, ch
 @pytest.mark.parametrize(("sizes", "tolerated"), [((1,), 0), ((2, 5), 0), ((3, 4), 1), ((10,), 8)])
 def test_colluders_tolerated_follow_from_the_smallest_group(sizes, tolerated):
     assert tolerated_colluders(sizes) == tolerated
+
+
+@given(SEEDS, st.integers(3, 30), st.integers(1, 5), st.integers(1, 8), st.booleans())
+def test_every_section_has_a_partition_of_its_own(chance, count, least, sections, rest):
+    """Equally many groups in each, no member twice in one, the first as without sections; each seed another draw."""
+    least = min(least, count)
+    groups = draw_partitions(chance, count, least, rest=rest, sections=sections)
+    drawn = parts(groups, sections)
+    assert drawn[0] == draw_groups(chance, count, least, rest=rest)
+    for section, partition in enumerate(drawn):
+        listed = [number for group in partition for number in group]
+        assert len(set(listed)) == len(listed) >= count - 1
+        assert min(map(len, partition)) >= least
+        assert partition == draw_groups(section_seed(chance, section), count, least, rest=rest)
+    assert len({section_seed(chance, section) for section in range(sections)}) == sections
+    if sections <= least:  # what plans may ask for: then somebody is in all sections, though in each another may rest
+        assert count_of(groups) == sections
+
+
+@given(st.integers(1, 10**6), st.integers(1, 50_000), st.integers(1, 8))
+def test_sections_are_whole_chunks_and_hold_every_value_once(size, per_chunk, wanted):
+    sections = cut(size, per_chunk, wanted)
+    chunks = -(-size // per_chunk)
+    assert len(sections) == min(wanted, chunks)
+    assert [k for section in sections for k in range(chunks)[section.chunks]] == list(range(chunks))
+    assert sections[0].values.start == 0
+    assert sections[-1].values.stop == size
+    for section, after in pairwise(sections):
+        assert section.values.stop == after.values.start == section.chunks.stop * per_chunk
+    lengths = [section.chunks.stop - section.chunks.start for section in sections]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_sections_of_groups_by_hand():
+    assert parts("abcdef", 3) == (("a", "b"), ("c", "d"), ("e", "f"))
+    assert count_of([(0, 1), (2, 3), (0, 2), (1, 3)]) == 2
+    assert count_of([]) == 1
+    with pytest.raises(ValueError, match="5 groups are not as many in each of 2 sections"):
+        parts(range(5), 2)
