@@ -225,6 +225,8 @@ def lie(net: SimNet, node, effect, how: str) -> None:
         updates = updates[1:]
     seed = aggregate._seed(ports, state, updates, reveals)
     groups = aggregate._draw(ports, state, state.plan, seed, updates)
+    if how == "section":
+        groups = (*groups[:2], *next(p for p in (((0, 1), (2, 3)), ((0, 2), (1, 3))) if p != groups[2:]))
     if how == "groups":
         groups = next(
             g for k in range(99) if (g := draw_groups(bytes([k]) * 32, len(updates), state.plan.min_group)) != groups
@@ -241,12 +243,21 @@ def lie(net: SimNet, node, effect, how: str) -> None:
     node.runner.feed([Anchored(Anchor(node.index, posted.id, *roots))])
 
 
+SECTIONS = {"defence": "suspicion", "sections": 2}
+
+
 @pytest.mark.parametrize(
-    ("how", "reason"),
-    [("omit", "leaves out listable update"), ("groups", "round's seed"), ("sum", "sum of group 0")],
+    ("how", "reason", "fields"),
+    [
+        ("omit", "leaves out listable update", {}),
+        ("groups", "round's seed", {}),
+        ("sum", "sum of group 0", {}),
+        ("section", "round's seed", SECTIONS),
+        ("groups", "round's seed", SECTIONS),
+    ],
 )
-def test_a_lying_leader_is_refused_by_all_and_the_next_one_finishes(how, reason):
-    net = SimNet(4, 3, min_group=2, seed=8, slot_seconds=2, augment=False)
+def test_a_lying_leader_is_refused_by_all_and_the_next_one_finishes(how, reason, fields):
+    net = SimNet(4, 3, min_group=2, seed=8, slot_seconds=2, augment=False, **fields)
     lied = []
 
     def instead(node, effect) -> bool:
