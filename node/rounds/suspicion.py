@@ -14,7 +14,7 @@ a member is how much better the best explanation with it fits than the best with
 y_g is the trimmed mean of what the verdicts state of group g, s its deviation; attackers pull a group's alignment down, as absent
 members do (κ = 1) or as members that push the other way (κ = 2); the better of the two counts. Once the model stands nearly
 still, honest updates point nowhere in common, and what is left are hospitals' lasting differences and chance, which add up over
-many rounds: misfit and own are of rounds whose best sum points at least `TELLING` percent as far as that of the best round.
+many rounds: misfit and own are of rounds whose best sums point at least `TELLING` percent as far as those of the second best round.
 
 A round's K sections are K group tests of the same members, each in other company (`node.rounds.sections`). Their levels are neither
 independent, for an honest member that is odd is so in all, nor the same: a round counts as √K tests, of what a member says itself as one.
@@ -62,7 +62,7 @@ WINDOW: Final = 64
 """Finalised rounds that count, all alike: the first tell most, and a liar waits for nothing better than that they are forgotten.
 Who is left out comes back after so many at the latest, on probation."""
 TELLING: Final = 15
-"""Percent of the best round's level that a round's must reach for its levels to count."""
+"""Percent of the second best round's level that a round's must reach for its levels to count."""
 LATELY: Final = 16
 """Finalised rounds in which a refusal makes members rest; each forgets one part in so many of what members' own verdicts said."""
 LEAST_SPREAD: Final = 50
@@ -174,13 +174,15 @@ def own_evidence(history: Sequence[RoundResult]) -> dict[int, int]:
 
 
 def telling(history: Sequence[RoundResult]) -> tuple[bool, ...]:
-    """Which rounds' levels count: their best sum points at least `TELLING` percent as far as that of the best of them.
+    """Which rounds' levels count: their best sums point at least `TELLING` percent as far as those of the second best round.
 
-    Rounds in which nothing can be compared do not.
+    The second best, for in the very first round whatever anyone learns points the same way. Rounds in which nothing can be
+    compared do not count; of a single one there is no second.
     """
     levels = [_level(result) for result in history]
-    best = max((level for level in levels if level is not None), default=0)
-    return tuple(level is not None and 100 * level >= TELLING * best for level in levels)
+    known = sorted(level for level in levels if level is not None)
+    usual = known[-2:][0] if known else 0
+    return tuple(level is not None and 100 * level >= TELLING * usual for level in levels)
 
 
 def _level(result: RoundResult) -> int | None:
