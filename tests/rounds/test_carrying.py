@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crypto.feedback import Feedback
 from node.learning.training import clip_l2
 from node.rounds import effects as do
 from node.rounds.journal import Journal
+from node.rounds.statement import Statement
 from node.rounds.steps import opening
 from node.rounds.steps.carrying import keep_lost, lost_before
 from node.rounds.steps.learn import own_weight
 from node.rounds.steps.models import load_model
 from node.sealing.quantising import QuantisedUpdate, plan_layout, step_sizes
+from node.storage import raw_cid
 from tests.flow.simnet import SimNet
 
 
@@ -91,6 +94,49 @@ def test_what_did_not_count_is_forgotten(monkeypatch, how):
     net.stopped_effects = lambda _node, _effect: False
     assert net.run(net.open_round()).finalised
     assert {(carried(node), pending(node)) for node in net.nodes} == {(None, 2)}
+
+
+@pytest.mark.parametrize("entered", [(True, True), (True, False), (False, True), (False, False)])
+def test_in_sections_it_advances_where_a_sum_entered(entered):
+    """What a section's refused sums have lost was never missing; what was missing there before still is."""
+    net = network(defence="suspicion", sections=2)
+    assert net.run(net.open_round()).finalised
+    node, layout = net.nodes[0], layout_of(net)
+    state = replace(node.runner.state, facts=replace(net.chain.rounds[1], round=2, base=net.chain.head))
+    said = Statement.from_bytes(node.blobs.obtain(raw_cid(net.chain.endings[1].statement))).predicate
+    groups = tuple(
+        group.model_copy(update={"accepted": entered[number // 2]}) for number, group in enumerate(said.groups)
+    )
+    statement = Statement.of(said.model_copy(update={"groups": groups}))
+    node.blobs.store.put(statement.to_bytes())
+    journal = Dying(":memory:")
+    journal.keep_model(net.chain.head, 1, 1, node.journal.model(net.chain.head)[2])
+    journal.remember(1, "adopted", statement.digest.hex())
+    ports = replace(node.ports, journal=journal)
+    for number, value in enumerate((1.0, 2.0)):
+        early = replace(state, facts=replace(state.facts, round=number))
+        keep_lost(ports, early, layout, Feedback(np.full(layout.size, value, np.float32)))
+        if number == 0:
+            journal.settle_lost(counted=True)
+    journal.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        lost_before(ports, state, layout)
+    journal.dies = False
+    half = 4 * node.ports.keys.joint.params.values_per_chunk
+    lost = lost_before(ports, state, layout).lost
+    assert [set(part.tolist()) for part in (lost[:half], lost[half:])] == [{2.0} if yes else {1.0} for yes in entered]
+    assert journal.lost(counted=False) is None
+
+
+class Dying(Journal):
+    """A journal of a member that dies where it would settle."""
+
+    dies = False
+
+    def settle_lost(self, *, counted: bool) -> None:
+        if self.dies:
+            raise KeyboardInterrupt
+        super().settle_lost(counted=counted)
 
 
 def test_another_network_starts_afresh(fed):
