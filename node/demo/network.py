@@ -39,6 +39,8 @@ LAST_RATE = Decimal("0.5")
 """Share of the first round's peak learning rate that the last round still uses."""
 ATTACKED_CLIP_NORM = Decimal(4)
 """The L2 bound of a demo that is attacked: a few times what its honest updates need, so that the bound on sums says something."""
+ATTACKED_SECTIONS = 3
+"""The parts into which the model of such a demo is cut, each summed in groups of its own; fewer where groups are smaller."""
 SLOTS = 20
 """Into a round where a fault is to happen, so many leaders' slots would fit."""
 STAKE_ETHER = 100
@@ -68,8 +70,16 @@ def plan_for(options: DemoOptions, data: DemoData) -> Plan:
         collect_seconds=options.round_seconds // 2,
         round_seconds=options.round_seconds,
         **({"slot_seconds": max(2, options.round_seconds // SLOTS)} if options.fault else {}),
-        **({"defence": "suspicion", "clip_norm": ATTACKED_CLIP_NORM} if options.attack else {}),
+        **(_against_liars(options) if options.attack else {}),
     )
+
+
+def _against_liars(options: DemoOptions) -> dict[str, object]:
+    return {
+        "defence": "suspicion",
+        "sections": min(ATTACKED_SECTIONS, options.min_group),
+        "clip_norm": ATTACKED_CLIP_NORM,
+    }
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from crypto.parameters import parameter_set
 from node.errors import RoundProblem
 from node.learning.layouts import model_bytes
 from node.learning.modelfile import model_hash, parse_model
-from node.rounds.decision import next_model
+from node.rounds.decision import sectioned_model
+from node.rounds.sections import parts
 from node.rounds.steps.models import genesis_model
-from node.sealing.quantising import plan_layout, step_sizes
+from node.rounds.steps.shape import sections_of, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,17 +44,18 @@ def check(
         RoundProblem: A model differs, or an update in the clear is missing.
     """
     vector = parse_model(genesis_model(plan)).vector
-    layout = plan_layout(plan.architecture, len(plan.classes), plan.value_range)
-    steps = step_sizes(layout, parameter_set(plan.parameter_set, allow_minimal=allow_minimal), len(homes))
+    params = parameter_set(plan.parameter_set, allow_minimal=allow_minimal)
+    steps, sections = steps_of(plan, params, len(homes)), sections_of(plan, params)
     for statement in statements:
         predicate = statement["predicate"]
-        sums, weights = [], []
-        for group in predicate["groups"]:
-            if group["accepted"]:
-                members = [predicate["updates"][i] for i in group["updates"]]
-                sums.append(sum(_update(homes, m["issuer"], predicate["round"]) for m in members))
+        sums, weights, accepted = [], [], []
+        for section, groups in zip(sections, parts(predicate["groups"], len(sections)), strict=True):
+            for group in groups:
+                members = [predicate["updates"][i] for i in group["updates"]] if group["accepted"] else []
+                sums.append(sum(_update(homes, m["issuer"], predicate["round"])[section.values] for m in members))
                 weights.append(sum(m["weight_ppm"] for m in members))
-        vector = next_model(vector, sums, weights, steps)
+                accepted.append(group["accepted"])
+        vector = sectioned_model(vector, sums, weights, accepted, steps, sections)
         found = model_hash(model_bytes(vector, plan.architecture, len(plan.classes))).hex()
         if found != predicate["model"]["sha256"]:
             raise RoundProblem(

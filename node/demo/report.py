@@ -11,6 +11,7 @@ import psutil
 from rich.table import Table
 
 from node.rounds.phases import PHASES
+from node.rounds.sections import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,9 @@ class RoundReport:
     participants: int
     """Hospitals whose update is in the round's sums."""
     groups: int
+    """Opened sums, of all sections of the model."""
     accepted: int
-    """Groups that entered the model."""
+    """Of these, those that entered the model."""
     leader: str
     model: str
     before: Mapping[str, Any] | None
@@ -52,6 +54,8 @@ class RoundReport:
     gas: int
     left_out: tuple[str, ...] = ()
     """Hospitals whose update was listed and not summed: the results of earlier rounds put them under suspicion."""
+    sections: int = 1
+    """Parts of the model that were summed in groups of their own."""
 
     @property
     def overhead_seconds(self) -> float:
@@ -127,7 +131,7 @@ def summarise(
     return RoundReport(
         round=row["round"],
         status=row["status"],
-        participants=sum(len(group["updates"]) for group in predicate["groups"]),
+        participants=len(_summed(predicate)),
         groups=len(predicate["groups"]),
         accepted=sum(group["accepted"] for group in predicate["groups"]),
         leader=names.get(row["leader"] or "", "-"),
@@ -142,6 +146,7 @@ def summarise(
         clipped_values=sum(t.get("clipped_values", 0) for t in trainings),
         gas=gas,
         left_out=tuple(_named(names, account) for account in _left_out(predicate)),
+        sections=count_of(group["updates"] for group in predicate["groups"]),
     )
 
 
@@ -152,8 +157,13 @@ def _named(names: Mapping[str, str], account: str) -> str:
 
 def _left_out(predicate: Mapping[str, Any]) -> list[str]:
     """Accounts of those whose listed update is in no group."""
-    summed = {position for group in predicate["groups"] for position in group["updates"]}
+    summed = _summed(predicate)
     return [update["issuer"] for position, update in enumerate(predicate["updates"]) if position not in summed]
+
+
+def _summed(predicate: Mapping[str, Any]) -> frozenset[int]:
+    """Positions of the updates that are in a sum."""
+    return frozenset(position for group in predicate["groups"] for position in group["updates"])
 
 
 def _first(here: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -216,9 +226,16 @@ def _show_left_out(report: DemoReport, console: Console, options: DemoOptions) -
     console.print(f"attack: {options.attack}", style="bold red", highlight=False, soft_wrap=True)
     for row in report.rounds:
         if row.left_out or row.accepted < row.groups:
-            line = f"round {row.round}: {row.groups - row.accepted} of {row.groups} sums refused"
+            line = f"round {row.round}: {row.groups - row.accepted} of {_sums(row)} refused"
             out = f"; listed and not summed: {', '.join(row.left_out)}" if row.left_out else ""
             console.print(line + out, highlight=False, soft_wrap=True)
+
+
+def _sums(row: RoundReport) -> str:
+    """How many sums were opened: `2 sums`, or `9 sums (3 sections of 3 groups)`."""
+    if row.sections == 1:
+        return f"{row.groups} sums"
+    return f"{row.groups} sums ({row.sections} sections of {row.groups // row.sections} groups)"
 
 
 def _change(row: RoundReport, key: str) -> str:

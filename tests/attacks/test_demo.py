@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from node.attacks.daemon import main
 from node.attacks.spec import MARK
 from node.cli.demo import command
+from node.demo.network import plan_for
 from node.demo.options import DemoOptions
-from node.demo.report import summarise
+from node.demo.report import DemoReport, show, summarise
 from node.errors import BadInput
 
 LIAR = "hospital-2"
@@ -69,6 +72,33 @@ def test_the_options_are_checked_before_anything_is_started(tmp_path):
         DemoOptions(out=tmp_path / "run", attack="nonsense@1")
     with pytest.raises(BadInput, match="from 1 to 4"):
         DemoOptions(out=tmp_path / "run", attack="sign-flip@5")
+
+
+@pytest.mark.parametrize(("min_group", "sections"), [(1, 1), (2, 2), (3, 3), (4, 3)])
+def test_an_attacked_demo_cuts_the_model_into_sections(tmp_path, min_group, sections):
+    data = SimpleNamespace(class_names=("a", "b"), test=SimpleNamespace(cropped=""))
+    attacked, honest = (
+        plan_for(DemoOptions(out=tmp_path / "run", min_group=min_group, attack=attack), data)
+        for attack in ("sign-flip@1", "")
+    )
+    assert (attacked.defence, attacked.sections) == ("suspicion", sections)
+    assert (honest.defence, honest.sections) == ("votes", 1)
+
+
+def test_the_report_counts_sums_by_section(tmp_path):
+    row = {"round": 3, "status": "finalised", "leader": None, "model": "aa", "base": "bb"}
+    accounts = [f"0x{seat:040x}" for seat in range(5)]
+    partition = ((0, 1), (2, 3)), ((0, 2), (1, 3))
+    groups = [{"updates": group, "accepted": 4 not in group and 0 not in group} for part in partition for group in part]
+    statement = {"predicate": {"updates": [{"issuer": account} for account in accounts], "groups": groups}}
+    told = summarise(row, [], {accounts[4]: LIAR}, statement)
+    assert (told.participants, told.groups, told.accepted, told.sections) == (4, 4, 2, 2)
+    assert told.left_out == (LIAR,)
+    options = DemoOptions(out=tmp_path / "run", attack="sign-flip@1")
+    console = Console(record=True, width=200)
+    show(DemoReport({}, {"synthetic": True}, {}, [told]), console, options)
+    said = console.export_text()
+    assert f"2 of 4 sums (2 sections of 2 groups) refused; listed and not summed: {LIAR}" in said
 
 
 def test_the_report_names_who_was_left_out_by_its_hospital():

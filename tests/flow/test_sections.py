@@ -12,6 +12,8 @@ from simnet import SimNet
 from dag.bodies import VerdictBody
 from node.attacks.acts import Liar
 from node.attacks.spec import parse_attack
+from node.demo.plaintext import check
+from node.errors import RoundProblem
 from node.learning.parameters import model_bytes, model_hash, parse_model
 from node.rounds import effects as do
 from node.rounds.decision import alignment, without_own
@@ -131,6 +133,22 @@ def test_nobody_unlocks_chunks_twice_for_its_sums(played, clear):
     chunks = [SumManifest.from_bytes(blobs.obtain(group.sum)).chunks for group in clear.predicate.groups]
     whole = len(UpdateManifest.from_bytes(blobs.obtain(clear.predicate.updates[0].manifest)).chunks)
     assert sum(map(len, chunks)) == clear.each * whole == len({cid for cids in chunks for cid in cids})
+
+
+def test_the_plaintext_check_adds_section_by_section(played, clear, tmp_path):
+    homes = {}
+    for node, address in zip(played.nodes, played.addresses, strict=True):
+        home = homes["0x" + address.hex()] = tmp_path / str(node.index)
+        (home / "debug").mkdir(parents=True)
+        np.save(home / "debug" / "round-1.npy", node.quantised[1])
+    statement = {"predicate": clear.predicate.model_dump(mode="json")}
+    assert "bit for bit" in check(played.plan, [statement], homes, allow_minimal=True)
+    taken = next(number for number, group in enumerate(clear.predicate.groups) if group.accepted)
+    other = clear.nodes(taken)[0].quantised[1].copy()
+    other[clear.values(taken).start] += 1000
+    np.save(tmp_path / str(clear.nodes(taken)[0].index) / "debug" / "round-1.npy", other)
+    with pytest.raises(RoundProblem, match="added in the clear"):
+        check(played.plan, [statement], homes, allow_minimal=True)
 
 
 def verdicts(net: SimNet, clear: Clear) -> dict[int, VerdictBody]:
