@@ -18,7 +18,10 @@ class PlanFactsShape(Shape):
     parameters: Count = Field(examples=[205984], description="Trained values of the model.")
     plain_bytes: Bytes
     upload_bytes: Bytes
-    groups: Count = Field(examples=[1], description="Sums opened each round; 0: the members are too few.")
+    sections: Count = Field(examples=[1], description="Parts of the model that are summed in groups of their own.")
+    groups: Count = Field(
+        examples=[1], description="Sums opened of each of them each round; 0: the members are too few."
+    )
     smallest_group: Count = Field(examples=[4], description="Updates in the smallest sum.")
     tolerated_colluders: Count = Field(
         examples=[2], description="Members of a group that may pool what they know without learning another's update."

@@ -9,7 +9,7 @@ from crypto.parameters import parameter_set
 from crypto.sealing import chunk_bytes
 from node.planning.timetable import HOUR
 from node.rounds.groups import tolerated_colluders
-from node.sealing.quantising import plan_layout
+from node.rounds.steps.shape import layout_of, sections_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,10 @@ class Facts:
     """One update as float32."""
     upload_bytes: int
     """One update sealed, as each hospital sends it each round."""
+    sections: int
+    """Parts of the model that are summed in groups of their own, K: the plan's, or one a ciphertext where these are fewer."""
     groups: int
-    """Sums opened each round; 0 where the members are too few for one."""
+    """Sums opened of each of them each round; 0 where the members are too few for one."""
     smallest_group: int
     """Updates in the smallest sum; 0 where there is none."""
     tolerated_colluders: int
@@ -94,7 +96,7 @@ def explain(plan: Plan, members: int) -> Explanation:
 def facts_of(plan: Plan, members: int) -> Facts:
     """A plan in numbers; see `explain`."""
     params = parameter_set(plan.parameter_set, allow_minimal=True)
-    values = plan_layout(plan.architecture, len(plan.classes), plan.value_range).size
+    values = layout_of(plan).size
     groups = members // plan.min_group
     smallest = members // groups if groups else 0
     return Facts(
@@ -103,6 +105,7 @@ def facts_of(plan: Plan, members: int) -> Facts:
         parameters=values,
         plain_bytes=4 * values,
         upload_bytes=params.chunks(values) * chunk_bytes(params),
+        sections=len(sections_of(plan, params)),
         groups=groups,
         smallest_group=smallest,
         tolerated_colluders=tolerated_colluders([smallest]),
@@ -161,13 +164,25 @@ def _costs(plan: Plan, facts: Facts) -> tuple[str, ...]:
 def _hides(plan: Plan, facts: Facts) -> tuple[str, ...]:
     if not facts.groups:
         return (f"Nothing is opened: {_hospitals(facts.members)} cannot fill a group of {plan.min_group}.",)
-    sums = "1 sum is opened each round, of" if facts.groups == 1 else f"{facts.groups} sums are opened each round, of"
     return (
         f"Any {facts.openers} of {facts.members} members open a sum together; {facts.openers - 1} cannot open anything.",
-        f"If all post, {sums} at least {facts.smallest_group} updates; never of fewer than {plan.min_group}.",
+        f"If all post, {_sums(facts)} each round, of at least {facts.smallest_group} updates; never of fewer than {plan.min_group}.",
+        *_sections(facts),
         f"Single updates stay hidden from up to {facts.tolerated_colluders} colluding members of the same group.",
         "No differential privacy is applied (epsilon: none): the finished model itself may tell something of its training images.",
     )
+
+
+def _sums(facts: Facts) -> str:
+    sums = "1 sum" if facts.groups == 1 else f"{facts.groups} sums"
+    if facts.sections > 1:
+        return f"{sums} of each of {facts.sections} sections of the model {'is' if facts.groups == 1 else 'are'} opened"
+    return f"{sums} {'is' if facts.groups == 1 else 'are'} opened"
+
+
+def _sections(facts: Facts) -> Iterator[str]:
+    if facts.sections > 1:
+        yield "Every section has groups of its own, and no value of an update is in two opened sums."
 
 
 def _takes(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -195,6 +210,8 @@ def _warnings(plan: Plan, facts: Facts) -> Iterator[str]:
         yield f"One group of {members}: if the members refuse it, the round is lost; two groups take {2 * plan.min_group} hospitals."
     if plan.threshold and not members // 2 < plan.threshold <= members:
         yield f"threshold is {plan.threshold}: it has to be more than half of {members} members and no more than all; 0 follows them."
+    if facts.sections < plan.sections:
+        yield f"sections is {plan.sections}: the model fills {facts.sections} ciphertexts, so it is cut into no more parts."
     if facts.openers == members > 2:
         yield f"All {members} members are needed to open a sum: one that is off stops every round."
     if plan.parameter_set == "minimal":

@@ -42,6 +42,7 @@ def test_groups_and_colluders_are_those_a_round_draws(members):
         ({"min_group": 2}, 6, "min_group is 2"),
         ({}, 2, "cannot end a round"),
         ({}, 3, "One group of 3"),
+        ({"defence": "suspicion", "min_group": 5, "sections": 5}, 10, "fills 3 ciphertexts"),
         ({"threshold": 3}, 6, "more than half"),
         ({"threshold": 7}, 6, "no more than all"),
         ({"threshold": 6}, 6, "one that is off stops every round"),
@@ -54,6 +55,38 @@ def test_groups_and_colluders_are_those_a_round_draws(members):
 def test_a_warning_is_given_for_it(fields, members, said):
     (found,) = explain(plan(**fields), members).warnings
     assert said in found
+
+
+@pytest.mark.parametrize(
+    ("fields", "members", "said"),
+    [
+        ({}, 3, "1 sum is opened each round, of at least 3"),
+        ({}, 7, "2 sums are opened each round, of at least 3"),
+        (
+            {"defence": "suspicion", "sections": 3},
+            3,
+            "1 sum of each of 3 sections of the model is opened each round, of",
+        ),
+        (
+            {"defence": "suspicion", "sections": 2},
+            7,
+            "2 sums of each of 2 sections of the model are opened each round, of",
+        ),
+    ],
+)
+def test_what_is_opened_is_said_by_section(fields, members, said):
+    explained = explain(plan(**fields), members)
+    hides = " ".join(dict(explained.parts)["hides"])
+    assert said in hides
+    assert ("no value of an update is in two opened sums" in hides) == ("sections" in fields)
+    assert explained.facts.sections == fields.get("sections", 1)
+
+
+def test_a_difference_says_who_is_summed_with_whom():
+    before = plan(defence="suspicion")
+    (change,) = difference(before, plan(defence="suspicion", sections=3))
+    assert (change.field, change.before, change.after) == ("sections", 1, 3)
+    assert "who is summed with whom" in change.consequence
 
 
 def test_a_sound_plan_is_not_warned_of():
