@@ -36,7 +36,11 @@ def _result(dossier: Dossier, past: Finalised, link: Link) -> RoundResult | None
         segment = dossier.reader.read(predicate.segment, f"the ledger segment of {name}", link)
         if segment is None:
             return None
-        return result_of(predicate, {tx.id: tx.body for tx in unpack_segment(segment)}, seats_of(past.row))
+        result = result_of(predicate, {tx.id: tx.body for tx in unpack_segment(segment)}, seats_of(past.row))
     except LyingPeer as error:
         link.falsified(name, str(error))
         return None
+    if len(result.groups) % result.sections:
+        link.falsified(name, f"its {len(result.groups)} groups are not as many in each of {result.sections} sections")
+        return None
+    return result

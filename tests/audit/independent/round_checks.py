@@ -101,6 +101,8 @@ class Round(Updates):
             plan["threshold"] == self.epoch.threshold and plan["min_group"] == p["min_group"],
             "another threshold or group",
         )
+        most = min(8, plan["min_group"]) if plan.get("defence", "votes") == "suspicion" else 1
+        demand(1 <= plan.get("sections", 1) <= most, f"sections may be {most} at most")
         return plan
 
     def key(self, p, plan):  # 7

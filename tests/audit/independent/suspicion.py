@@ -4,6 +4,7 @@ from itertools import combinations
 from math import comb, isqrt
 
 from common import demand
+from sections import count_of, part
 
 
 def drawing(past, members, listed, least, defence):
@@ -16,7 +17,7 @@ def drawing(past, members, listed, least, defence):
     past = past[-64:]
     if not past:
         return set(), False
-    blame, before = _blame(past, members), past[-1][3]
+    blame, before = blame_of(past, members), past[-1][3]
     suspects = sorted((-blame[seat], seat) for seat in listed if blame[seat] >= (0 if seat in before else 2000))
     most = min((len(members) - 1) // 3, max(0, len(listed) - least))
     out = {seat for _, seat in suspects[:most]}
@@ -29,11 +30,12 @@ def drawing(past, members, listed, least, defence):
     return out, any(not group & out for group in refused)
 
 
-def _blame(past, members):
+def blame_of(past, members):
     seats = sorted(set(members).union(*(group for groups, _, _, _ in past for group in groups)))
     own = _own(past)
     costs = {
-        liars: _cost(past, liars) + sum(said for seat, said in own.items() if seat in seats and seat not in liars)
+        liars: _cost(past, liars)
+        + sum(max(0, said) for seat, said in own.items() if seat in seats and seat not in liars)
         for liars in _explanations(seats)
     }
     with_, without = {}, {}
@@ -54,38 +56,36 @@ def _explanations(seats):
 def _cost(past, liars):
     total, seen = 2000 * len(liars), {}
     for (groups, accepted, verdicts, _), tells in zip(past, _telling(past), strict=True):
-        bodies = list(verdicts.values())
         hit = [len(liars & set(group)) for group in groups]
-        broken = _broken(bodies, len(groups))
-        whole = [k for k in range(len(groups)) if not broken[k]]
-        refused = 500 if len(whole) < 2 else 0
-        price = [4000 if broken[k] else 0 if accepted[k] else refused for k in range(len(groups))]
-        total += sum(price[k] for k, count in enumerate(hit) if count == 0)
-        if not tells:
-            continue
-        aligned, falling = (list(_told(verdicts, whole, name).values()) for name in ("alignment_ppm", "descent_ppm"))
-        gained = [[body["scores_ppm"][k] - body["base_ppm"] for k in whole] for body in bodies]
-        for channel, (rows, least) in enumerate(((aligned, 50), (falling, 200), (gained, 50))):
+        tests = _tests(groups, verdicts)
+        for broken, whole in tests:
+            total += sum(4000 for k in broken if not hit[k])
+            total += sum(500 for k in whole if not hit[k] and not accepted[k] and len(whole) == 1)
+        for channel in range(3) if tells else ():
             for pull in (1, 2):
-                cost = _misfit(rows, [groups[k] for k in whole], [hit[k] for k in whole], pull, least)
-                seen[channel, pull] = seen.get((channel, pull), 0) + cost
+                cost = sum(_misfit(channel, groups, verdicts, whole, hit, pull) for _, whole in tests)
+                seen[channel, pull] = seen.get((channel, pull), 0) + 1000 * cost // isqrt(10**6 * len(tests))
     return total + sum(min(seen.get((channel, 1), 0), seen.get((channel, 2), 0)) for channel in range(3))
+
+
+def _tests(groups, verdicts):
+    """Of each section, the groups that are broken and those that are not."""
+    bodies, found = list(verdicts.values()), []
+    for own in part(range(len(groups)), count_of(groups)):
+        broken = [k for k in own if 2 * sum(body["scores_ppm"][k] == 0 for body in bodies) > len(bodies)]
+        found.append((broken, [k for k in own if k not in broken]))
+    return found
 
 
 def _telling(past):
     """Which rounds' levels count."""
     levels = []
     for groups, _, verdicts, _ in past:
-        broken = _broken(list(verdicts.values()), len(groups))
-        whole = [k for k in range(len(groups)) if not broken[k]]
-        rows = list(_told(verdicts, whole, "alignment_ppm").values())
-        levels.append(max(0, *_levels(_believed(rows))) if len(whole) > 1 and rows else None)
-    best = max((level for level in levels if level is not None), default=0)
-    return [level is not None and 100 * level >= 15 * best for level in levels]
-
-
-def _broken(bodies, groups):
-    return [2 * sum(body["scores_ppm"][k] == 0 for body in bodies) > len(bodies) for k in range(groups)]
+        rows = [list(_told(verdicts, whole, "alignment_ppm").values()) for _, whole in _tests(groups, verdicts)]
+        found = [max(0, *_levels(_believed(own))) for own in rows if own and len(own[0]) > 1]
+        levels.append(sum(found) // len(found) if found else None)
+    known = sorted((level for level in levels if level is not None), reverse=True)
+    return [level is not None and 100 * level >= 15 * known[1 if known[1:] else 0] for level in levels]
 
 
 def _told(verdicts, groups, name):
@@ -114,12 +114,20 @@ def _levels(rows):
     return y
 
 
-def _misfit(rows, groups, hit, pull, least):
-    if len(groups) < 2 or not rows:
+CHANNELS = (("alignment_ppm", 50), ("descent_ppm", 200), ("gains", 50))
+
+
+def _misfit(channel, groups, verdicts, whole, hit, pull):
+    name, least = CHANNELS[channel]
+    if name == "gains":
+        rows = [[body["scores_ppm"][k] - body["base_ppm"] for k in whole] for body in verdicts.values()]
+    else:
+        rows = list(_told(verdicts, whole, name).values())
+    if len(whole) < 2 or not rows:
         return 0
     rows = _believed(rows)
     y = _levels(rows)
-    f = [(len(group) - pull * count) * 840 // len(group) for group, count in zip(groups, hit, strict=True)]
+    f = [(len(groups[k]) - pull * hit[k]) * 840 // len(groups[k]) for k in whole]
     along = max(0, sum(a * b for a, b in zip(f, y, strict=True)))
     rest = sum(a * a for a in y) - along * along // max(1, sum(a * a for a in f))
     variance = least**2 + _noise(rows) ** 2 + (max(0, *y) // 3) ** 2
@@ -141,12 +149,14 @@ def _own(past):
     for (groups, _, verdicts, _), tells in zip(past, _telling(past), strict=True):
         if not tells:
             continue
-        broken = _broken(list(verdicts.values()), len(groups))
-        whole = [k for k in range(len(groups)) if not broken[k]]
-        alone, both = _against(_told(verdicts, whole, "alignment_ppm")), _against(_both(verdicts, whole))
-        for seat in alone:
+        tests = _tests(groups, verdicts)
+        said = dict.fromkeys(_told(verdicts, [], "alignment_ppm"), 0)
+        for _, whole in tests:
+            alone, both = _against(_told(verdicts, whole, "alignment_ppm")), _against(_both(verdicts, whole))
+            said = {seat: before + max(alone[seat], both[seat]) for seat, before in said.items()}
+        for seat, each in said.items():
             before = found.get(seat, 0)
-            found[seat] = min(8000, max(0, before - before // 16 + max(alone[seat], both[seat])))
+            found[seat] = min(8000, max(-4000, before - before // 16 + each // len(tests)))
     return found
 
 
@@ -163,7 +173,7 @@ def _against(told):
     )
     spread, usual = 50 + 13 * beside[len(beside) // 2] // 10, max(0, sorted(t)[len(t) // 2])
     found = [-1000 * usual * (2 * each + usual) // (2 * (spread**2 + usual**2 // 4)) for each in t]
-    return {seat: max(-500, min(3000, said)) for seat, said in zip(told, found, strict=True)}
+    return {seat: max(-1000, min(3000, said)) for seat, said in zip(told, found, strict=True)}
 
 
 def lagging(bodies, kept, quorum):
