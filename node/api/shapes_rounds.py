@@ -156,7 +156,13 @@ class VerdictShape(Shape):
     counted: bool = Field(examples=[True], description="Whether that proposal made the round's model.")
     samples: Count = Field(examples=[64], description="Images it scored.")
     base_accuracy: Share = Field(description="Of the model the round trained from: the one of the round before.")
-    group_accuracies: tuple[Share, ...] = Field(description="Of that model with each group's sum, in order.")
+    sections: Count = Field(
+        examples=[1],
+        description="Parts of the model that have groups of their own; the groups below stand part by part, equally many of each.",
+    )
+    group_accuracies: tuple[Share, ...] = Field(
+        description="Of that model with each group's sum alone in its section, in order."
+    )
     accept: tuple[bool, ...] = Field(examples=[[True]], description="Whether it would let each group in.")
     alignments: tuple[Share, ...] = Field(
         default=(),
@@ -168,8 +174,15 @@ class VerdictShape(Shape):
     )
 
     @classmethod
-    def of(cls, tx: Transaction, body: VerdictBody, view: ConsortiumView) -> VerdictShape:
-        """A verdict of the ledger."""
+    def of(cls, tx: Transaction, body: VerdictBody, sections: int, view: ConsortiumView) -> VerdictShape:
+        """A verdict of the ledger.
+
+        Args:
+            tx: Its transaction.
+            body: What that says.
+            sections: Of how many the proposal's groups are.
+            view: What the chain said.
+        """
         row, seat = view.rounds.get(tx.round), view.seats.get(tx.issuer)
         return cls(
             round=tx.round,
@@ -179,6 +192,7 @@ class VerdictShape(Shape):
             proposal=cid_of(body.proposal),
             counted=row is not None and row.proposal == body.proposal,
             samples=body.samples,
+            sections=sections,
             base_accuracy=body.base_ppm / PPM,
             group_accuracies=tuple(score / PPM for score in body.scores_ppm),
             accept=body.accept,

@@ -13,6 +13,7 @@ import click
 
 from node.cli.audit_sources import Places, model_of, place_options
 from node.errors import BadInput
+from node.rounds.sections import parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +164,10 @@ def show(*, places: Places, model: str | None, as_json: bool) -> None:
 
 
 def _round_line(story: RoundStory) -> str:
-    groups = ", ".join(f"{g.size} updates {g.score.mean:.3f}{'' if g.accepted else ' left out'}" for g in story.groups)
+    groups = "; ".join(
+        ", ".join(f"{g.size} updates {g.score.mean:.3f}{'' if g.accepted else ' left out'}" for g in part)
+        for part in parts(story.groups, story.sections)
+    )
     signed = f"envelope signed by {story.signers}" if story.envelope else "no envelope at hand"
     return f"round {story.number}: led by {story.leader}; before {story.before.mean:.3f}; groups {groups}; {signed}"
 

@@ -11,10 +11,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from node.rounds.sections import parts
 
-    from node.provenance.story import RoundStory, Score, Story
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from node.provenance.story import Group, RoundStory, Score, Story
 
 NOTICE: Final = "A research model: not a medical device, and no diagnosis."
 SELF_DECLARED: Final = (
@@ -217,6 +219,11 @@ def _rounds(story: Story) -> Iterator[Block]:
             tuple(_round(r) for r in story.rounds),
             frozenset({0, 2, 4}),
         )
+    if any(round_.sections > 1 for round_ in story.rounds):
+        yield Paragraph(
+            "Where a round has sections, each of these parts of the model was summed in groups of its own, and a group is scored "
+            "alone in its section, beside all sums of the others."
+        )
     ended = (
         f"{story.aborted} more rounds ended without a model." if story.aborted else "No round ended without a model."
     )
@@ -228,10 +235,19 @@ def _round(story: RoundStory) -> tuple[Cell, ...]:
         str(story.number),
         story.leader,
         str(len(story.participants)),
-        f"{len(story.groups)} ({', '.join(str(group.size) for group in story.groups)})",
+        f"{_count(story)} ({_by_section(story, lambda group: str(group.size))})",
         str(sum(not group.accepted for group in story.groups)),
-        ", ".join(f"{group.score.mean:.3f}{'' if group.accepted else ' (left out)'}" for group in story.groups),
+        _by_section(story, lambda group: f"{group.score.mean:.3f}{'' if group.accepted else ' (left out)'}"),
     )
+
+
+def _count(story: RoundStory) -> str:
+    each = len(story.groups) // story.sections
+    return str(each) if story.sections == 1 else f"{story.sections} sections of {each}"
+
+
+def _by_section(story: RoundStory, said: Callable[[Group], str]) -> str:
+    return "; ".join(", ".join(map(said, part)) for part in parts(story.groups, story.sections))
 
 
 def _privacy(story: Story) -> Iterator[str]:

@@ -16,6 +16,7 @@ from node.provenance.envelopes import members_of
 from node.provenance.errors import NoSuchModel, NotAtHand
 from node.rounds.dsse import Envelope, verify_envelope
 from node.rounds.plan import Plan
+from node.rounds.sections import count_of
 from node.rounds.segment import unpack_segment
 from node.rounds.statement import Statement
 from node.storage import blob_cid, raw_cid
@@ -67,7 +68,7 @@ class Participant:
     weight_ppm: int
     """Its weight by eq. 19, parts per million."""
     accepted: bool
-    """Whether its group entered the model."""
+    """Whether a sum that holds it entered the model."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Group:
     """Updates in it."""
     accepted: bool
     score: Score
-    """Of the base model with this group's mean alone."""
+    """Of the base model with this group's mean, alone in its section."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class RoundStory:
     leader: str
     """Name of the hospital that proposed the sums."""
     participants: tuple[Participant, ...]
+    sections: int
+    """Parts of the model that were summed in groups of their own."""
     groups: tuple[Group, ...]
+    """Of all sections, one section after the other, as many in each."""
     before: Score
     """Of the base model, which the round before made."""
     parameter_set: str
@@ -235,6 +239,7 @@ def _round(view: ConsortiumView, row: RoundView, shelf: Shelf) -> RoundStory:
         model=said.model.sha256,
         leader=_name(view, row.leader or ""),
         participants=tuple(_participants(view, said)),
+        sections=count_of(group.updates for group in said.groups),
         groups=tuple(
             Group(len(group.updates), group.accepted, _score(bodies, at)) for at, group in enumerate(said.groups)
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from pydantic import TypeAdapter
@@ -21,8 +22,10 @@ from dag.proofs.merkle import ConsistencyProof, verify_consistency
 from dag.proofs.notes import Note
 from dag.proofs.proof import TransactionProof
 from dag.proofs.roundlog import RoundLog
+from node.api.routes.rounds import _sectioned
 from node.api.rows import TransactionRows
 from node.api.shapes_ledger import TransactionShape
+from node.api.shapes_rounds import VerdictShape
 from node.daemon.witness import present_witnesses
 from node.membership.motion import Motion
 from node.sealing.models import OWN, own_key, seal_own
@@ -190,6 +193,18 @@ def test_verdicts_say_how_each_hospital_scored(client, service, net):
     assert pages["verdicts"] == verdicts[:0:-1]
     rest = client.get("/v1/verdicts", params={"limit": 3, "order": "newest", "cursor": pages["next"]}).json()
     assert rest == {"verdicts": verdicts[:1], "next": None}
+
+
+def test_verdicts_say_of_how_many_sections_the_sums_are(client, service, net):
+    assert {row["sections"] for row in client.get("/v1/verdicts").json()["verdicts"]} == {1}
+    found = service.publisher.read(lambda ledger: list(ledger.transactions(Kind.VERDICT, 1)))
+    proposal = service.publisher.get(found[0].body.proposal).body
+    cut = replace(proposal, groups=proposal.groups * 3, sums=proposal.sums * 3)
+    asked = []
+    ledger = SimpleNamespace(get=lambda tx_id: asked.append(tx_id) or SimpleNamespace(body=cut))
+    told = [VerdictShape.of(*each, service.view) for each in _sectioned(ledger, found)]
+    assert [verdict.sections for verdict in told] == [3] * 4
+    assert asked == [found[0].body.proposal], "a proposal is looked up once"
 
 
 def test_phases_add_up(client):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dag.bodies import VerdictBody
+from node.cli.model import _round_line
 from node.errors import LyingPeer
 from node.provenance.card import NOTICE, Code, Section, Table, card, plain
 from node.provenance.card_html import to_html
@@ -88,6 +89,22 @@ def test_scores_are_the_counted_verdicts_weighed_by_their_images(net, story, sta
     assert one.before.mean == pytest.approx(sum(b.base_ppm * b.samples for b in bodies) / images / 10**6)
     assert one.groups[0].score.low == min(b.scores_ppm[0] for b in bodies) / 10**6
     assert one.groups[0].score.high == max(b.scores_ppm[0] for b in bodies) / 10**6
+
+
+def test_a_round_in_sections_is_told_by_section(story):
+    """The same groups as if each were of a section of its own, and as they were drawn: all in one."""
+    (one,) = story.rounds
+    assert one.sections == 1
+    apart = replace(story, rounds=(replace(one, groups=one.groups * 2, sections=2),))
+    sizes = ", ".join(str(group.size) for group in one.groups)
+    whole, cut = (to_markdown(card(each)) for each in (story, apart))
+    assert f"| {len(one.groups)} ({sizes}) |" in whole
+    assert f"| 2 sections of {len(one.groups)} ({sizes}; {sizes}) |" in cut
+    assert "scored alone in its section" not in whole
+    assert "alone in its section" in cut
+    assert "; groups " in _round_line(one)
+    assert _round_line(apart.rounds[0]).count("updates") == 2 * len(one.groups)
+    assert _round_line(apart.rounds[0]).count("; ") == _round_line(one).count("; ") + 1
 
 
 def test_the_next_round_scores_a_model_as_a_whole(net, view, story):

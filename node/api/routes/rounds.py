@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from dag.bodies import Kind, UpdateBody, VerdictBody
+from dag.bodies import Kind, ProposalBody, UpdateBody, VerdictBody
 from dag.ids import cid_of
 from dag.index.filters import Wanted, find_places
 from node.api.asked import answers, found_round, problems
@@ -30,10 +30,14 @@ from node.rounds.plan import Plan
 from node.storage import BlobMissing, raw_cid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dag.ledger import Ledger
     from dag.transaction import Transaction
     from node.api.service import Service
     from node.consortium.records import RoundView
+
+    _Verdict = tuple[Transaction, VerdictBody, int]
 
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 
@@ -96,12 +100,12 @@ def router(service: Service) -> APIRouter:
         wanted = Wanted(Kind.VERDICT, round)
         asked = Asked(("verdicts", round), limit, cursor, newest=order == "newest")
 
-        def page(ledger: Ledger) -> tuple[list[Transaction], str | None]:
+        def page(ledger: Ledger) -> tuple[list[_Verdict], str | None]:
             at, newest = asked.after, asked.newest
             after, before = (-1, at) if newest else (-1 if at is None else at, None)
             places = find_places(ledger.tangle, wanted, limit + 1, after=after, before=before, newest=newest)
             more = asked.cursor_at(places[limit - 1]) if len(places) > limit else None
-            return [ledger.get(ledger.tangle.id_at(place)) for place in places[:limit]], more
+            return _sectioned(ledger, (ledger.get(ledger.tangle.id_at(place)) for place in places[:limit])), more
 
         found, more = service.publisher.read(page)
         return answer(request, VerdictsShape(verdicts=_verdicts(service, found), next=more))
@@ -124,10 +128,12 @@ def router(service: Service) -> APIRouter:
 def _detail(service: Service, row: RoundView) -> RoundDetailShape:
     facts = service.journal.facts(row.round)
 
-    def ask(ledger: Ledger) -> tuple[list[UpdateShape], list[Transaction]]:
+    def ask(ledger: Ledger) -> tuple[list[UpdateShape], list[_Verdict]]:
         updates = ledger.transactions(Kind.UPDATE, row.round, limit=MAX_PAGE)
         verdicts = ledger.transactions(Kind.VERDICT, row.round, limit=MAX_PAGE)
-        return [_update(service, tx, confirmed=ledger.is_confirmed(tx.id)) for tx in updates], list(verdicts)
+        return [_update(service, tx, confirmed=ledger.is_confirmed(tx.id)) for tx in updates], _sectioned(
+            ledger, verdicts
+        )
 
     updates, verdicts = service.publisher.read(ask)
     return RoundDetailShape.model_validate(
@@ -144,9 +150,23 @@ def _detail(service: Service, row: RoundView) -> RoundDetailShape:
     )
 
 
-def _verdicts(service: Service, found: list[Transaction]) -> tuple[VerdictShape, ...]:
+def _sectioned(ledger: Ledger, found: Iterable[Transaction]) -> list[_Verdict]:
+    """Verdicts, each with the number of sections that the groups of its proposal are of."""
+    known: dict[bytes, int] = {}
+    told = []
+    for tx in found:
+        if isinstance(tx.body, VerdictBody):
+            about = tx.body.proposal
+            if about not in known:
+                proposal = ledger.get(about).body
+                known[about] = proposal.sections if isinstance(proposal, ProposalBody) else 1
+            told.append((tx, tx.body, known[about]))
+    return told
+
+
+def _verdicts(service: Service, found: list[_Verdict]) -> tuple[VerdictShape, ...]:
     view = service.view
-    return tuple(VerdictShape.of(tx, tx.body, view) for tx in found if isinstance(tx.body, VerdictBody))
+    return tuple(VerdictShape.of(*each, view) for each in found)
 
 
 def _update(service: Service, tx: Transaction, *, confirmed: bool) -> UpdateShape:

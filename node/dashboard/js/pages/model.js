@@ -190,7 +190,12 @@ const rounds = (story) =>
       {
         title: "Groups",
         number: true,
-        cell: (r) => r.groups.map((g) => `${g.size}${g.accepted ? "" : " (left out)"}`).join(" + "),
+        cell: (r) => {
+          const each = r.groups.length / r.sections;
+          const size = (g) => `${g.size}${g.accepted ? "" : " (left out)"}`;
+          const section = (_, at) => r.groups.slice(at * each, (at + 1) * each).map(size).join(" + ");
+          return Array.from({ length: r.sections }, section).join(" | ");
+        },
       },
       {
         title: "Signed by",

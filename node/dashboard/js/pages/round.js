@@ -125,8 +125,12 @@ function phases(round) {
 
 function verdicts(round) {
   const groups = Math.max(0, ...round.verdicts.map((verdict) => verdict.group_accuracies.length));
+  const sections = Math.max(1, ...round.verdicts.map((verdict) => verdict.sections));
+  const each = groups / sections;
+  const title = (at) =>
+    sections > 1 ? `Section ${Math.floor(at / each) + 1}, group ${(at % each) + 1}` : `Group ${at + 1}`;
   const group = (at) => ({
-    title: `Group ${at + 1}`,
+    title: title(at),
     number: true,
     cell: (v) => [
       percent(v.group_accuracies[at]),
