@@ -127,8 +127,7 @@ def test_no_coordinate_of_an_update_is_in_two_opened_sums(played, clear):
     assert (opened == 1).all()
 
 
-def test_nobody_unlocks_chunks_twice_for_its_sums(played, clear):
-    """Each chunk position is summed once a group, as without sections: as many sums of chunks as groups of one section have."""
+def test_each_chunk_is_summed_once_a_group_as_without_sections(played, clear):
     blobs = played.nodes[0].blobs
     chunks = [SumManifest.from_bytes(blobs.obtain(group.sum)).chunks for group in clear.predicate.groups]
     whole = len(UpdateManifest.from_bytes(blobs.obtain(clear.predicate.updates[0].manifest)).chunks)
