@@ -30,7 +30,7 @@ class SameAnswers(RuleBasedStateMachine):
 
     def row(self, issuer, sequence, kind, round_, subject):
         arrival = self.memory.last_arrival() + 1
-        raw = f"{arrival} {issuer} {sequence} {kind} {round_}".encode()
+        raw = f"{arrival} {issuer} {sequence} {kind} {round_} {subject}".encode()
         about = None if subject == 0 else subject.to_bytes(8, "big")
         parents = (arrival // 2, arrival - 1)
         return Row(arrival, sha256(raw), raw, ISSUERS[issuer], sequence, KINDS[kind], round_, about, *parents)
