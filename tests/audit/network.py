@@ -88,7 +88,7 @@ def write_run(
         fund(anvil.url, dev_account(0), [account.address for account in accounts], 10)
         contracts = [deployment.registry, deployment.epochs, deployment.rounds, deployment.models]
         with patch.object(simnet, "CONTRACTS", contracts):
-            net = AuditedNet(members, THRESHOLD, min_group=2, seed=seed, **plan_fields)
+            net = AuditedNet(members, THRESHOLD, seed=seed, **{"min_group": 2} | plan_fields)
         for number in range(1, rounds + 1):
             if before:
                 before(net, number)

@@ -33,6 +33,10 @@ def _result(dossier: Dossier, past: Finalised, link: Link) -> RoundResult | None
         return None
     try:
         predicate = Statement.from_bytes(statement).predicate
+        every = range(len(predicate.updates))
+        if any(position not in every for group in predicate.groups for position in group.updates):
+            link.falsified(name, f"its groups hold an update that is not one of its {len(every)}")
+            return None
         segment = dossier.reader.read(predicate.segment, f"the ledger segment of {name}", link)
         if segment is None:
             return None

@@ -155,7 +155,8 @@ class Updates:
         root = merkle_root([sha256(cid) for cid in self.proposal.body["sums"]])
         demand(root == signed["sumsRoot"], "sums_root is another")
         _, n, primes, _ = SETS[self.epoch.parameters]
-        used = [cid for u in p["updates"] for cid in uncbor(self.bundle.blob(u["manifest"]))["chunks"]]
+        listed = [uncbor(self.bundle.blob(u["manifest"]))["chunks"] for u in p["updates"]]
+        used = [cid for cids in listed for cid in cids]
         demand(len(set(used)) == len(used), "a chunk is used twice")
         count = self.sections(p, plan)
         for section, groups in enumerate(sections.part(p["groups"], count)):
@@ -167,11 +168,9 @@ class Updates:
                     all(manifest[name] == value for name, value in said.items()),
                     "a sum manifest is about something else",
                 )
+                own = {len(sections.places(section, count, len(listed[k]))) for k in group["updates"]}
+                demand(own == {len(manifest["chunks"])}, f"sum {group['sum']} has other chunks than section {section}")
                 parts = [self.chunks(txs[i], reveals[i], section, count) for i in ids]
-                demand(
-                    {len(part) for part in parts} == {len(manifest["chunks"])},
-                    f"sum {group['sum']} has other chunks than those of section {section}",
-                )
                 for cid, *column in zip(manifest["chunks"], *parts, strict=True):
                     self.added(cid, column, primes, n)
 
