@@ -287,7 +287,8 @@ class _Audit:
         case.reveals = groups.check_reveals(case, link)
         groups.check(case, link)
         count = len(case.predicate.groups) if case.predicate else 0
-        self._book.close(link, f"{count} groups, drawn by {len(case.reveals or ())} reveals")
+        cut = f" in {case.sections} sections" if (case.sections or 1) > 1 else ""
+        self._book.close(link, f"{count} groups{cut}, drawn by {len(case.reveals or ())} reveals")
         link = self._book.link("sums", case.here.number)
         sums.check(case, link)
         self._book.close(link, f"{count} sums recomputed, byte for byte the same")

@@ -76,7 +76,12 @@ def attacked(tmp_path_factory):
 
 
 def test_rounds_in_sections_are_verified_by_both(attacked, tmp_path):
-    assert found_by_both(attacked[1], tmp_path) == ([], [])
+    _, run = attacked
+    assert found_by_both(run, tmp_path) == ([], [])
+    (told,) = [
+        f for f in audit(run.chain, open_evidence([run.root]), None, scope=Scope(only=1)).findings if f.link == "groups"
+    ]
+    assert told.detail == "6 groups in 3 sections, drawn by 6 reveals"
 
 
 def test_the_list_of_suspects_follows_from_sectioned_rounds(attacked):
