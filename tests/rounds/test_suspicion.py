@@ -12,16 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.rounds.groups import draw_groups, draw_partitions
+from node.rounds.groups import draw_groups
 from node.rounds.readings import (
     FAR,
     LEAST_GAP,
     LEAST_NOISE,
     MOST_AGAINST,
     MOST_FOR,
-    cosines,
     credible,
-    opposing,
     trimmed_mean,
 )
 from node.rounds.suspicion import (
@@ -50,51 +48,7 @@ from node.rounds.suspicion import (
     suspicion,
     variance,
 )
-
-MEMBERS = frozenset(range(10))
-RIGHT_ANGLE = 500_000
-
-
-def simple(groups, refused=(), broken=()) -> RoundResult:
-    """A round of which only the decisions are known."""
-    return RoundResult(
-        tuple(GroupResult(tuple(g), k not in {*refused, *broken}, k in broken, (), ()) for k, g in enumerate(groups))
-    )
-
-
-def noisy(
-    groups, liars, chance: random.Random, *, pull: float, honest: float = 0.08, noise: float = 0.02, falls: float = 0.0
-) -> RoundResult:
-    """A round in which honest updates point the same way, a little; ten verdicts see that with noise.
-
-    With `falls` their losses fall along honest updates as well, by so much; else at right angles to all sums.
-    """
-    results = []
-    for group in groups:
-        share = sum(-pull if member in liars else 1 for member in group) / len(group)
-        aligned, *told = (
-            tuple(round((1 + level * share + chance.gauss(0, 2.5 * noise)) / 2 * 1000) * 1000 for _ in range(10))
-            for level in ((honest, falls) if falls else (honest,))
-        )
-        falling = told[0] if told else (RIGHT_ANGLE,) * 10
-        results.append(GroupResult(tuple(group), True, False, tuple(0 for _ in aligned), aligned, falling))
-    spared = sorted(frozenset(range(10)).difference(*groups))
-    return RoundResult(tuple(results), tuple(range(10)), tuple(spared))
-
-
-def partition(chance: random.Random, members=10, least=3):
-    return draw_groups(chance.randbytes(32), members, least)
-
-
-def played(liars, rounds, seed, sections=1, **how) -> list[RoundResult]:
-    chance = random.Random(seed)
-    return [sectioned(liars, chance, sections, **how) for _ in range(rounds)]
-
-
-def sectioned(liars, chance, sections, members=10, least=3, **how) -> RoundResult:
-    """A round of so many sections."""
-    groups = draw_partitions(chance.randbytes(32), members, least, sections=sections)
-    return replace(noisy(groups, liars, chance, **how), sections=sections)
+from tests.rounds.histories import MEMBERS, noisy, partition, played, sectioned, simple
 
 
 @pytest.mark.parametrize("liars", [{1}, {1, 4}, {1, 4, 7}])
@@ -401,80 +355,6 @@ def test_a_liar_among_four_is_found_though_there_is_only_one_group():
             if out:
                 break
         assert out == {2}
-
-
-def turned(result: RoundResult, liars) -> RoundResult:
-    """The same round, where the liars' verdicts are honest about updates that point the other way."""
-    sign = [-1 if seat in liars else 1 for seat in result.issuers]
-    return replace(result, groups=tuple(replace(g, alignments_ppm=bent(g.alignments_ppm, sign)) for g in result.groups))
-
-
-def bent(stated, sign):
-    return tuple(RIGHT_ANGLE + way * (value - RIGHT_ANGLE) for way, value in zip(sign, stated, strict=True))
-
-
-def test_who_says_that_its_update_points_the_other_way_is_found_in_a_few_rounds():
-    liars, early = {1, 4, 7}, []
-    for seed in range(6):
-        history = [turned(result, liars) for result in played(liars, 7, seed, pull=1)]
-        suspects = {seat for seat, value in suspicion(history, MEMBERS).items() if value >= FLOOR}
-        assert suspects <= liars
-        early.append(len(suspects))
-    assert sum(early) >= 0.7 * 6 * 3
-
-
-def test_who_says_that_its_loss_falls_the_other_way_is_found_as_well():
-    """Whose labels are turned round: its update is a little along with the others', its loss is not at all."""
-    rounds = played(set(), 8, 2, pull=0, honest=0.02, falls=0.15)
-    turned_losses = []
-    for result in rounds:
-        sign = [-1 if seat == 2 else 1 for seat in result.issuers]
-        groups = tuple(replace(g, descents_ppm=bent(g.descents_ppm, sign)) for g in result.groups)
-        turned_losses.append(replace(result, groups=groups))
-    assert own_evidence(rounds)[2] < 0
-    assert own_evidence(turned_losses)[2] > FLOOR
-    assert all(said < FLOOR for seat, said in own_evidence(turned_losses).items() if seat != 2)
-
-
-def test_a_verdict_speaks_against_its_own_member_alone():
-    """Whatever some state, the others' own evidence stays within what their own rows can give them."""
-    rounds = played(set(), 6, 3, pull=0)
-    against = own_evidence([turned(result, {2}) for result in rounds])
-    assert against[2] > 0
-    assert all(said < 0 for seat, said in against.items() if seat != 2)
-    assert all(said < 0 for said in own_evidence(rounds).values())
-
-
-def test_data_that_are_merely_odd_are_no_evidence():
-    """A row at right angles to every sum: it does not point along with the others, and not against them."""
-    stated = [cosines((540_000,) * 7 + (500_000,)), cosines((545_000,) * 7 + (500_000,))]
-    odd, others = opposing(stated)[-1], opposing(stated)[:-1]
-    assert odd < 0
-    assert all(value <= odd for value in others)
-    assert opposing(stated[:1]) == (0,) * 8, "one sum cannot be told from chance"
-    assert opposing([]) == ()
-
-
-def test_own_evidence_is_forgotten_and_credit_is_small():
-    honest, lying = played({1}, 40, 5, pull=1), [turned(result, {1}) for result in played({1}, 16, 6, pull=1)]
-    credit = own_evidence(honest)[1]
-    assert -CREDIT <= credit < 0
-    found = [own_evidence([*honest, *lying[:n]])[1] for n in range(17)]
-    assert found[-1] > FLOOR, "who begins to lie late is found all the same"
-    assert own_evidence(lying[:4])[1] > found[4], "and who always did, sooner"
-    silent = simple([g.members for g in lying[0].groups])
-    assert own_evidence([*lying, silent])[1] == own_evidence(lying)[1], "who states nothing stays where it was"
-    reformed = [own_evidence([*lying, *honest[:n]])[1] for n in range(41)]
-    assert reformed[0] > 0 > reformed[-1]
-
-
-def test_credit_does_not_weigh_against_what_sums_say(monkeypatch):
-    """Three push the other way and say in their verdicts that they do not: the same as if nobody spoke of itself."""
-    history = played({1, 4, 7}, 12, 3, pull=1)
-    assert all(said < 0 for said in own_evidence(history).values())
-    found = suspicion(history, MEMBERS)
-    monkeypatch.setattr("node.rounds.suspicion.own_evidence", lambda _history: {})
-    assert suspicion(history, MEMBERS) == found
 
 
 def test_sections_tell_members_apart_sooner():
