@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -26,7 +27,7 @@ LIAR = "hospital-2"
 @pytest.mark.timeout(400)
 def test_the_liar_is_left_out_and_the_audit_verifies(tmp_path):
     out = tmp_path / "run"
-    small = "--hospitals 6 --threshold 4 --rounds 9 --epochs 1 --architecture cnn --image-size 32 --samples 144"
+    small = "--hospitals 6 --threshold 4 --rounds 9 --epochs 5 --architecture cnn --image-size 32 --samples 288"
     asked = [*small.split(), "--parameters", "minimal", "--no-baseline", "--round-seconds", "120"]
     done = subprocess.run(
         [sys.executable, "-m", "node.cli.main", "demo", *asked, "--attack", "scaled:100000@2", "--out", str(out)],
@@ -39,8 +40,11 @@ def test_the_liar_is_left_out_and_the_audit_verifies(tmp_path):
     assert done.stdout.strip().splitlines()[-1] == "audit: verified", done.stdout + done.stderr
     rounds = json.loads((out / "report.json").read_text())["rounds"]
     assert any(row["accepted"] < row["groups"] for row in rounds), "its sums were refused"
-    assert rounds[-1]["left_out"] == [LIAR]
-    assert all(row["left_out"] in ([], [LIAR]) for row in rounds)
+    assert {row["sections"] for row in rounds if row["groups"]} == {3}
+    assert LIAR in rounds[-1]["left_out"]
+    spared = Counter(name for row in rounds for name in row["left_out"])
+    assert spared.pop(LIAR) >= 5
+    assert all(count <= 2 for count in spared.values()), "others rest now and then"
     assert (out / "hospitals" / LIAR / MARK).exists()
 
 
