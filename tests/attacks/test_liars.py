@@ -15,8 +15,9 @@ from node.storage import raw_cid
 LIAR = 1
 
 
-def network(kind: str, seed: int = 0, members: int = 5) -> SimNet:
-    net = SimNet(members, 4, min_group=2, seed=seed, defence="suspicion", clip_norm="1", tolerance="0.3")
+def network(kind: str, seed: int = 0, members: int = 5, sections: int = 1) -> SimNet:
+    fields = {"defence": "suspicion", "clip_norm": "1", "tolerance": "0.3", "sections": sections}
+    net = SimNet(members, 4, min_group=2, seed=seed, **fields)
     net.acts[LIAR] = Liar(parse_attack(f"{kind}@{LIAR + 1}", members)).carry_out
     return net
 
@@ -30,9 +31,10 @@ def listed(net: SimNet, predicate) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sections", [1, 2])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lying-leader"])
-def test_the_round_finalises_and_the_honest_agree(kind):
-    net = network(kind)
+def test_the_round_finalises_and_the_honest_agree(kind, sections):
+    net = network(kind, sections=sections)
     number = net.open_round()
     ending = net.run(number)
     assert ending is not None
@@ -53,9 +55,10 @@ def test_garbage_is_left_out_by_name():
             assert row["member"] == LIAR
 
 
-def test_a_leader_that_groups_as_it_likes_is_refused_and_passed_over():
+@pytest.mark.parametrize("sections", [1, 2])
+def test_a_leader_that_groups_as_it_likes_is_refused_and_passed_over(sections):
     seed = next(seed for seed in range(40) if _leads(seed))
-    net = network("lying-leader", seed)
+    net = network("lying-leader", seed, sections=sections)
     number = net.open_round()
     assert net.run(number).finalised
     assert statement_of(net, number).leader != "0x" + net.addresses[LIAR].hex()
@@ -97,8 +100,9 @@ def test_a_parasite_chain_is_one_members_own():
     assert any(isinstance(tx.body, UpdateBody) for tx in own)
 
 
-def test_an_update_beyond_the_bound_is_refused_and_its_maker_left_out_in_time():
-    net = network("scaled:1000000")
+@pytest.mark.parametrize("sections", [1, 2])
+def test_an_update_beyond_the_bound_is_refused_and_its_maker_left_out_in_time(sections):
+    net = network("scaled:1000000", sections=sections)
     for _ in range(10):
         number = net.open_round()
         assert net.run(number).finalised
