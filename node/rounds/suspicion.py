@@ -51,7 +51,8 @@ PRIOR: Final = 2_000
 BROKEN: Final = 4_000
 """Cost of a sum beyond the plan's bound, which honest members cannot make, if no attacker of an explanation explains it."""
 REFUSED: Final = 500
-"""Cost of a round's only sum, if the verdicts refused it, which an unlucky round can make too, likewise."""
+"""Cost of a round's only sum, if the verdicts refused it, which an unlucky round can make too, likewise; where every section has
+one sum alone they are scored as one model, and share it."""
 CAP: Final = 8_000
 """Largest misfit of one round: a single odd one decides nothing."""
 FLOOR: Final = 2_000
@@ -252,15 +253,16 @@ def explanations(members: int) -> NDArray[np.int64]:
 
 
 def _unexplained(result: RoundResult, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    prices = [price for test in result.tests for price in _prices(test)]
+    prices = [price for test in result.tests for price in _prices(test, REFUSED // result.sections)]
     cost: NDArray[np.int64] = (np.array(prices)[:, None] * (counts == 0)).sum(axis=0)
     return cost
 
 
-def _prices(test: Sequence[GroupResult]) -> list[int]:
+def _prices(test: Sequence[GroupResult], refused: int) -> list[int]:
+    """What each group of one section costs unless an attacker is in it; `refused`: a refusal of the section's only sum."""
     alone = sum(not group.broken for group in test) < 2
-    refused = REFUSED if alone else 0  # where there are others, what the verdicts state of each says more
-    return [BROKEN if group.broken else 0 if group.accepted else refused for group in test]
+    only = refused if alone else 0  # where there are others, what the verdicts state of each says more
+    return [BROKEN if group.broken else 0 if group.accepted else only for group in test]
 
 
 def _aligned(group: GroupResult) -> tuple[int, ...]:

@@ -247,7 +247,7 @@ def slow(history, members):
                 hit = [len(liars & set(group.members)) for group in test]
                 alone = sum(not group.broken for group in test) < 2
                 total += sum(
-                    BROKEN if group.broken else REFUSED if alone and not group.accepted else 0
+                    BROKEN if group.broken else REFUSED // result.sections if alone and not group.accepted else 0
                     for group, count in zip(test, hit, strict=True)
                     if not count
                 )
@@ -364,6 +364,15 @@ def test_sections_tell_members_apart_sooner():
         history = played(liars, 5, seed, sections, pull=1)
         early[sections] += len(excluded(history, MEMBERS, MEMBERS, 3) & liars)
     assert early[3] > 1.3 * early[1] > 0
+
+
+def test_a_refused_round_of_sections_with_one_sum_each_counts_once():
+    """Where each section has one group, of the same members, all sums are scored as one model: that is one refusal, not three."""
+    group = (0, 1, 2)
+    whole = simple([group], refused=(0,))
+    cut = replace(simple([group] * 3, refused=(0, 1, 2)), sections=3)
+    found, again = suspicion([whole], MEMBERS), suspicion([cut], MEMBERS)
+    assert all(abs(found[seat] - again[seat]) < 3 for seat in MEMBERS)
 
 
 def test_without_liars_sections_accuse_hardly_anybody():

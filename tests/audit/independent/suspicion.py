@@ -60,7 +60,7 @@ def _cost(past, liars):
         tests = _tests(groups, verdicts)
         for broken, whole in tests:
             total += sum(4000 for k in broken if not hit[k])
-            total += sum(500 for k in whole if not hit[k] and not accepted[k] and len(whole) == 1)
+            total += sum(500 // len(tests) for k in whole if not hit[k] and not accepted[k] and len(whole) == 1)
         for channel in range(3) if tells else ():
             for pull in (1, 2):
                 cost = sum(_misfit(channel, groups, verdicts, whole, hit, pull) for _, whole in tests)
