@@ -8,6 +8,7 @@ so neither do they change a figure here.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,11 +21,12 @@ from dag.bodies import VerdictBody
 from node.attacks.poison import poisoned_images, poisoned_update, told_pointing, told_scores, with_patch
 from node.images.dataset import concatenate
 from node.images.partition import split_validation
+from node.learning.clipping import clip_parts
 from node.learning.descent import descent
 from node.learning.metrics import measure, predict
 from node.learning.parameters import initial
 from node.learning.settings import derive_seed
-from node.learning.training import clip_l2, train
+from node.learning.training import train
 from node.rounds.decision import (
     PPM,
     acceptable,
@@ -140,7 +142,8 @@ class _Federation:
     def _update(self, model: NDArray[np.float32], number: int, seat: int) -> NDArray[np.float32]:
         settings = self._scene.settings.for_round(number, self._scene.rounds, seat)
         result = train(model, self._train[seat], settings)
-        delta, _ = clip_l2(result.vector - model, self._scene.clip_norm)
+        parts = [section.values for section in self._sections]
+        delta, _ = clip_parts(result.vector - model, self._scene.clip_norm, parts)
         if self._attack and seat in self._liars:
             delta = poisoned_update(self._attack, delta, self._first.get(seat), number, seat)
             self._first.setdefault(seat, delta)
@@ -208,8 +211,9 @@ class _Federation:
         scene = self._scene
         before = self._scores(model)
         sections = self._section_of(groups)
+        allowed = scene.clip_norm / math.sqrt(len(self._sections))
         long = [
-            too_long(total, self._steps[section.values], [self._weights[seat] for seat in group], scene.clip_norm)
+            too_long(total, self._steps[section.values], [self._weights[seat] for seat in group], allowed)
             for section, total, group in zip(sections, totals, groups, strict=True)
         ]
         whole = [not bad for bad in long]

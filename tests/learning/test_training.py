@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from node.images.phantom import generate
 from node.learning.augmentation import augmented
 from node.learning.averaging import average
+from node.learning.clipping import clip_parts
 from node.learning.errors import BadSettings, TrainingDiverged, WrongData, WrongVector
 from node.learning.metrics import evaluate
 from node.learning.parameters import initial
@@ -156,6 +158,26 @@ def test_clipping_bounds_the_norm_and_keeps_the_direction(delta, bound):
 def test_clipping_refuses_what_is_not_finite():
     with pytest.raises(WrongVector):
         clip_l2(np.array([np.inf], dtype=np.float32), 1.0)
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(6, 60), elements=st.floats(-1, 1, width=32)),
+    st.floats(0.01, 5),
+    st.integers(1, 6),
+)
+def test_parts_share_the_bound(delta, bound, count):
+    """Each is shortened by itself, to its share; one part is the whole."""
+    edges = [number * len(delta) // count for number in range(count + 1)]
+    parts = [slice(first, last) for first, last in pairwise(edges)]
+    clipped, norm = clip_parts(delta, bound, parts)
+    assert norm == clip_l2(delta, bound)[1]
+    assert np.linalg.norm(clipped.astype(np.float64)) <= bound * (1 + 1e-6)
+    for part in parts:
+        alone, length = clip_l2(delta[part], bound / count**0.5)
+        assert clipped[part].tobytes() == alone.tobytes()
+        assert length > bound / count**0.5 or alone.tobytes() == delta[part].tobytes()
+    whole, _ = clip_parts(delta, bound, [slice(0, len(delta))])
+    assert whole.tobytes() == clip_l2(delta, bound)[0].tobytes()
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=6), st.integers(0, 1000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from crypto.errors import GroupTooSmall
@@ -14,8 +15,9 @@ from node.rounds.records import SumManifest, UpdateManifest
 from node.rounds.state import ProposalVerified
 from node.rounds.steps import aggregate
 from node.rounds.steps.aggregate import check_proposal
+from node.rounds.steps.judging import over_bound
 from node.rounds.steps.opening import _tried
-from node.rounds.steps.shape import layout_of, sections_of
+from node.rounds.steps.shape import layout_of, sections_of, steps_of
 from tests.flow.simnet import SimNet
 from tests.rounds import support as s
 
@@ -127,6 +129,24 @@ def test_sections_are_no_more_than_ciphertexts():
     for params in (standard, minimal):
         covered = [range(layout_of(plan).size)[section.values] for section in sections_of(plan, params)]
         assert [at for part in covered for at in part] == list(range(layout_of(plan).size))
+
+
+def test_each_section_has_its_share_of_the_bound(ports, state, proposal):
+    """Two sections: a sum that is 0.72 as long as whole updates may make it is too long, one of 0.70 is not."""
+    plan, params = state.plan, ports.keys.joint.params
+    sections, steps = sections_of(plan, params), steps_of(plan, params, state.members.count)
+    weights = {update.id: update.weight_ppm for update in state.updates}
+    allowed = [
+        float(plan.clip_norm) * sum(weights[proposal.updates[k]] for k in group) / 1e6 for group in proposal.groups
+    ]
+    for share, too_much in ((0.7, False), (0.72, True)):
+        sums = []
+        for number, length in enumerate(allowed):
+            values = sections[number // 2].values
+            total = np.zeros(values.stop - values.start, np.int64)
+            total[0] = round(share * length / steps[values][0])
+            sums.append(total)
+        assert over_bound(ports, state, plan, proposal, tuple(sums)) == (too_much,) * 4
 
 
 @pytest.mark.parametrize(

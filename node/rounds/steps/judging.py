@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from node.rounds.decision import alignment, midway, sectioned_model, too_long, without_own
@@ -25,12 +26,14 @@ def over_bound(
 ) -> tuple[bool, ...]:
     """Which sums are longer than updates within the plan's L2 bound can make them; their score is 0.
 
-    A section of an update is no longer than the whole. With error feedback an update may also carry what its range took from earlier ones, at most its own length again.
+    Of K sections each has 1/√K of the bound (`clip_parts`). With error feedback an update may also carry what its range took from
+    earlier ones, at most its own length again.
     """
     if plan.defence == "votes":
         return tuple(False for _ in sums)
     weights = {update.id: update.weight_ppm for update in state.updates}
-    allowed = float(plan.clip_norm) * (2 if plan.error_feedback else 1)
+    share = float(plan.clip_norm) / math.sqrt(len(sections_of(plan, ports.keys.joint.params)))
+    allowed = share * (2 if plan.error_feedback else 1)
     steps, found = steps_of(plan, ports.keys.joint.params, state.members.count), []
     for number, (total, values) in enumerate(zip(sums, _values(ports, plan, len(sums)), strict=True)):
         summed = [weights[proposal.updates[position]] for position in proposal.groups[number]]

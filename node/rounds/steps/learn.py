@@ -11,12 +11,13 @@ from crypto.parameters import parameter_set
 from dag.bodies import AcknowledgementBody, Kind, UpdateBody, commit
 from dag.weights import contribution_weight
 from node.errors import PolicyRefusal, RoundProblem
-from node.learning.clipping import clip_l2
+from node.learning.clipping import clip_parts
 from node.rounds.plan import Plan
 from node.rounds.records import UpdateManifest
 from node.rounds.state import PlanRead, Sealed, SealedUpdate
 from node.rounds.steps.carrying import keep_lost, lost_before
 from node.rounds.steps.models import keep_genesis, load_model
+from node.rounds.steps.shape import sections_of
 from node.sealing.quantising import QuantisedUpdate, plan_layout
 from node.sealing.updates import seal_update
 from node.storage import raw_cid
@@ -106,7 +107,8 @@ def train_and_seal(ports: Ports, state: RoundState) -> tuple[Event, ...]:
     result = ports.learner.train(
         plan, base, facts.round, lambda progress: ports.progress("training", progress.step / progress.steps)
     )
-    delta, norm = clip_l2(result.vector - base, float(plan.clip_norm))
+    parts = [section.values for section in sections_of(plan, ports.keys.joint.params)]
+    delta, norm = clip_parts(result.vector - base, float(plan.clip_norm), parts)
     ports.own.clear()
     ports.own[facts.round] = delta
     update, clipped = _seal(ports, state, plan, delta, result.samples)
