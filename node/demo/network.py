@@ -37,9 +37,8 @@ if TYPE_CHECKING:
 INIT_SECONDS = 120.0
 LAST_RATE = Decimal("0.5")
 """Share of the first round's peak learning rate that the last round still uses."""
-ATTACKED_CLIP_NORM = Decimal(2)
-"""The L2 bound of a demo that is attacked: near what its honest updates need, so that the bound on sums says something, also on those
-of a section, which may be as long as those of the whole model."""
+ATTACKED_CLIP_NORM = Decimal(4)
+"""The L2 bound of a demo that is attacked: a few times what its honest updates need, so that the bound on sums says something."""
 ATTACKED_SECTIONS = 3
 """The parts into which the model of such a demo is cut, each summed in groups of its own; fewer where groups are smaller."""
 SLOTS = 20
