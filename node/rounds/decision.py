@@ -122,16 +122,6 @@ def midway(base: NDArray[np.float32], model: NDArray[np.float32]) -> NDArray[np.
     return middle
 
 
-def halfway(
-    base: NDArray[np.float32],
-    sums: Sequence[NDArray[np.int64]],
-    weights_ppm: Sequence[int],
-    steps: NDArray[np.float64] | float,
-) -> NDArray[np.float32]:
-    """`midway` to what all these sums would make of the base, float32 [D]; arguments as `next_model`."""
-    return midway(base, next_model(base, sums, weights_ppm, steps))
-
-
 def acceptable(base_ppm: int, score_ppm: int, tolerance: float) -> bool:
     """Whether a candidate's held-out accuracy fell by no more than the plan's tolerance."""
     return score_ppm >= base_ppm - round(tolerance * PPM)

@@ -16,7 +16,6 @@ from node.rounds.decision import (
     acceptable,
     accepted_groups,
     alignment,
-    halfway,
     midway,
     next_model,
     sectioned_model,
@@ -237,9 +236,3 @@ def test_a_sectioned_model_is_the_next_model_of_every_section(base, groups, step
 def test_midway_by_hand():
     found = midway(np.array([1, -1], np.float32), np.array([2, 3], np.float32))
     np.testing.assert_array_equal(found, np.array([1.5, 1], np.float32))
-
-
-def test_halfway_by_hand():
-    base, sums = np.array([1, -1], np.float32), [np.array([4, 0]), np.array([0, 8])]
-    np.testing.assert_array_equal(halfway(base, sums, [PPM, PPM], 0.5), np.array([1.5, 0], np.float32))
-    np.testing.assert_array_equal(halfway(base, [], [], 0.5), base)
