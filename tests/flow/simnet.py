@@ -439,3 +439,23 @@ class SimNet:
         except (LedgerError, MedweaveError):
             return Verdict.LATER
         return Verdict.GOOD
+
+
+def crash_before(net: SimNet, number: int, step: type) -> list[int]:
+    """The first member that is about to take such a step in a round dies, and starts again from chain, ledger and journal.
+
+    Returns:
+        Filled with that member's index once it has happened.
+    """
+    crashed: list[int] = []
+
+    def crash(node: SimNode, effect: object) -> bool:
+        if isinstance(effect, step) and not crashed:
+            crashed.append(node.index)
+            net.queue = type(net.queue)(item for item in net.queue if item[1] != node.index)
+            net.begin(node, net.chain.rounds[number])
+            return True
+        return False
+
+    net.stopped_effects = crash
+    return crashed

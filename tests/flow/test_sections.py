@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from simnet import SimNet
+from simnet import SimNet, crash_before
 
 from dag.bodies import VerdictBody
 from node.attacks.acts import Liar
@@ -190,17 +190,7 @@ def small(**fields) -> SimNet:
 def test_a_crash_while_sections_are_opened_is_resumed_from_disk(step):
     net = small()
     number = net.open_round()
-    crashed: list[int] = []
-
-    def crash(node, effect):
-        if isinstance(effect, step) and not crashed:
-            crashed.append(node.index)
-            net.queue = type(net.queue)(item for item in net.queue if item[1] != node.index)
-            net.begin(node, net.chain.rounds[number])
-            return True
-        return False
-
-    net.stopped_effects = crash
+    crashed = crash_before(net, number, step)
     ending = net.run(number)
     assert crashed
     assert ending.finalised

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from simnet import SimNet
+from simnet import SimNet, crash_before
 
 from node.learning.parameters import model_bytes, model_hash, parse_model
 from node.rounds import effects as do
@@ -152,17 +152,7 @@ def test_a_crash_before_any_step_is_resumed_from_disk(step: type):
     """A member that dies as it is about to act starts again from chain, ledger and journal, and the round finalises."""
     net = SimNet(4, 3)
     number = net.open_round()
-    crashed: list[int] = []
-
-    def crash(node, effect):
-        if isinstance(effect, step) and not crashed:
-            crashed.append(node.index)
-            net.queue = type(net.queue)(item for item in net.queue if item[1] != node.index)
-            net.begin(node, net.chain.rounds[number])
-            return True
-        return False
-
-    net.stopped_effects = crash
+    crashed = crash_before(net, number, step)
     ending = net.run(number)
     assert crashed
     assert ending is not None
